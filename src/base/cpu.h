@@ -1,0 +1,16 @@
+/* Which vector instructions this processor and kernel grant. */
+#ifndef BASE_CPU_H
+#define BASE_CPU_H
+
+enum {
+    PARE_CPU_AVX2 = 1,   /* AVX2 and FMA */
+    PARE_CPU_AVX512 = 2, /* F, VL, BW, DQ and VNNI */
+};
+
+/* Bits of what may be used. The environment variable PARE_CPU=c|avx2|avx512 caps it, for tests and comparisons. */
+unsigned pare_cpu_detect(void);
+
+/* The model name that the system gives ("AMD EPYC"), for reports. */
+const char *pare_cpu_name(char *buffer, unsigned size);
+
+#endif

@@ -1,0 +1,16 @@
+/* The table of inner loops for one instruction set. A kernel gets pointers and sizes; it never fails, allocates, logs
+ * or starts threads, and sees no graph types. The plain C version defines the arithmetic. */
+#ifndef KERNELS_KERNELS_H
+#define KERNELS_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct pare_kernels {
+    const char *isa;
+} pare_kernels;
+
+/* The table for the instruction sets in `cpu` (pare_cpu_detect()). */
+void pare_kernels_init(pare_kernels *k, unsigned cpu);
+
+#endif

@@ -1,0 +1,35 @@
+/* The attributes and geometry that convolutions and pools share. */
+#ifndef OPS_CONV_ATTRS_H
+#define OPS_CONV_ATTRS_H
+
+#include "ops/op.h"
+
+/* auto_pad choices, in this order in every table. */
+enum { PARE_PAD_NOTSET, PARE_PAD_SAME_UPPER, PARE_PAD_SAME_LOWER, PARE_PAD_VALID };
+#define PARE_PAD_CHOICES "NOTSET|SAME_UPPER|SAME_LOWER|VALID"
+
+typedef struct pare_conv_attrs {
+    int auto_pad;
+    pare_ints kernel_shape, strides, pads, dilations;
+    int64_t group;
+} pare_conv_attrs;
+extern const pare_field pare_conv_fields[];
+
+enum { PARE_MAX_SPATIAL = 3 };
+/* One dimension a row: out = floor((in + begin + end - ((kernel - 1) * dilation + 1)) / stride) + 1. */
+typedef struct pare_window {
+    int spatial; /* 1 to PARE_MAX_SPATIAL */
+    int64_t in[PARE_MAX_SPATIAL], out[PARE_MAX_SPATIAL], kernel[PARE_MAX_SPATIAL], stride[PARE_MAX_SPATIAL],
+        dilation[PARE_MAX_SPATIAL], begin[PARE_MAX_SPATIAL], end[PARE_MAX_SPATIAL];
+} pare_window;
+
+/* Resolves attributes against an input [N,C,spatial...]. `kernel` gives the kernel's extents when the attribute does
+ * not (weights); NULL: it must. `ceil_mode` rounds the output up, as pools may. PARE_EFORMAT with both numbers. */
+pare_status pare_window_of(const pare_type *in, const int64_t *kernel, int auto_pad, const pare_ints *kernel_shape,
+                           const pare_ints *strides, const pare_ints *pads, const pare_ints *dilations, bool ceil_mode,
+                           pare_window *out);
+
+/* For implementations and training: the geometry of a Conv node whose types were inferred (cannot fail then). */
+void pare_conv_window(const pare_node *n, const pare_type *x, const pare_type *w, pare_window *out);
+
+#endif
