@@ -39,7 +39,8 @@ static inline double pare_rng_uniform(pare_rng *r)
 /* Uniform in [0, n), n > 0. The bias is below n / 2^64. */
 static inline uint64_t pare_rng_below(pare_rng *r, uint64_t n)
 {
-    return (uint64_t)(((unsigned __int128)pare_rng_u64(r) * n) >> 64);
+    __extension__ typedef unsigned __int128 wide;
+    return (uint64_t)(((wide)pare_rng_u64(r) * n) >> 64);
 }
 
 /* Standard normal, by Box and Muller; uses two numbers of the stream. */

@@ -29,7 +29,7 @@ typedef struct pare_weight_stats {
 /* One node of a codec's ONNX function body. Names: inputs and outputs are the parts' names, "%out" for the result,
  * "%shape" for the logical shape (int64, 1-D; every function gets it as its last input), or any other word for a value
  * inside. Attributes are text: "axis=1" an int, "axes=0,2" ints, "value=i64:1,2,4" or "value=f32:0" a 1-D tensor
- * (one number without a comma and a leading "scalar ": rank 0). */
+ * (one number without a comma and a leading "scalar ", as in "value=scalar i64:0": rank 0). */
 typedef struct pare_fn_node {
     const char *op;         /* NULL ends the body */
     const char *in[5];      /* NULL-terminated unless full; "" = absent optional input */
@@ -46,6 +46,9 @@ struct pare_codec {
     /* The definition. `dense` holds pare_numel(w->type) float32. May allocate; deterministic. */
     pare_status (*decode)(const pare_weight *w, float *dense);
     void (*stats)(const pare_weight *w, pare_weight_stats *s);
+    /* Multiply-accumulates of one run in the stored form, where every element of the dense weight would take part in
+     * `uses` of them (a Conv: batch times output positions; for group 1). NULL: as many as dense. */
+    double (*macs)(const pare_weight *w, double uses);
     /* Gradient of every float part from that of the dense weight; d_parts[i] has part i's type and is overwritten
      * (empty tensors are skipped). NULL: the codec is frozen when tuning. */
     pare_status (*grad)(const pare_weight *w, const float *d_dense, pare_tensor *d_parts);
