@@ -1,13 +1,32 @@
+/* Which kernel each instruction set uses: the only place that names them all. */
 #include "kernels/kernels.h"
 
 #include "base/cpu.h"
 
+/* One table for an instruction set: every kernel carries its name as a suffix. */
+#define TABLE(ISA)                                   \
+    (pare_kernels)                                   \
+    {                                                \
+        .isa = #ISA,                                 \
+        .penni_basis = pare_penni_basis_##ISA,       \
+        .penni_combine = pare_penni_combine_##ISA,   \
+    }
+#define DECLARE(ISA)                                 \
+    pare_penni_basis_fn pare_penni_basis_##ISA;      \
+    pare_penni_combine_fn pare_penni_combine_##ISA;
+
+DECLARE(c)
+#if PARE_X86
+DECLARE(avx2)
+DECLARE(avx512)
+#endif
+
 void pare_kernels_init(pare_kernels *k, unsigned cpu)
 {
-    *k = (pare_kernels){ .isa = "c" };
+    *k = TABLE(c);
 #if PARE_X86
-    if (cpu & PARE_CPU_AVX2) *k = (pare_kernels){ .isa = "avx2" };
-    if (cpu & PARE_CPU_AVX512) *k = (pare_kernels){ .isa = "avx512" };
+    if (cpu & PARE_CPU_AVX2) *k = TABLE(avx2);
+    if (cpu & PARE_CPU_AVX512) *k = TABLE(avx512);
 #endif
     (void)cpu;
 }

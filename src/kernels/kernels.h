@@ -3,11 +3,15 @@
 #ifndef KERNELS_KERNELS_H
 #define KERNELS_KERNELS_H
 
+#include "kernels/penni.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct pare_kernels {
     const char *isa;
+    pare_penni_basis_fn *penni_basis;
+    pare_penni_combine_fn *penni_combine;
 } pare_kernels;
 
 /* The table for the instruction sets in `cpu` (pare_cpu_detect()). */
