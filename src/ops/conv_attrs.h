@@ -29,6 +29,12 @@ pare_status pare_window_of(const pare_type *in, const int64_t *kernel, int auto_
                            const pare_ints *strides, const pare_ints *pads, const pare_ints *dilations, bool ceil_mode,
                            pare_window *out);
 
+/* The same window with PARE_MAX_SPATIAL dimensions: those missing are put in front, of extent 1. */
+void pare_window_3d(const pare_window *w, pare_window *out);
+
+/* The indices i < count for which 0 <= start + i * step < in, as [*lo, *hi); empty: *lo == *hi. */
+void pare_window_range(int64_t in, int64_t start, int64_t step, int64_t count, int64_t *lo, int64_t *hi);
+
 /* For implementations and training: the geometry of a Conv node whose types were inferred (cannot fail then). */
 void pare_conv_window(const pare_node *n, const pare_type *x, const pare_type *w, pare_window *out);
 

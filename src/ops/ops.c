@@ -3,7 +3,25 @@
 
 #include <string.h>
 
-#define OPS(X) X(relu)
+#define OPS(X)             \
+    X(average_pool)        \
+    X(batch_norm)          \
+    X(conv)                \
+    X(conv_integer)        \
+    X(gemm)                \
+    X(global_average_pool) \
+    X(global_lp_pool)      \
+    X(global_max_pool)     \
+    X(hardmax)             \
+    X(log_softmax)         \
+    X(lp_pool)             \
+    X(matmul)              \
+    X(matmul_integer)      \
+    X(max_pool)            \
+    X(qlinear_conv)        \
+    X(qlinear_matmul)      \
+    X(relu)                \
+    X(softmax)
 
 #define DECLARE(name) extern const pare_op pare_op_##name;
 OPS(DECLARE)
