@@ -22,7 +22,7 @@ typedef struct pare_plan_options {
     const pare_shape *shapes; /**< shapes of inputs with other free dimensions; borrowed during the call */
     size_t n_shapes;
     const char *force;       /**< comma list of PATTERN or LAYER=PATTERN with shell wildcards on implementation names
-                                  ("reference_*", "conv1=conv_gemm*"); NULL: none. A layer that cannot obey is an error */
+                                  ("reference", "conv1=conv_gemm*"); NULL: none. A layer that cannot obey is an error */
     pare_choice choice;
     bool profile;            /**< time every step while running */
 } pare_plan_options;

@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Activations that kernels apply in registers on the way out. */
+typedef enum pare_act { PARE_ACT_NONE, PARE_ACT_RELU, PARE_ACT_CLIP, PARE_ACT_LEAKY } pare_act;
+
 typedef struct pare_kernels {
     const char *isa;
     pare_penni_basis_fn *penni_basis;

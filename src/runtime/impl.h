@@ -1,20 +1,23 @@
 /* One way to execute an operator, and the ordered list of all of them.
  *
- * The plan asks the candidates of a node in list order; among those that accept, the smallest modelled (or measured)
- * time wins, the earlier one on a tie. The last entry accepts everything: the operator's own eval on decoded weights. */
+ * The plan asks the candidates of a node in list order; among those that accept, the smallest modelled (or
+ * measured) time wins, the earlier one on a tie. The last entry accepts everything: the operator's own eval
+ * on decoded weights. */
 #ifndef RUNTIME_IMPL_H
 #define RUNTIME_IMPL_H
 
 #include "kernels/kernels.h"
 #include "ops/op.h"
 
-/* What the plan fused behind an operator: out = act(op(in) + bias + residual). */
-typedef enum pare_act { PARE_ACT_NONE, PARE_ACT_RELU, PARE_ACT_CLIP, PARE_ACT_LEAKY } pare_act;
+/* What the plan fused behind an operator: out = act(op(in) * scale + shift + residual); op includes its own
+ * bias. */
 typedef struct pare_epilogue {
+    const float *scale,
+        *shift; /* out's dim[1] numbers each, indexed by channel; both NULL: none. The plan's memory */
     pare_act act;
-    float lo, hi;       /* CLIP */
-    float alpha;        /* LEAKY */
-    bool residual;      /* one more operand of the output's type: in[n_in] of the step, added before act */
+    float lo, hi;  /* CLIP */
+    float alpha;   /* LEAKY */
+    bool residual; /* one more operand of the output's type: in[n_in] of the step, added before act */
 } pare_epilogue;
 
 /* A node as an implementation sees it when the plan is made. */
@@ -28,25 +31,28 @@ typedef struct pare_prepare {
 } pare_prepare;
 
 typedef struct pare_step {
-    const pare_node *node;            /* in the plan's own graph */
+    const pare_node *node; /* in the plan's own graph */
     const struct pare_impl *impl;
-    const void *packed;               /* what prepare made; shared by clones, read-only */
+    const void *packed; /* what prepare made; shared by clones, read-only */
     pare_epilogue epilogue;
     const pare_kernels *kernels;
-    const pare_tensor *in;            /* data pointers set; [n_in] is the residual when there is one */
+    const pare_tensor *in; /* data pointers set; [n_in] is the residual when there is one */
     pare_tensor *out;
-    void *scratch;                    /* threads * scratch_bytes, 64-byte aligned */
-    size_t scratch_bytes;             /* for each thread */
+    void *scratch;        /* threads * scratch_bytes, 64-byte aligned */
+    size_t scratch_bytes; /* for each thread */
 } pare_step;
 
 typedef struct pare_impl {
-    const char *name;                 /* "conv_gemm": shown by profiles, matched by --force */
-    const char *op;                   /* ONNX name; NULL: any */
-    const char *codec;                /* name of the weight's codec; NULL: dense weights only; "*": decodes whatever it is */
-    bool fuses;                       /* honours the epilogue; otherwise accepts is only asked with an empty one */
+    const char *name;  /* "conv_gemm": shown by profiles, matched by --force */
+    const char *op;    /* ONNX name; NULL: any */
+    const char *codec; /* name of the weight's codec; NULL: dense weights only; "*": decodes whatever it is */
+    bool packs;        /* run reads no constant inputs: all it needs of them is in `packed` */
+    bool fuses;        /* honours the epilogue; otherwise accepts is only asked with an empty one */
     bool (*accepts)(const pare_prepare *p);
-    double (*model_ns)(const pare_prepare *p); /* one run with p->threads on this machine; NULL: 1e18 (last resort) */
-    /* Packs weights; asks for scratch. *packed is freed with release (NULL: free()). NULL: nothing to prepare. */
+    double (*model_ns)(
+        const pare_prepare *p); /* one run with p->threads on this machine; NULL: 1e18 (last resort) */
+    /* Packs weights; asks for scratch. *packed is freed with release (NULL: free()). NULL: nothing to
+     * prepare. */
     pare_status (*prepare)(const pare_prepare *p, void **packed, size_t *packed_bytes, size_t *scratch_bytes);
     void (*release)(void *packed);
     pare_status (*run)(const pare_step *s, int threads); /* cannot fail but for data-dependent errors */

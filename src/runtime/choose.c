@@ -1,0 +1,236 @@
+/* Which implementation runs a step: the candidates that accept, in list order; the smallest modelled or
+ * measured time wins, the earlier one on a tie. */
+#include "runtime/core.h"
+#include "runtime/measure.h"
+
+#include <fnmatch.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double last_resort_ns = 1e18;
+
+/* --- force: "PATTERN,LAYER=PATTERN,..." --- */
+typedef struct rule {
+    char layer[256],
+        pattern[128]; /* layer "": every layer whose operator has an implementation of that name */
+} rule;
+
+/* The next rule of the list, false at its end. `*at` moves on. */
+static bool next_rule(const char **at, rule *r)
+{
+    while (**at == ',' || **at == ' ') (*at)++;
+    if (!**at) return false;
+    size_t len = strcspn(*at, ",");
+    const char *eq = memchr(*at, '=', len), *pattern = eq ? eq + 1 : *at;
+    snprintf(r->layer, sizeof r->layer, "%.*s", eq ? (int)(eq - *at) : 0, *at);
+    snprintf(r->pattern, sizeof r->pattern, "%.*s", (int)(len - (size_t)(pattern - *at)), pattern);
+    *at += len;
+    return true;
+}
+
+static bool impl_for(const pare_impl *impl, const char *op) { return !impl->op || strcmp(impl->op, op) == 0; }
+
+pare_status pare_force_check(const pare_graph *g, const char *force)
+{
+    rule r;
+    for (const char *at = force ? force : ""; next_rule(&at, &r);) {
+        bool known = false, layer = !*r.layer;
+        for (const pare_impl *const *i = pare_impls; *i && !known; i++)
+            known = fnmatch(r.pattern, (*i)->name, 0) == 0;
+        if (!known) return pare_fail(PARE_EINVAL, "force: no implementation is named '%s'", r.pattern);
+        for (uint32_t i = 0; i < g->n_nodes && !layer; i++)
+            layer = g->node[i].op && fnmatch(r.layer, g->node[i].name, 0) == 0;
+        if (!layer)
+            return pare_fail(PARE_EINVAL, "force: no layer is named '%s' after the exact rewrites", r.layer);
+    }
+    return PARE_OK;
+}
+
+/* May `impl` run this layer? *forced tells whether a rule said anything. A rule that names the layer beats
+ * general ones. */
+static bool obeys(const char *force, const pare_node *n, const pare_impl *impl, bool *forced)
+{
+    rule r;
+    bool named = false, named_ok = false, general = false, general_ok = false;
+    for (const char *at = force ? force : ""; next_rule(&at, &r);) {
+        bool match = fnmatch(r.pattern, impl->name, 0) == 0;
+        if (*r.layer) {
+            if (fnmatch(r.layer, n->name, 0) != 0) continue;
+            named = true;
+            named_ok |= match;
+            continue;
+        }
+        /* "conv_gemm" says nothing about a Relu. */
+        bool speaks = false;
+        for (const pare_impl *const *i = pare_impls; *i && !speaks; i++)
+            speaks = impl_for(*i, n->op->name) && fnmatch(r.pattern, (*i)->name, 0) == 0;
+        general |= speaks;
+        general_ok |= match;
+    }
+    *forced = named || general;
+    if (named) return named_ok;
+    return !general || general_ok;
+}
+
+bool pare_fuses_any(const char *op)
+{
+    for (const pare_impl *const *i = pare_impls; *i; i++)
+        if ((*i)->fuses && (*i)->op && strcmp((*i)->op, op) == 0) return true;
+    return false;
+}
+
+/* --- asking --- */
+static void question(const pare_core *c, const pare_work *w, pare_question *q)
+{
+    const pare_graph *g = c->graph;
+    *q = (pare_question){
+        .p = { .node = w->node, .kernels = &c->kernels, .threads = c->threads, .epilogue = w->chain.epilogue }
+    };
+    for (uint32_t i = 0; i < w->node->n_in; i++) {
+        pare_id v = w->node->in[i];
+        if (v == PARE_NONE) continue;
+        q->in[i] = g->value[v].type;
+        q->weight[i] = g->value[v].weight;
+        if (q->weight[i] && q->weight[i]->codec && !q->codec) q->codec = q->weight[i]->codec->name;
+    }
+    if (w->chain.residual != PARE_NONE) q->in[w->node->n_in] = g->value[w->chain.residual].type;
+    for (uint32_t i = 0; i < w->node->n_out; i++)
+        if (w->node->out[i] != PARE_NONE) q->out[i] = g->value[w->node->out[i]].type;
+    q->p.in = q->in;
+    q->p.out = q->out;
+    q->p.weight = q->weight;
+}
+
+/* Decodes the encoded inputs, once for the whole plan, and lets q->weight name the dense forms. */
+static pare_status decode(pare_core *c, const pare_work *w, pare_question *q)
+{
+    for (uint32_t i = 0; i < w->node->n_in; i++) {
+        pare_id v = w->node->in[i];
+        const pare_weight *stored = v == PARE_NONE ? NULL : c->graph->value[v].weight;
+        if (!stored || !stored->codec) continue;
+        if (!c->decoded[v].data)
+            PARE_TRY(pare_note(pare_weight_decode(stored, &c->decoded[v]), "weight '%s'",
+                               c->graph->value[v].name));
+        q->dense[i] = pare_weight_dense(c->decoded[v]);
+        q->weight[i] = &q->dense[i];
+    }
+    return PARE_OK;
+}
+
+/* Implementations other than the last resort need not deal with empty tensors. */
+static bool empty(const pare_work *w, const pare_question *q)
+{
+    for (uint32_t i = 0; i < w->node->n_in; i++)
+        if (q->in[i].dtype != PARE_UNDEFINED && pare_numel(q->in[i].rank, q->in[i].dim) == 0) return true;
+    for (uint32_t i = 0; i < w->node->n_out; i++)
+        if (pare_numel(q->out[i].rank, q->out[i].dim) == 0) return true;
+    return false;
+}
+
+typedef struct candidate {
+    const pare_impl *impl;
+    bool composed;
+    double ns;
+} candidate;
+
+/* The best of what accepts the question. best->impl is NULL if nothing does. */
+static pare_status ask(pare_core *c, const char *force, pare_work *w, candidate *best, candidate *second,
+                       int *count, bool *forced)
+{
+    pare_question coded, dense;
+    question(c, w, &coded);
+    dense = coded;
+    dense.p.in = dense.in, dense.p.out = dense.out, dense.p.weight = dense.weight;
+    const pare_epilogue *e = &w->chain.epilogue;
+    bool plain = !e->scale && !e->residual && e->act == PARE_ACT_NONE, has_empty = empty(w, &coded),
+         decoded = !coded.codec;
+    *best = *second = (candidate){ .ns = INFINITY };
+    *count = 0;
+    *forced = false;
+    for (const pare_impl *const *i = pare_impls; *i; i++) {
+        const pare_impl *impl = *i;
+        bool for_codec = impl->codec && strcmp(impl->codec, "*") != 0;
+        if (!impl_for(impl, w->node->op->name) || (!plain && !impl->fuses) || (has_empty && impl->op))
+            continue;
+        if (for_codec && (!coded.codec || strcmp(impl->codec, coded.codec) != 0)) continue;
+        if (!obeys(force, w->node, impl, forced)) continue;
+        if (!for_codec && !decoded) {
+            PARE_TRY(decode(c, w, &dense));
+            decoded = true;
+        }
+        const pare_prepare *p = for_codec ? &coded.p : &dense.p;
+        if (!impl->accepts(p)) continue;
+        candidate got = { impl, !for_codec && coded.codec,
+                          impl->model_ns ? impl->model_ns(p) : last_resort_ns };
+        if (c->choice == PARE_CHOOSE_MEASURE && impl->model_ns)
+            PARE_TRY(pare_measure(c, w, impl, p, &got.ns));
+        ++*count;
+        if (got.ns < best->ns) {
+            *second = *best;
+            *best = got;
+        } else if (got.ns < second->ns)
+            *second = got;
+    }
+    return PARE_OK;
+}
+
+static void explain(const pare_core *c, pare_work *w, const candidate *best, const candidate *second,
+                    int count, bool forced)
+{
+    const char *how = c->choice == PARE_CHOOSE_MEASURE ? "measured" : "modelled",
+               *front = best->composed ? "composed, " : "";
+    if (forced)
+        snprintf(w->why, sizeof w->why, "%sforced", front);
+    else if (count == 1)
+        snprintf(w->why, sizeof w->why, "%sonly one", front);
+    else if (!second->impl || second->ns >= last_resort_ns)
+        snprintf(w->why, sizeof w->why, "%sonly one besides %s", front,
+                 second->impl ? second->impl->name : "none");
+    else
+        snprintf(w->why, sizeof w->why, "%s%s %.3f ms, next %s%s %.3f ms", front, how, best->ns * 1e-6,
+                 second->composed && !best->composed ? "composed " : "", second->impl->name,
+                 second->ns * 1e-6);
+}
+
+static pare_status prepare(pare_core *c, pare_work *w, const candidate *best)
+{
+    pare_question q;
+    question(c, w, &q);
+    w->impl = best->impl;
+    w->composed = best->composed;
+    w->codec = q.codec ? q.codec : "";
+    for (uint32_t i = 0; !q.codec && i < w->node->n_in; i++)
+        if (q.weight[i] && i > 0) w->codec = "dense";
+    bool for_codec = best->impl->codec && strcmp(best->impl->codec, "*") != 0;
+    if (!for_codec) PARE_TRY(decode(c, w, &q));
+    if (best->impl->macs)
+        w->macs = best->impl->macs(&q.p);
+    else if (w->node->op->cost) {
+        pare_cost cost = { 0 };
+        w->node->op->cost(w->node, q.in, q.out, &cost);
+        w->macs = cost.macs;
+    }
+    if (!best->impl->prepare) return PARE_OK;
+    return pare_note(best->impl->prepare(&q.p, &w->packed, &w->packed_bytes, &w->scratch_bytes), "node '%s'",
+                     w->node->name);
+}
+
+pare_status pare_choose(pare_core *c, const char *force, pare_work *w)
+{
+    candidate best, second;
+    int count;
+    bool forced;
+    PARE_TRY(ask(c, force, w, &best, &second, &count, &forced));
+    if (!best.impl && w->chain.n > 1) { /* nothing runs the whole chain: the operator alone then */
+        pare_chain_free(&w->chain);
+        pare_chain_alone(c->graph, w->chain.node[0], &w->chain);
+        PARE_TRY(ask(c, force, w, &best, &second, &count, &forced));
+    }
+    if (!best.impl)
+        return pare_fail(PARE_EINVAL, "force: layer '%s' (%s) cannot be run by what '%s' allows",
+                         w->node->name, w->node->op->name, force ? force : "");
+    explain(c, w, &best, &second, count, forced);
+    return prepare(c, w, &best);
+}

@@ -1,0 +1,76 @@
+/* Inside a plan. `pare_core` is what clones share and nobody changes after planning; a pare_plan adds the
+ * memory to run. */
+#ifndef RUNTIME_CORE_H
+#define RUNTIME_CORE_H
+
+#include "pare/plan.h"
+#include "runtime/fuse.h"
+#include "runtime/layout.h"
+
+#include <stdatomic.h>
+
+/* Where a value lies while running. */
+typedef enum pare_place_kind {
+    PARE_PLACE_NONE,
+    PARE_PLACE_BLOCK,  /* at: offset into the plan's block */
+    PARE_PLACE_CONST,  /* at: value whose constant it is */
+    PARE_PLACE_INPUT,  /* at: index of the caller's input tensor */
+    PARE_PLACE_OUTPUT, /* at: index of the caller's output tensor */
+} pare_place_kind;
+typedef struct pare_place {
+    pare_place_kind kind;
+    size_t at;
+} pare_place;
+
+/* One step as planned. */
+typedef struct pare_work {
+    const pare_node *node; /* the operator; what follows it is in `chain` */
+    const pare_impl *impl;
+    pare_chain chain;
+    void *packed;
+    size_t packed_bytes, scratch_bytes;
+    bool composed; /* runs a dense implementation on an encoded weight */
+    const char *codec;
+    double macs;
+    char why[120];
+} pare_work;
+
+typedef struct pare_core {
+    atomic_int shares;
+    pare_graph *graph; /* the plan's own, after the passes */
+    pare_kernels kernels;
+    int threads;
+    bool profile;
+    pare_choice choice;
+    pare_work *work;
+    size_t n_work;
+    pare_id *root;        /* per value: the value whose memory it is (views) */
+    pare_place *place;    /* per value */
+    pare_tensor *decoded; /* per value: dense form of encoded constants where a step wants it */
+    size_t block_bytes, scratch_bytes, weight_bytes;
+} pare_core;
+
+/* What an implementation is asked about `w`. The arrays hold `in_types` and `weights` of up to PARE_MAX_IN +
+ * 1 inputs. */
+typedef struct pare_question {
+    pare_prepare p;
+    pare_type in[PARE_MAX_IN + 1], out[PARE_MAX_OUT];
+    const pare_weight *weight[PARE_MAX_IN + 1];
+    pare_weight dense[PARE_MAX_IN + 1]; /* stand-ins for encoded weights; borrowed tensors */
+    const char *codec;                  /* of the first encoded weight; NULL: all dense */
+} pare_question;
+
+/* choose.c: picks w->impl for the chain w->chain, or for its first node alone (w->chain is then cut),
+ * prepares it. */
+pare_status pare_choose(pare_core *c, const char *force, pare_work *w);
+/* Does `force` name only things that exist? */
+pare_status pare_force_check(const pare_graph *g, const char *force);
+/* Is there an implementation of this operator that takes an epilogue? */
+bool pare_fuses_any(const char *op);
+
+/* memory.c: places of all values, size of the block. */
+pare_status pare_place_all(pare_core *c);
+/* Is this node's output its input's memory (decided before steps are made)? Fills c->root. */
+pare_status pare_roots(pare_core *c, bool *is_view);
+
+#endif

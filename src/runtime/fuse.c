@@ -1,0 +1,122 @@
+/* Follows a chain of single readers: out = act(op * scale + shift + residual). */
+#include "runtime/fuse.h"
+
+#include "ops/attr.h"
+#include "passes/affine.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+void pare_chain_alone(const pare_graph *g, pare_id anchor, pare_chain *out)
+{
+    *out = (pare_chain){ .node = { anchor }, .n = 1, .out = g->node[anchor].out[0], .residual = PARE_NONE };
+}
+
+void pare_chain_free(pare_chain *c)
+{
+    free(c->scale);
+    free(c->shift);
+    c->scale = c->shift = NULL;
+}
+
+/* A number given as a constant, or `otherwise` if the input is absent. false: only known when running. */
+static bool scalar(const pare_graph *g, const pare_node *n, uint32_t slot, float otherwise, float *out)
+{
+    *out = otherwise;
+    if (slot >= n->n_in || n->in[slot] == PARE_NONE) return true;
+    const pare_weight *w = pare_node_weight(g, n, slot);
+    if (!w || w->codec || w->part[0].dtype != PARE_F32 || pare_tensor_count(&w->part[0]) != 1) return false;
+    *out = *(const float *)w->part[0].data;
+    return true;
+}
+
+static bool activation(const pare_graph *g, const pare_node *n, pare_epilogue *e)
+{
+    if (strcmp(n->op->name, "Relu") == 0) {
+        e->act = PARE_ACT_RELU;
+    } else if (strcmp(n->op->name, "LeakyRelu") == 0) {
+        e->act = PARE_ACT_LEAKY;
+        e->alpha = (float)pare_attr_real(n, "alpha", 0.01);
+    } else if (strcmp(n->op->name, "Clip") == 0) {
+        float lo, hi;
+        if (!scalar(g, n, 1, -INFINITY, &lo) || !scalar(g, n, 2, INFINITY, &hi)) return false;
+        e->act = PARE_ACT_CLIP;
+        e->lo = lo;
+        e->hi = hi;
+    } else
+        return false;
+    return true;
+}
+
+/* The other operand, if `n` adds two values of one type, v being one of them; PARE_NONE otherwise. */
+static pare_id other_operand(const pare_graph *g, const pare_node *n, pare_id v)
+{
+    if (n->n_in != 2 || (strcmp(n->op->name, "Add") != 0 && strcmp(n->op->name, "Sum") != 0))
+        return PARE_NONE;
+    pare_id r = n->in[0] == v ? n->in[1] : n->in[0];
+    const pare_value *a = &g->value[v], *b = &g->value[r];
+    if (r == v || (b->weight && b->weight->codec)) return PARE_NONE;
+    return b->type.dtype == PARE_F32 && pare_same_shape(&a->type, &b->type) ? r : PARE_NONE;
+}
+
+static pare_status absorb_affine(const pare_graph *g, const pare_node *n, pare_id v, pare_chain *c)
+{
+    size_t channels = (size_t)g->value[v].type.dim[1], bytes;
+    if (!pare_mul_size(channels, 2 * sizeof(double), &bytes))
+        return pare_fail(PARE_ENOMEM, "%zu channels are too many", channels);
+    double *scale = malloc(bytes), *shift = scale ? scale + channels : NULL;
+    if (scale && !c->scale) {
+        c->scale = malloc(channels * sizeof *c->scale);
+        c->shift = malloc(channels * sizeof *c->shift);
+        for (size_t i = 0; c->scale && c->shift && i < channels; i++) c->scale[i] = 1, c->shift[i] = 0;
+    }
+    if (!scale || !c->scale || !c->shift) {
+        free(scale);
+        return pare_fail(PARE_ENOMEM, "no memory for the scales of %zu channels", channels);
+    }
+    pare_affine_get(g, n, v, scale, shift);
+    for (size_t i = 0; i < channels; i++) {
+        c->shift[i] = (float)((double)c->shift[i] * scale[i] + shift[i]);
+        c->scale[i] = (float)((double)c->scale[i] * scale[i]);
+    }
+    free(scale);
+    c->epilogue.scale = c->scale;
+    c->epilogue.shift = c->shift;
+    return PARE_OK;
+}
+
+pare_status pare_chain_from(const pare_graph *g, const pare_uses *uses, pare_id anchor, const bool *taken,
+                            pare_chain *out)
+{
+    pare_chain c;
+    pare_chain_alone(g, anchor, &c);
+    pare_status st = PARE_OK;
+    const pare_node *a = &g->node[anchor];
+    bool plain = a->n_out == 1 && c.out != PARE_NONE && g->value[c.out].type.dtype == PARE_F32 &&
+                 g->value[c.out].type.rank >= 2;
+    while (plain && c.n < PARE_CHAIN_MOST && c.epilogue.act == PARE_ACT_NONE) {
+        const pare_value *v = &g->value[c.out];
+        if (v->is_output || pare_use_count(uses, c.out) != 1) break;
+        pare_id reader = uses->reader[uses->start[c.out]];
+        const pare_node *n = &g->node[reader];
+        if (taken[reader] || !n->op || n->out[0] == PARE_NONE) break;
+        pare_id residual = c.residual == PARE_NONE ? other_operand(g, n, c.out) : PARE_NONE;
+        if (c.residual == PARE_NONE && pare_affine_is(g, n, c.out) &&
+            pare_same_shape(&v->type, &g->value[n->out[0]].type)) {
+            st = absorb_affine(g, n, c.out, &c);
+            if (st != PARE_OK) break;
+        } else if (residual != PARE_NONE) {
+            c.residual = residual;
+            c.epilogue.residual = true;
+        } else if (!activation(g, n, &c.epilogue))
+            break;
+        c.node[c.n++] = reader;
+        c.out = n->out[0];
+    }
+    if (st != PARE_OK) {
+        pare_chain_free(&c);
+        return st;
+    }
+    *out = c;
+    return PARE_OK;
+}

@@ -1,0 +1,180 @@
+/* Making a plan: exact rewrites, chains, implementations, memory. Running it is run.c. */
+#include "runtime/core.h"
+#include "runtime/run.h"
+
+#include "base/cpu.h"
+#include "base/parallel.h"
+#include "passes/pass.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_THREADS = 1024 };
+
+void pare_core_free(pare_core *c)
+{
+    if (!c || atomic_fetch_sub(&c->shares, 1) > 1) return;
+    for (size_t i = 0; i < c->n_work; i++) {
+        pare_work *w = &c->work[i];
+        if (w->packed) (w->impl->release ? w->impl->release : free)(w->packed);
+        pare_chain_free(&w->chain);
+    }
+    for (uint32_t v = 0; c->decoded && v < c->graph->n_values; v++) pare_tensor_free(&c->decoded[v]);
+    free(c->work);
+    free(c->root);
+    free(c->place);
+    free(c->decoded);
+    pare_graph_free(c->graph);
+    free(c);
+}
+
+/* Optional outputs that nobody named get a value: eval writes them all. */
+static pare_status name_outputs(pare_graph *g)
+{
+    for (uint32_t i = 0; i < g->n_nodes; i++)
+        for (uint32_t k = 0; g->node[i].op && k < g->node[i].n_out; k++) {
+            pare_id v;
+            if (g->node[i].out[k] != PARE_NONE) continue;
+            PARE_TRY(pare_graph_add_value(g, pare_graph_unique(g, "unused"), NULL, &v));
+            g->node[i].out[k] = v;
+            g->value[v].producer = i;
+        }
+    return PARE_OK;
+}
+
+static pare_status rewrite(const pare_graph *graph, const pare_plan_options *o, pare_graph **out)
+{
+    pare_graph *g;
+    PARE_TRY(pare_graph_clone(graph, &g));
+    pare_status st = pare_bind_shapes(g, o->batch, o->shapes, o->n_shapes);
+    if (st == PARE_OK) st = pare_passes_run(g);
+    if (st == PARE_OK) st = name_outputs(g);
+    if (st == PARE_OK) st = pare_infer(g, false);
+    if (st == PARE_OK)
+        *out = g;
+    else
+        pare_graph_free(g);
+    return st;
+}
+
+/* Steps in order; a chain stands where its last node stood, because by then its residual exists. */
+static pare_status make_steps(pare_core *c, const char *force, const bool *is_view)
+{
+    const pare_graph *g = c->graph;
+    pare_uses uses;
+    PARE_TRY(pare_graph_uses(g, &uses));
+    uint32_t n = g->n_nodes;
+    bool *taken = calloc((size_t)n + 1, sizeof *taken);
+    size_t *at = malloc(((size_t)n + 1) * sizeof *at); /* by last node: index of its step */
+    c->work = calloc((size_t)n + 1, sizeof *c->work);
+    pare_work *made = calloc((size_t)n + 1, sizeof *made);
+    pare_status st =
+        taken && at && c->work && made ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for %u steps", n);
+    for (uint32_t i = 0; st == PARE_OK && i < n; i++) at[i] = SIZE_MAX;
+    for (uint32_t i = 0; st == PARE_OK && i < n; i++) {
+        if (taken[i] || is_view[i]) continue;
+        pare_work *w = &made[c->n_work];
+        w->node = &g->node[i];
+        if (pare_fuses_any(w->node->op->name))
+            st = pare_chain_from(g, &uses, i, taken, &w->chain);
+        else
+            pare_chain_alone(g, i, &w->chain);
+        if (st != PARE_OK) break;
+        c->n_work++;
+        st = pare_choose(c, force, w);
+        for (int k = 0; k < w->chain.n; k++) taken[w->chain.node[k]] = true;
+        at[w->chain.node[w->chain.n - 1]] = c->n_work - 1;
+    }
+    if (st == PARE_OK) {
+        size_t next = 0;
+        for (uint32_t i = 0; i < n; i++)
+            if (at[i] != SIZE_MAX) c->work[next++] = made[at[i]];
+    } else if (c->work && made)
+        memcpy(c->work, made, c->n_work * sizeof *made);
+    free(made);
+    free(at);
+    free(taken);
+    pare_uses_free(&uses);
+    return st;
+}
+
+/* Constants that every reader packed are not needed any more. */
+static pare_status drop_weights(pare_core *c)
+{
+    pare_graph *g = c->graph;
+    bool *read = calloc((size_t)g->n_values + 1, sizeof *read);
+    if (!read) return pare_fail(PARE_ENOMEM, "no memory for the readers of %u values", g->n_values);
+    for (size_t s = 0; s < c->n_work; s++) {
+        const pare_work *w = &c->work[s];
+        for (uint32_t i = 0; i < w->node->n_in; i++)
+            if (w->node->in[i] != PARE_NONE && !w->impl->packs) read[c->root[w->node->in[i]]] = true;
+        if (w->chain.residual != PARE_NONE) read[c->root[w->chain.residual]] = true;
+    }
+    pare_status st = PARE_OK;
+    for (uint32_t i = 0; st == PARE_OK && i < g->n_outputs;
+         i++) { /* constants that are outputs are copied from at every run */
+        pare_id v = c->root[g->output[i]];
+        const pare_weight *w = g->value[v].weight;
+        read[v] = true;
+        if (w && w->codec && !c->decoded[v].data) st = pare_weight_decode(w, &c->decoded[v]);
+    }
+    for (uint32_t v = 0; st == PARE_OK && v < g->n_values; v++) {
+        pare_weight *w = g->value[v].weight;
+        if (c->decoded[v].data && !read[v]) pare_tensor_free(&c->decoded[v]);
+        if (c->decoded[v].data) c->weight_bytes += pare_tensor_bytes(&c->decoded[v]);
+        if (w && !read[v]) pare_weight_free(w);
+        for (int k = 0; w && read[v] && k < pare_weight_parts(w); k++)
+            c->weight_bytes += pare_tensor_bytes(&w->part[k]);
+    }
+    free(read);
+    return st;
+}
+
+static pare_status build(pare_core *c, const pare_plan_options *o)
+{
+    PARE_TRY(pare_force_check(c->graph, o->force));
+    size_t n = (size_t)c->graph->n_values + 1;
+    bool *is_view = calloc((size_t)c->graph->n_nodes + 1, sizeof *is_view);
+    c->root = calloc(n, sizeof *c->root);
+    c->place = calloc(n, sizeof *c->place);
+    c->decoded = calloc(n, sizeof *c->decoded);
+    pare_status st = is_view && c->root && c->place && c->decoded
+                         ? PARE_OK
+                         : pare_fail(PARE_ENOMEM, "no memory for a plan of %zu values", n);
+    if (st == PARE_OK) st = pare_roots(c, is_view);
+    if (st == PARE_OK) st = make_steps(c, o->force, is_view);
+    if (st == PARE_OK) st = drop_weights(c);
+    if (st == PARE_OK) st = pare_place_all(c);
+    free(is_view);
+    if (st != PARE_OK) return st;
+    for (size_t s = 0; s < c->n_work; s++) {
+        size_t each = (c->work[s].scratch_bytes + 63) & ~(size_t)63, all;
+        c->work[s].scratch_bytes = each;
+        if (!pare_mul_size(each, (size_t)c->threads, &all))
+            return pare_fail(PARE_ENOMEM, "scratch memory of %zu bytes a thread is too much", each);
+        if (all > c->scratch_bytes) c->scratch_bytes = all;
+        c->weight_bytes += c->work[s].packed_bytes;
+    }
+    return PARE_OK;
+}
+
+pare_status pare_plan_create(const pare_graph *graph, const pare_plan_options *options, pare_plan **out)
+{
+    static const pare_plan_options defaults = { 0 };
+    const pare_plan_options *o = options ? options : &defaults;
+    if (o->threads < 0 || o->threads > MOST_THREADS)
+        return pare_fail(PARE_EINVAL, "%d threads are not within 0 to %d", o->threads, MOST_THREADS);
+    if (o->batch < 0) return pare_fail(PARE_EINVAL, "a batch of %lld is negative", (long long)o->batch);
+    pare_core *c = calloc(1, sizeof *c);
+    if (!c) return pare_fail(PARE_ENOMEM, "no memory for a plan");
+    atomic_init(&c->shares, 1);
+    c->threads = o->threads ? o->threads : pare_cpu_count();
+    c->profile = o->profile;
+    c->choice = o->choice;
+    pare_kernels_init(&c->kernels, pare_cpu_detect());
+    pare_status st = rewrite(graph, o, &c->graph);
+    if (st == PARE_OK) st = build(c, o);
+    if (st == PARE_OK) st = pare_plan_of(c, out);
+    pare_core_free(c);
+    return st;
+}

@@ -1,0 +1,177 @@
+/* Plans: layout of memory, views, outputs, clones, errors. Against node-by-node evaluation. */
+#include "base/rng.h"
+#include "pare/plan.h"
+#include "runtime/layout.h"
+#include "support/build.h"
+
+static void check_layout(uint64_t seed, size_t n)
+{
+    pare_rng rng = pare_rng_stream(seed, n);
+    pare_range *r = calloc(n + 1, sizeof *r);
+    assert_non_null(r);
+    size_t sum = 0, peak = 0;
+    for (size_t i = 0; i < n; i++) {
+        r[i].size = pare_rng_below(&rng, 5) == 0 ? 0 : 1 + pare_rng_below(&rng, 5000);
+        r[i].first = (uint32_t)pare_rng_below(&rng, 60);
+        r[i].last = r[i].first + (uint32_t)pare_rng_below(&rng, 12);
+        sum += (r[i].size + 63) / 64 * 64;
+    }
+    size_t total = 1;
+    OK(pare_layout(r, n, &total));
+    for (uint32_t s = 0; s < 72; s++) {
+        size_t alive = 0;
+        for (size_t i = 0; i < n; i++)
+            if (r[i].first <= s && s <= r[i].last) alive += (r[i].size + 63) / 64 * 64;
+        if (alive > peak) peak = alive;
+    }
+    assert_true(total <= sum && total >= peak);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(r[i].offset % PARE_LAYOUT_ALIGN, 0);
+        assert_true(r[i].offset + r[i].size <= total);
+        for (size_t j = 0; j < i; j++) {
+            if (r[i].last < r[j].first || r[j].last < r[i].first || !r[i].size || !r[j].size) continue;
+            if (r[i].offset < r[j].offset + r[j].size && r[j].offset < r[i].offset + r[i].size)
+                fail_msg("seed %llu: ranges %zu and %zu of %zu overlap", (unsigned long long)seed, i, j, n);
+        }
+    }
+    free(r);
+}
+
+static void test_layout(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 50; seed++) check_layout(seed, seed * 3 % 101);
+    size_t total = 1;
+    OK(pare_layout(NULL, 0, &total));
+    assert_int_equal(total, 0);
+    pare_range huge[2] = { { .size = SIZE_MAX - 10 }, { .size = 100 } };
+    assert_int_equal(pare_layout(huge, 2, &total), PARE_ENOMEM);
+}
+
+static void test_layout_reuses(void **state)
+{
+    (void)state;
+    pare_range chain[4] = { { 640, 0, 1, 0 }, { 640, 1, 2, 0 }, { 640, 2, 3, 0 }, { 640, 3, 4, 0 } };
+    size_t total;
+    OK(pare_layout(chain, 4, &total));
+    assert_int_equal(total, 1280);
+}
+
+/* x -> relu a -> relu b (output) -> relu c (output); x itself is an output through nothing. */
+static pare_graph *small(void)
+{
+    pare_graph *g;
+    OK(pare_graph_new(&g));
+    pare_id x = add_input(g, "x", (pare_type){ PARE_F32, 2, { -1, 5 } });
+    pare_id a = add_node(g, "Relu", "", "a", 1, x), b = add_node(g, "Relu", "", "b", 1, a),
+            c = add_node(g, "Relu", "", "c", 1, b);
+    OK(pare_graph_mark_output(g, b));
+    OK(pare_graph_mark_output(g, c));
+    OK(pare_graph_mark_output(g, x));
+    return g;
+}
+
+/* Runs `g` by a plan and node by node, for 1 to 3 threads, and through a clone. */
+static void compare(const pare_graph *g, const pare_plan_options *o, const pare_tensor *in)
+{
+    pare_graph *copy;
+    OK(pare_graph_clone(g, &copy));
+    pare_tensor want[8] = { 0 }, first[8] = { 0 };
+    evaluate_graph(copy, in, want);
+    for (int threads = 1; threads <= 3; threads++) {
+        pare_plan_options p = *o;
+        p.threads = threads;
+        pare_plan *plan, *other;
+        OK(pare_plan_create(g, &p, &plan));
+        OK(pare_plan_clone(plan, &other));
+        pare_tensor out[8] = { 0 };
+        for (uint32_t i = 0; i < g->n_outputs; i++) {
+            pare_type t;
+            pare_plan_output(plan, i, &t);
+            OK(pare_tensor_of(&t, &out[i]));
+        }
+        OK(pare_plan_run(plan, in, out));
+        if (threads == 2) {
+            pare_plan_free(plan);
+            plan = NULL;
+        }
+        OK(pare_plan_run(other, in, out));
+        for (uint32_t i = 0; i < g->n_outputs; i++) {
+            assert_close(&out[i], &want[i], 1e-5, "plan against node by node");
+            if (threads == 1)
+                first[i] = pare_tensor_ref(&out[i]);
+            else
+                assert_memory_equal(out[i].data, first[i].data, pare_tensor_bytes(&out[i]));
+            pare_tensor_free(&out[i]);
+        }
+        pare_plan_free(plan);
+        pare_plan_free(other);
+    }
+    for (int i = 0; i < 8; i++) pare_tensor_free(&want[i]), pare_tensor_free(&first[i]);
+    pare_graph_free(copy);
+}
+
+static void test_outputs(void **state)
+{
+    (void)state;
+    pare_graph *g = small();
+    pare_tensor x = random_tensor(f32_type(2, 3, 5), 1);
+    compare(g, &(pare_plan_options){ .batch = 3 }, &x);
+    compare(g, &(pare_plan_options){ .batch = 3, .choice = PARE_CHOOSE_MEASURE, .profile = true }, &x);
+    pare_tensor_free(&x);
+    pare_graph_free(g);
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    pare_graph *g = small();
+    pare_plan *plan = NULL;
+    assert_int_equal(pare_plan_create(g, &(pare_plan_options){ .force = "nothing_of_the_kind" }, &plan),
+                     PARE_EINVAL);
+    assert_non_null(strstr(pare_error(), "nothing_of_the_kind"));
+    assert_int_equal(pare_plan_create(g, &(pare_plan_options){ .force = "nolayer=reference" }, &plan),
+                     PARE_EINVAL);
+    assert_non_null(strstr(pare_error(), "nolayer"));
+    assert_int_equal(pare_plan_create(g, &(pare_plan_options){ .threads = -1 }, &plan), PARE_EINVAL);
+    OK(pare_plan_create(g, &(pare_plan_options){ .force = "reference,b=ref*", .batch = 2 }, &plan));
+    pare_step_info info;
+    pare_plan_step(plan, 0, &info);
+    assert_string_equal(info.impl, "reference");
+    assert_string_equal(info.why, "forced");
+    pare_tensor x = random_tensor(f32_type(2, 3, 5), 1), out[3] = { 0 };
+    assert_int_equal(pare_plan_run(plan, &x, out), PARE_EINVAL);
+    assert_non_null(strstr(pare_error(), "float32[3,5]"));
+    pare_tensor_free(&x);
+    pare_plan_free(plan);
+    pare_graph_free(g);
+}
+
+static void test_views(void **state)
+{
+    (void)state;
+    if (!pare_op_find("Flatten")) skip();
+    pare_graph *g;
+    OK(pare_graph_new(&g));
+    pare_id x = add_input(g, "x", f32_type(4, 2, 3, 4, 5));
+    pare_id f = add_node(g, "Flatten", "", "f", 1, x), r = add_node(g, "Relu", "", "r", 1, f);
+    pare_id s = add_node(g, "Flatten", "axis=0", "s", 1, r), t = add_node(g, "Flatten", "axis=2", "t", 1, r);
+    pare_id u = add_node(g, "Flatten", "axis=1", "u", 1, x), w = add_node(g, "Relu", "", "w", 1, s);
+    OK(pare_graph_mark_output(g, s));
+    OK(pare_graph_mark_output(g, t));
+    OK(pare_graph_mark_output(g, u));
+    OK(pare_graph_mark_output(g, w));
+    pare_tensor in = random_tensor(f32_type(4, 2, 3, 4, 5), 3);
+    compare(g, &(pare_plan_options){ 0 }, &in);
+    pare_tensor_free(&in);
+    pare_graph_free(g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_layout), cmocka_unit_test(test_layout_reuses), cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_errors), cmocka_unit_test(test_views),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
