@@ -101,5 +101,15 @@ PARE_API const char *pare_model_meta(const pare_graph *graph, const char *key);
 /** Sets metadata; both strings are copied. */
 PARE_API PARE_NODISCARD pare_status pare_model_set_meta(pare_graph *graph, const char *key, const char *value);
 
+/** Turns an input into a constant, for networks whose shapes depend on its numbers. Shares the tensor's memory.
+ * @param name  NULL: the only input
+ * @retval PARE_EINVAL  there is no such input, or the tensor is not of its type and shape (the message names both) */
+PARE_API PARE_NODISCARD pare_status pare_model_bind_input(pare_graph *graph, const char *name, const pare_tensor *t);
+
+/** Name and one-line summary of operator i that pare knows; NULL past the last. Static strings. */
+PARE_API const char *pare_operator_list(size_t i, const char **summary);
+/** Name and one-line summary of codec i (how a weight can be stored); NULL past the last. Static strings. */
+PARE_API const char *pare_codec_list(size_t i, const char **summary);
+
 PARE_END
 #endif

@@ -74,5 +74,9 @@ typedef struct pare_plan_memory {
 } pare_plan_memory;
 PARE_API void pare_plan_memory_use(const pare_plan *plan, pare_plan_memory *out); /**< memory the plan holds */
 
+/** Name of implementation i, in order of preference, the operator it is for and the codec it takes ("" for any or
+ * dense); NULL past the last. Static strings. */
+PARE_API const char *pare_impl_list(size_t i, const char **op, const char **codec);
+
 PARE_END
 #endif

@@ -39,6 +39,7 @@ void pare_fields_default(const pare_field *fields, void *object)
         case PARE_FIELD_ENUM: *(int *)at = (int)f->def; break;
         case PARE_FIELD_INTS: *(pare_ints *)at = (pare_ints){ 0, NULL }; break;
         case PARE_FIELD_REALS: *(pare_reals *)at = (pare_reals){ 0, NULL }; break;
+        case PARE_FIELD_STRS: *(pare_strs *)at = (pare_strs){ 0, NULL }; break;
         case PARE_FIELD_TENSOR: /* zeroed memory is an absent tensor */
         case PARE_FIELD_END: break;
         }
@@ -59,6 +60,7 @@ bool pare_field_is_default(const pare_field *f, const void *object)
     case PARE_FIELD_ENUM: return *(const int *)at == (int)f->def;
     case PARE_FIELD_INTS: return ((const pare_ints *)at)->v == NULL;
     case PARE_FIELD_REALS: return ((const pare_reals *)at)->v == NULL;
+    case PARE_FIELD_STRS: return ((const pare_strs *)at)->v == NULL;
     default: return true;
     }
 }
@@ -110,11 +112,21 @@ pare_status pare_field_set_str(const pare_field *f, const char *s, size_t len, p
         *(int *)at = i;
         return PARE_OK;
     }
-    if (f->kind != PARE_FIELD_STR) return pare_fail(PARE_EINVAL, "%s: text is not what is expected", f->name);
+    if (f->kind != PARE_FIELD_STR && f->kind != PARE_FIELD_STRS)
+        return pare_fail(PARE_EINVAL, "%s: text is not what is expected", f->name);
     if (memchr(s, 0, len)) return pare_fail(PARE_EINVAL, "%s: the text has a zero byte in it", f->name);
     char *copy = pare_arena_strn(arena, s, len);
     if (!copy) return pare_fail(PARE_ENOMEM, "no memory for %s", f->name);
-    *(const char **)at = copy;
+    if (f->kind == PARE_FIELD_STR) {
+        *(const char **)at = copy;
+        return PARE_OK;
+    }
+    pare_strs *list = at; /* grows one at a time: command lines are short, and the arena forgets nothing */
+    const char **v = pare_arena_array(arena, list->n + 2, sizeof *v);
+    if (!v) return pare_fail(PARE_ENOMEM, "no memory for %s", f->name);
+    if (list->n) memcpy(v, list->v, list->n * sizeof *v);
+    v[list->n] = copy;
+    *list = (pare_strs){ list->n + 1, v };
     return PARE_OK;
 }
 
@@ -201,6 +213,7 @@ pare_status pare_field_parse(const pare_field *f, const char *text, size_t len, 
         return pare_fail(PARE_EINVAL, "%s: '%.*s' is neither yes nor no", f->name, (int)(len > 60 ? 60 : len), text);
     }
     case PARE_FIELD_STR:
+    case PARE_FIELD_STRS:
     case PARE_FIELD_ENUM: return pare_field_set_str(f, text, len, arena, object);
     case PARE_FIELD_INTS: {
         int64_t v[LIST_MAX];

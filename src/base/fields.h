@@ -2,7 +2,8 @@
  *
  * A table is an array of pare_field ended by PARE_FIELDS_END. Members have fixed C types:
  *   INT int64_t, REAL double, BOOL bool, STR const char *, ENUM int (index of the choice),
- *   INTS pare_ints, REALS pare_reals, TENSOR pare_tensor (attributes only).
+ *   INTS pare_ints, REALS pare_reals, STRS pare_strs (each time it is given adds one), TENSOR pare_tensor (attributes
+ *   only).
  * A member of the wrong C type does not compile. */
 #ifndef BASE_FIELDS_H
 #define BASE_FIELDS_H
@@ -22,7 +23,8 @@ typedef enum pare_field_kind {
     PARE_FIELD_ENUM,
     PARE_FIELD_INTS,
     PARE_FIELD_REALS,
-    PARE_FIELD_TENSOR
+    PARE_FIELD_TENSOR,
+    PARE_FIELD_STRS
 } pare_field_kind;
 
 /* v is NULL when the list was not given at all; an empty list that was given has v != NULL, n == 0. */
@@ -34,6 +36,11 @@ typedef struct pare_reals {
     size_t n;
     double *v;
 } pare_reals;
+/* v is ended by a NULL that n does not count; NULL when nothing was given. */
+typedef struct pare_strs {
+    size_t n;
+    const char **v;
+} pare_strs;
 
 typedef struct pare_field {
     const char *name; /* the member's name; '_' reads as '-' on the command line */
@@ -66,6 +73,8 @@ typedef struct pare_field {
     PARE_FIELD_(T, M, pare_ints, PARE_FIELD_INTS, 0, (double)(MIN), (double)(MAX), UNIT, HELP)
 #define PARE_REALS(T, M, MIN, MAX, UNIT, HELP) \
     PARE_FIELD_(T, M, pare_reals, PARE_FIELD_REALS, 0, MIN, MAX, UNIT, HELP)
+#define PARE_STRS(T, M, HELP) \
+    PARE_FIELD_(T, M, pare_strs, PARE_FIELD_STRS, 0, 0, 0, "", HELP)
 #define PARE_FIELDS_END { NULL, PARE_FIELD_END, 0, 0, 0, 0, NULL, NULL }
 
 /* Writes every default into `object` (the struct the table describes). */
