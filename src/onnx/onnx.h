@@ -1,0 +1,123 @@
+/* ONNX files: what the parts of the reader and the writer share. The public functions are in pare/model.h.
+ *
+ *   bytes -> scan.c (limits) -> message.c (protobuf) -> reader.c (graph), through
+ *            tensors.c, external.c (weights), draft.c (nodes, attributes), upgrade.c (older opsets)
+ *   graph -> writer.c, through downgrade.c (inner form -> a published opset), tensors.c -> bytes */
+#ifndef ONNX_ONNX_H
+#define ONNX_ONNX_H
+
+#include "graph/graph.h"
+#include "ops/op.h"
+
+#include "onnx.pb-c.h"
+
+enum {
+    PARE_OPSET_OLDEST = 7,
+    PARE_OPSET_NEWEST = 21,
+    PARE_OPSET_WRITTEN = 17, /* unless a node needs a newer one */
+    PARE_IR_OLDEST = 3,
+    PARE_IR_NEWEST = 13,
+};
+/* The domain of model-local functions that stand for encoded weights. */
+#define PARE_CODEC_DOMAIN "pare.codec"
+/* Bytes of a model file, and of a model with its external data. */
+#define PARE_ONNX_FILE_MOST ((size_t)2 << 30)
+#define PARE_ONNX_DATA_MOST ((size_t)4 << 30)
+
+/* --- reading --- */
+/* Where the reader tells what is wrong when it should not stop at the first problem. pare_error() holds the
+ * reason. Returns PARE_OK to go on. */
+typedef struct pare_onnx_sink {
+    pare_status (*problem)(void *user, const char *node, const char *op, const char *remedy);
+    void *user;
+} pare_onnx_sink;
+
+/* Shapes to check the model with; none: every free dimension is 1. */
+typedef struct pare_onnx_shapes {
+    const pare_shape *shape;
+    size_t n;
+} pare_onnx_shapes;
+
+/* `name` stands for the file in messages. `folder` is where external data may lie; NULL: refused. With a
+ * sink, *out is NULL if there was a problem that leaves no graph to speak of. */
+pare_status pare_onnx_read(const void *data, size_t size, const char *name, const char *folder,
+                           const pare_onnx_shapes *shapes, const pare_onnx_sink *sink, pare_graph **out);
+/* *data is the caller's to free(). */
+pare_status pare_onnx_write(const pare_graph *g, uint8_t **data, size_t *size);
+
+/* --- scan.c: walks the bytes before protobuf-c sees them, which recurses without a limit --- */
+pare_status pare_onnx_scan(const uint8_t *data, size_t size);
+
+/* --- message.c: protobuf-c on an arena --- */
+/* All memory comes from `arena`; freeing is the arena's. */
+ProtobufCAllocator pare_proto_allocator(pare_arena *arena);
+pare_status pare_proto_unpack(const uint8_t *data, size_t size, pare_arena *arena, Onnx__ModelProto **out);
+/* Packs what is left in a message from which everything that the graph holds itself was taken away. */
+pare_status pare_proto_rest(const ProtobufCMessage *m, pare_arena *arena, pare_bytes *out);
+/* The opposite: a message with that rest in it, or an empty one. NULL: out of memory. */
+void *pare_proto_revive(const ProtobufCMessageDescriptor *type, pare_bytes rest, pare_arena *arena);
+
+/* --- external.c --- */
+/* Reads exactly `size` bytes at `offset` of the file `location` inside `folder`: no links, no way out of it.
+ */
+pare_status pare_external_read(const char *folder, const char *location, uint64_t offset, void *into,
+                               size_t size);
+
+/* --- tensors.c --- */
+typedef struct pare_tensor_source {
+    const char *folder; /* NULL: external data is refused */
+    size_t left;        /* bytes that external data may still take */
+} pare_tensor_source;
+pare_status pare_tensor_read(pare_tensor_source *src, const Onnx__TensorProto *t, pare_tensor *out);
+/* Fills an initialised message; the data stays the tensor's. */
+pare_status pare_tensor_write(const pare_tensor *t, const char *name, pare_arena *arena,
+                              Onnx__TensorProto *out);
+/* The name of any ONNX element type, known here or not. */
+const char *pare_onnx_dtype_name(int t);
+
+/* --- draft.c: a node on its way from the file's form to the graph's --- */
+typedef struct pare_draft {
+    pare_graph *g;
+    pare_tensor_source *source;
+    int opset;
+    const char *op, *name;
+    uint32_t n_in, n_out; /* without absent ones at the end */
+    pare_id in[PARE_MAX_IN], out[PARE_MAX_OUT];
+    size_t n_attrs;
+    Onnx__AttributeProto **attr; /* NULL where taken */
+    /* Softmax before opset 13 works on a matrix: to be rewritten unless its axis turns out to be the last. */
+    bool flattens;
+    int64_t axis;
+} pare_draft;
+
+/* The attribute, which nobody else will see any more; NULL if it was not given. */
+Onnx__AttributeProto *pare_draft_take(pare_draft *d, const char *name);
+/* *found tells whether the attribute was given; the rest is untouched if not. PARE_EFORMAT: of another type.
+ */
+pare_status pare_draft_take_int(pare_draft *d, const char *name, int64_t *v, bool *found);
+pare_status pare_draft_take_real(pare_draft *d, const char *name, double *v, bool *found);
+pare_status pare_draft_take_ints(pare_draft *d, const char *name, const int64_t **v, size_t *n, bool *found);
+pare_status pare_draft_take_reals(pare_draft *d, const char *name, const float **v, size_t *n, bool *found);
+pare_status pare_draft_take_text(pare_draft *d, const char *name, const char **s, bool *found);
+/* Refuses the attribute unless it is absent or `only`. */
+pare_status pare_draft_expect_int(pare_draft *d, const char *name, int64_t only);
+/* A new constant as input `slot`; takes over `t`. */
+pare_status pare_draft_constant(pare_draft *d, uint32_t slot, const char *what, pare_tensor t);
+pare_status pare_draft_ints_input(pare_draft *d, uint32_t slot, const char *what, const int64_t *v, size_t n);
+pare_status pare_draft_reals_input(pare_draft *d, uint32_t slot, const char *what, const float *v, size_t n,
+                                   bool scalar);
+static inline bool pare_draft_has(const pare_draft *d, uint32_t slot)
+{
+    return slot < d->n_in && d->in[slot] != PARE_NONE;
+}
+/* Fills op's attributes and appends the node. */
+pare_status pare_draft_finish(const pare_draft *d);
+
+/* Writes attributes that differ from their defaults into `out` (field-table order). */
+pare_status pare_attrs_write(const pare_node *n, pare_arena *arena, Onnx__NodeProto *out);
+
+/* --- upgrade.c, downgrade.c --- */
+/* From the meaning of opset d->opset to the one inside. PARE_EUNSUPPORTED for what has no equivalent. */
+pare_status pare_upgrade(pare_draft *d);
+
+#endif

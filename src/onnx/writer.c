@@ -1,0 +1,226 @@
+/* From a graph to ONNX bytes: standard operators, raw little-endian weights, and everything that the reader
+ * put aside.
+ *
+ * Messages are built in an arena and point into the graph; the only copy of the weights is the packed file.
+ */
+#include "base/files.h"
+#include "onnx/onnx.h"
+#include "tensor/tensor.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct writer {
+    const pare_graph *g;
+    pare_arena *arena;
+    bool *used; /* n_values: read by a node, or an output */
+    Onnx__ModelProto *model;
+    Onnx__GraphProto *graph;
+} writer;
+
+static pare_status no_memory(void) { return pare_fail(PARE_ENOMEM, "no memory to write a model"); }
+
+/* Arena memory for one initialised message. */
+#define NEW(w, TYPE, PREFIX, var)                            \
+    TYPE *var = pare_arena_alloc((w)->arena, sizeof *(var)); \
+    if (!(var)) return no_memory();                          \
+    PREFIX##__init(var)
+
+static pare_status write_type(writer *w, const pare_value *v, Onnx__ValueInfoProto *out)
+{
+    NEW(w, Onnx__TypeProto, onnx__type_proto, type);
+    NEW(w, Onnx__TypeProto__Tensor, onnx__type_proto__tensor, tensor);
+    out->type = type;
+    type->value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+    type->tensor_type = tensor;
+    tensor->has_elem_type = v->type.dtype != PARE_UNDEFINED;
+    tensor->elem_type = (int32_t)v->type.dtype;
+    if (v->type.rank < 0) return PARE_OK;
+    NEW(w, Onnx__TensorShapeProto, onnx__tensor_shape_proto, shape);
+    tensor->shape = shape;
+    shape->dim = pare_arena_array(w->arena, (size_t)v->type.rank, sizeof *shape->dim);
+    if (!shape->dim) return no_memory();
+    for (int i = 0; i < v->type.rank; i++) {
+        NEW(w, Onnx__TensorShapeProto__Dimension, onnx__tensor_shape_proto__dimension, dim);
+        if (v->type.dim[i] >= 0) {
+            dim->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+            dim->dim_value = v->type.dim[i];
+        } else if (v->dim_name[i]) {
+            dim->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
+            dim->dim_param = (char *)v->dim_name[i];
+        }
+        shape->dim[shape->n_dim++] = dim;
+    }
+    return PARE_OK;
+}
+
+static pare_status write_values(writer *w, const pare_id *ids, uint32_t n, Onnx__ValueInfoProto ***list,
+                                size_t *count)
+{
+    *list = pare_arena_array(w->arena, n, sizeof **list);
+    if (!*list) return no_memory();
+    for (uint32_t i = 0; i < n; i++) {
+        const pare_value *v = &w->g->value[ids[i]];
+        Onnx__ValueInfoProto *p = pare_proto_revive(&onnx__value_info_proto__descriptor, v->extra, w->arena);
+        if (!p) return no_memory();
+        p->name = (char *)v->name;
+        PARE_TRY(write_type(w, v, p));
+        (*list)[(*count)++] = p;
+    }
+    return PARE_OK;
+}
+
+static pare_status write_constant(writer *w, const pare_value *v)
+{
+    NEW(w, Onnx__TensorProto, onnx__tensor_proto, t);
+    Onnx__ValueInfoProto *rest = pare_proto_revive(&onnx__value_info_proto__descriptor, v->extra, w->arena);
+    if (!rest) return no_memory();
+    t->doc_string = rest->doc_string;
+    t->base.n_unknown_fields = rest->base.n_unknown_fields;
+    t->base.unknown_fields = rest->base.unknown_fields;
+    if (v->weight->codec)
+        return pare_fail(PARE_EINTERNAL, "'%s' is stored as %s", v->name, v->weight->codec->name);
+    PARE_TRY(pare_tensor_write(&v->weight->part[0], v->name, w->arena, t));
+    w->graph->initializer[w->graph->n_initializer++] = t;
+    return PARE_OK;
+}
+
+static pare_status write_constants(writer *w)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < w->g->n_values; i++) n += w->used[i] && w->g->value[i].weight;
+    w->graph->initializer = pare_arena_array(w->arena, n, sizeof *w->graph->initializer);
+    if (!w->graph->initializer) return no_memory();
+    for (uint32_t i = 0; i < w->g->n_values; i++)
+        if (w->used[i] && w->g->value[i].weight) PARE_TRY(write_constant(w, &w->g->value[i]));
+    return PARE_OK;
+}
+
+static char **names(writer *w, const pare_id *ids, uint32_t n)
+{
+    static char absent[] = "";
+    char **list = pare_arena_array(w->arena, n, sizeof *list);
+    for (uint32_t i = 0; list && i < n; i++)
+        list[i] = ids[i] == PARE_NONE ? absent : (char *)w->g->value[ids[i]].name;
+    return list;
+}
+
+static pare_status write_node(writer *w, const pare_node *n)
+{
+    Onnx__NodeProto *p = pare_proto_revive(&onnx__node_proto__descriptor, n->extra, w->arena);
+    if (!p) return no_memory();
+    p->name = (char *)n->name;
+    p->op_type = (char *)n->op->name;
+    p->input = names(w, n->in, n->n_in);
+    p->output = names(w, n->out, n->n_out);
+    if (!p->input || !p->output) return no_memory();
+    p->n_input = n->n_in;
+    p->n_output = n->n_out;
+    PARE_TRY(pare_note(pare_attrs_write(n, w->arena, p), "node '%s'", n->name));
+    w->graph->node[w->graph->n_node++] = p;
+    return PARE_OK;
+}
+
+static pare_status write_graph(writer *w)
+{
+    const pare_graph *g = w->g;
+    w->graph = pare_proto_revive(&onnx__graph_proto__descriptor, g->graph_extra, w->arena);
+    if (!w->graph) return no_memory();
+    w->model->graph = w->graph;
+    w->graph->name = (char *)(g->name && *g->name ? g->name : "graph");
+    w->graph->node = pare_arena_array(w->arena, g->n_nodes, sizeof *w->graph->node);
+    if (!w->graph->node) return no_memory();
+    for (uint32_t i = 0; i < g->n_nodes; i++)
+        if (g->node[i].op) PARE_TRY(write_node(w, &g->node[i]));
+    PARE_TRY(write_constants(w));
+    PARE_TRY(write_values(w, g->input, g->n_inputs, &w->graph->input, &w->graph->n_input));
+    return write_values(w, g->output, g->n_outputs, &w->graph->output, &w->graph->n_output);
+}
+
+static pare_status write_opset(writer *w, const char *domain, int64_t version)
+{
+    Onnx__ModelProto *m = w->model;
+    NEW(w, Onnx__OperatorSetIdProto, onnx__operator_set_id_proto, o);
+    Onnx__OperatorSetIdProto **list = pare_arena_array(w->arena, m->n_opset_import + 1, sizeof *list);
+    if (!list) return no_memory();
+    if (m->n_opset_import) memcpy(list, m->opset_import, m->n_opset_import * sizeof *list);
+    o->domain = (char *)domain;
+    o->has_version = true;
+    o->version = version;
+    list[m->n_opset_import++] = o;
+    m->opset_import = list;
+    return PARE_OK;
+}
+
+static pare_status write_model(writer *w)
+{
+    const pare_graph *g = w->g;
+    Onnx__ModelProto *m = w->model =
+        pare_proto_revive(&onnx__model_proto__descriptor, g->model_extra, w->arena);
+    if (!m) return no_memory();
+    m->has_ir_version = true;
+    m->ir_version = 8;
+    if (!m->producer_name || !*m->producer_name) {
+        m->producer_name = (char *)"pare";
+        m->producer_version = (char *)pare_version();
+    }
+    PARE_TRY(write_opset(w, "", PARE_OPSET_WRITTEN));
+    m->metadata_props = pare_arena_array(w->arena, g->n_meta, sizeof *m->metadata_props);
+    if (!m->metadata_props) return no_memory();
+    for (uint32_t i = 0; i < g->n_meta; i++) {
+        NEW(w, Onnx__StringStringEntryProto, onnx__string_string_entry_proto, e);
+        e->key = (char *)g->meta[i].key;
+        e->value = (char *)g->meta[i].value;
+        m->metadata_props[m->n_metadata_props++] = e;
+    }
+    return write_graph(w);
+}
+
+static void mark_used(const pare_graph *g, bool *used)
+{
+    for (uint32_t i = 0; i < g->n_outputs; i++) used[g->output[i]] = true;
+    for (uint32_t i = 0; i < g->n_nodes; i++)
+        for (uint32_t k = 0; g->node[i].op && k < g->node[i].n_in; k++)
+            if (g->node[i].in[k] != PARE_NONE) used[g->node[i].in[k]] = true;
+}
+
+pare_status pare_onnx_write(const pare_graph *g, uint8_t **data, size_t *size)
+{
+    writer w = { .g = g, .arena = pare_arena_new(0) };
+    w.used = w.arena ? pare_arena_array(w.arena, g->n_values, sizeof *w.used) : NULL;
+    pare_status st = w.used ? PARE_OK : no_memory();
+    if (st == PARE_OK) {
+        mark_used(g, w.used);
+        st = write_model(&w);
+    }
+    uint8_t *bytes = NULL;
+    size_t n = 0;
+    if (st == PARE_OK) {
+        n = onnx__model_proto__get_packed_size(w.model);
+        if (n > INT_MAX)
+            st = pare_fail(PARE_ELIMIT, "the model needs %zu bytes, an ONNX file holds at most %d", n,
+                           INT_MAX);
+        else if (!(bytes = malloc(n)))
+            st = no_memory();
+        else
+            onnx__model_proto__pack(w.model, bytes);
+    }
+    pare_arena_free(w.arena);
+    if (st != PARE_OK) return st;
+    *data = bytes;
+    *size = n;
+    return PARE_OK;
+}
+
+pare_status pare_model_save(const pare_graph *g, const char *path, bool force)
+{
+    uint8_t *data;
+    size_t size;
+    if (!force && pare_file_exists(path))
+        return pare_fail(PARE_EINVAL, "'%s' exists; give --force to replace it", path);
+    PARE_TRY(pare_note(pare_onnx_write(g, &data, &size), "%s", path));
+    pare_status st = pare_write_file(path, data, size, force);
+    free(data);
+    return st;
+}
