@@ -4,24 +4,101 @@
 #include <string.h>
 
 #define OPS(X)             \
+    X(abs)                 \
+    X(acos)                \
+    X(acosh)               \
+    X(add)                 \
+    X(asin)                \
+    X(asinh)               \
+    X(atan)                \
+    X(atanh)               \
     X(average_pool)        \
     X(batch_norm)          \
+    X(cast)                \
+    X(cast_like)           \
+    X(ceil)                \
+    X(celu)                \
+    X(clip)                \
+    X(concat)              \
+    X(constant)            \
+    X(constant_of_shape)   \
     X(conv)                \
     X(conv_integer)        \
+    X(cos)                 \
+    X(cosh)                \
+    X(div)                 \
+    X(elu)                 \
+    X(erf)                 \
+    X(exp)                 \
+    X(eye_like)            \
+    X(flatten)             \
+    X(floor)               \
+    X(gather)              \
+    X(gather_elements)     \
+    X(gather_nd)           \
+    X(gelu)                \
     X(gemm)                \
     X(global_average_pool) \
     X(global_lp_pool)      \
     X(global_max_pool)     \
+    X(hard_sigmoid)        \
+    X(hard_swish)          \
     X(hardmax)             \
+    X(identity)            \
+    X(isinf)               \
+    X(isnan)               \
+    X(leaky_relu)          \
+    X(log)                 \
     X(log_softmax)         \
     X(lp_pool)             \
     X(matmul)              \
     X(matmul_integer)      \
     X(max_pool)            \
+    X(mish)                \
+    X(mod)                 \
+    X(mul)                 \
+    X(neg)                 \
+    X(pad)                 \
+    X(pow)                 \
+    X(prelu)               \
     X(qlinear_conv)        \
     X(qlinear_matmul)      \
+    X(range)               \
+    X(reciprocal)          \
+    X(reduce_l1)           \
+    X(reduce_l2)           \
+    X(reduce_log_sum)      \
+    X(reduce_log_sum_exp)  \
+    X(reduce_max)          \
+    X(reduce_mean)         \
+    X(reduce_min)          \
+    X(reduce_prod)         \
+    X(reduce_sum)          \
+    X(reduce_sum_square)   \
     X(relu)                \
-    X(softmax)
+    X(reshape)             \
+    X(round)               \
+    X(selu)                \
+    X(shape)               \
+    X(shrink)              \
+    X(sigmoid)             \
+    X(sign)                \
+    X(sin)                 \
+    X(sinh)                \
+    X(size)                \
+    X(slice)               \
+    X(softmax)             \
+    X(softplus)            \
+    X(softsign)            \
+    X(split)               \
+    X(sqrt)                \
+    X(squeeze)             \
+    X(sub)                 \
+    X(tan)                 \
+    X(tanh)                \
+    X(thresholded_relu)    \
+    X(transpose)           \
+    X(unsqueeze)
 
 #define DECLARE(name) extern const pare_op pare_op_##name;
 OPS(DECLARE)
