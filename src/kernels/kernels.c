@@ -4,15 +4,15 @@
 #include "base/cpu.h"
 
 /* One table for an instruction set: every kernel carries its name as a suffix. */
-#define TABLE(ISA)                                   \
-    (pare_kernels)                                   \
-    {                                                \
-        .isa = #ISA,                                 \
-        .penni_basis = pare_penni_basis_##ISA,       \
-        .penni_combine = pare_penni_combine_##ISA,   \
+#define TABLE(ISA)                                                                               \
+    (pare_kernels)                                                                               \
+    {                                                                                            \
+        .isa = #ISA, .finish_row = pare_finish_row_##ISA, .penni_basis = pare_penni_basis_##ISA, \
+        .penni_combine = pare_penni_combine_##ISA,                                               \
     }
-#define DECLARE(ISA)                                 \
-    pare_penni_basis_fn pare_penni_basis_##ISA;      \
+#define DECLARE(ISA)                            \
+    pare_finish_row_fn pare_finish_row_##ISA;   \
+    pare_penni_basis_fn pare_penni_basis_##ISA; \
     pare_penni_combine_fn pare_penni_combine_##ISA;
 
 DECLARE(c)

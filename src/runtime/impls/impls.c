@@ -2,8 +2,9 @@
  * line here. The last accepts everything. */
 #include "runtime/impl.h"
 
-#define IMPLS(X) \
-    X(copy)      \
+#define IMPLS(X)  \
+    X(copy)       \
+    X(conv_penni) \
     X(reference)
 
 #define DECLARE(name) extern const pare_impl pare_impl_##name;

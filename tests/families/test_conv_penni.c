@@ -1,0 +1,135 @@
+/* conv_penni against the reference evaluation of the decoded weight, over odd geometries, with everything
+ * that a plan fuses behind a convolution; and bitwise the same for 1, 2 and 3 threads. */
+#include "codecs/penni.h"
+#include "pare/plan.h"
+#include "support/build.h"
+
+#include <math.h>
+#include <stdio.h>
+
+typedef struct shape {
+    int64_t n, c, h, w, out, kernel, stride, dilation, pad0, pad1, d;
+    double density;
+    bool bias, residual, relu;
+} shape;
+
+static pare_graph *network(const shape *s, pare_rng *r)
+{
+    pare_graph *g;
+    OK(pare_graph_new(&g));
+    pare_type wt = f32_type(4, (int)s->out, (int)s->c, (int)s->kernel, (int)s->kernel);
+    size_t count = (size_t)(s->out * s->c * s->d), taps = (size_t)(s->kernel * s->kernel);
+    float *a = malloc((count + 1) * sizeof *a), *basis = malloc((size_t)s->d * taps * sizeof *basis);
+    assert_non_null(a);
+    assert_non_null(basis);
+    for (size_t i = 0; i < count; i++)
+        a[i] = pare_rng_uniform(r) < s->density ? (float)pare_rng_normal(r) : 0;
+    for (size_t i = 0; i < (size_t)s->d * taps; i++) basis[i] = (float)pare_rng_normal(r);
+    pare_weight encoded;
+    OK(pare_penni_encode(&wt, s->d, a, NULL, basis, &encoded));
+    free(a);
+    free(basis);
+    pare_id w, bias = PARE_NONE;
+    pare_id x = add_input(g, "x", f32_type(4, (int)s->n, (int)s->c, (int)s->h, (int)s->w));
+    OK(pare_graph_add_constant(g, "w", encoded, &w));
+    if (s->bias) bias = add_random(g, "b", f32_type(1, (int)s->out), pare_rng_u64(r));
+    char attrs[128];
+    snprintf(attrs, sizeof attrs, "strides=%d/%d,dilations=%d/%d,pads=%d/%d/%d/%d", (int)s->stride,
+             (int)s->stride, (int)s->dilation, (int)s->dilation, (int)s->pad0, (int)s->pad1, (int)s->pad1,
+             (int)s->pad0);
+    pare_id out = add_node(g, "Conv", attrs, "conv", s->bias ? 3 : 2, x, w, bias);
+    OK(pare_infer(g, false));
+    if (s->residual) out = add_node(g, "Add", "", "sum", 2, out, add_input(g, "r", g->value[out].type));
+    if (s->relu) out = add_node(g, "Relu", "", "y", 1, out);
+    OK(pare_graph_mark_output(g, out));
+    return g;
+}
+
+static pare_tensor run(const pare_graph *g, const char *force, int threads, const pare_tensor *in)
+{
+    pare_plan *plan = NULL;
+    pare_plan_options o = { .threads = threads, .force = force };
+    if (pare_plan_create(g, &o, &plan) != PARE_OK) fail_msg("%s", pare_error());
+    pare_type type;
+    pare_plan_output(plan, 0, &type);
+    pare_tensor out;
+    assert_int_equal(pare_tensor_of(&type, &out), PARE_OK);
+    memset(out.data, 0xff, pare_tensor_bytes(&out)); /* NaN: what is not written shows */
+    assert_int_equal(pare_plan_run(plan, in, &out), PARE_OK);
+    pare_plan_free(plan);
+    return out;
+}
+
+static void check(const shape *s, uint64_t seed)
+{
+    pare_rng r = pare_rng_stream(seed, 7);
+    pare_graph *g = network(s, &r);
+    pare_tensor in[2] = { random_tensor(g->value[g->input[0]].type, seed) };
+    if (s->residual) in[1] = random_tensor(g->value[g->input[1]].type, seed + 1);
+    pare_tensor want = run(g, "conv=reference", 1, in), one = run(g, "conv=conv_penni", 1, in);
+    float scale = sqrtf((float)(s->c * s->d * s->kernel * s->kernel)) * 4 + 4;
+    for (int64_t i = 0; i < pare_tensor_count(&want); i++) {
+        float a = ((float *)want.data)[i], b = ((float *)one.data)[i];
+        if (!(fabsf(a - b) <= 2e-6f * scale))
+            fail_msg("seed %llu: n=%d c=%d %dx%d out=%d k=%d s=%d dil=%d pads=%d,%d d=%d density=%g: [%lld] "
+                     "is %g instead of %g",
+                     (unsigned long long)seed, (int)s->n, (int)s->c, (int)s->h, (int)s->w, (int)s->out,
+                     (int)s->kernel, (int)s->stride, (int)s->dilation, (int)s->pad0, (int)s->pad1, (int)s->d,
+                     s->density, (long long)i, b, a);
+    }
+    for (int threads = 2; threads <= 3; threads++) {
+        pare_tensor more = run(g, "conv=conv_penni", threads, in);
+        assert_memory_equal(one.data, more.data, pare_tensor_bytes(&one));
+        pare_tensor_free(&more);
+    }
+    pare_tensor_free(&want);
+    pare_tensor_free(&one);
+    pare_tensor_free(&in[0]);
+    pare_tensor_free(&in[1]);
+    pare_graph_free(g);
+}
+
+static void test_shapes(void **state)
+{
+    (void)state;
+    static const shape shapes[] = {
+        { 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, true, false, false },
+        { 1, 3, 9, 7, 5, 3, 1, 1, 1, 1, 5, 0.5, true, true, true },
+        { 2, 7, 8, 8, 17, 3, 2, 1, 1, 1, 5, 0.2, false, false, true },
+        { 3, 17, 5, 6, 3, 3, 3, 1, 0, 1, 9, 0.1, true, false, false },
+        { 1, 4, 11, 13, 6, 3, 1, 2, 2, 2, 3, 0.3, true, true, false },
+        { 1, 4, 12, 9, 6, 5, 2, 2, 3, 1, 6, 0.3, true, false, true },
+        { 1, 8, 4, 4, 40, 3, 1, 1, 1, 1, 5, 0.05, true, true, true },   /* one tile, cut over channels */
+        { 1, 64, 32, 32, 64, 3, 1, 1, 1, 1, 5, 0.1, true, true, true }, /* many tiles, many blocks */
+        { 1, 64, 8, 8, 64, 3, 1, 1, 1, 1, 5, 0.02, true, true, true },
+        { 2, 48, 4, 4, 96, 3, 1, 1, 1, 1, 5, 0.2, true, false, true },
+        { 1, 5, 6, 6, 4, 1, 4, 1, 0, 0, 1, 0.5, false, false, false }, /* stride > kernel */
+        { 1, 5, 6, 6, 4, 3, 1, 1, 1, 1, 5, 0, true, false, true },     /* nothing kept */
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(&shapes[i], i);
+    for (uint64_t seed = 100; seed < 160; seed++) {
+        pare_rng r = pare_rng_stream(seed, 0);
+        shape s = { .n = 1 + (int64_t)pare_rng_below(&r, 3),
+                    .c = 1 + (int64_t)pare_rng_below(&r, 20),
+                    .out = 1 + (int64_t)pare_rng_below(&r, 20) };
+        s.kernel = 1 + (int64_t)pare_rng_below(&r, 5);
+        s.stride = 1 + (int64_t)pare_rng_below(&r, 4);
+        s.dilation = 1 + (int64_t)pare_rng_below(&r, 3);
+        s.pad0 = (int64_t)pare_rng_below(&r, (uint64_t)s.kernel);
+        s.pad1 = (int64_t)pare_rng_below(&r, (uint64_t)s.kernel);
+        int64_t reach = (s.kernel - 1) * s.dilation + 1;
+        s.h = reach + (int64_t)pare_rng_below(&r, 20);
+        s.w = reach + (int64_t)pare_rng_below(&r, 20);
+        s.d = 1 + (int64_t)pare_rng_below(&r, (uint64_t)(s.kernel * s.kernel));
+        s.density = pare_rng_uniform(&r);
+        s.bias = pare_rng_below(&r, 2);
+        s.relu = pare_rng_below(&r, 2);
+        check(&s, seed);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_shapes) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
