@@ -33,7 +33,7 @@ typedef struct pare_dataset pare_dataset;
 /** Which part of a set. */
 typedef enum pare_split { PARE_TEST, PARE_TRAIN } pare_split;
 
-/** Opens cifar10:DIR, mnist:DIR (IDX, plain or .gz), npy:X.npy,Y.npy, images:DIR[,LABELS.csv] or glyphs[:seed=N,count=N].
+/** Opens cifar10:DIR, mnist:DIR (IDX, plain or .gz), npy:X.npy,Y.npy, images:DIR[,LABELS.csv] or glyphs[:seed=N,train=N,test=N].
  * npy and images have one part, which serves as both splits unless a second pair follows (npy:X,Y,XTRAIN,YTRAIN) or DIR
  * has folders train and test. Checks sizes and labels at once.
  * @retval PARE_EINVAL  the specification is not of one of these forms
