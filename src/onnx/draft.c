@@ -188,6 +188,7 @@ static pare_status fill(const pare_draft *d, const Onnx__AttributeProto *a, cons
         at->buffer = NULL; /* the graph keeps the memory, the attribute borrows it */
         return pare_graph_keep(d->g, t);
     }
+    case PARE_FIELD_STRS: /* options only, no operator has one */
     case PARE_FIELD_END: break;
     }
     return pare_fail(PARE_EINTERNAL, "field '%s' has no kind", f->name);
@@ -284,6 +285,7 @@ static pare_status write_one(const pare_field *f, const void *object, pare_arena
         if (!ok) break;
         onnx__tensor_proto__init(a->t);
         return pare_tensor_write(at, NULL, arena, a->t);
+    case PARE_FIELD_STRS: /* options only, no operator has one */
     case PARE_FIELD_END: break;
     }
     return ok ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory to write attribute '%s'", f->name);

@@ -41,7 +41,7 @@ typedef struct pare_onnx_shapes {
 /* `name` stands for the file in messages. `folder` is where external data may lie; NULL: refused. With a
  * sink, *out is NULL if there was a problem that leaves no graph to speak of. */
 pare_status pare_onnx_read(const void *data, size_t size, const char *name, const char *folder,
-                           const pare_onnx_shapes *shapes, const pare_onnx_sink *sink, pare_graph **out);
+                           pare_onnx_shapes shapes, const pare_onnx_sink *sink, pare_graph **out);
 /* *data is the caller's to free(). */
 pare_status pare_onnx_write(const pare_graph *g, uint8_t **data, size_t *size);
 
@@ -119,5 +119,15 @@ pare_status pare_attrs_write(const pare_node *n, pare_arena *arena, Onnx__NodePr
 /* --- upgrade.c, downgrade.c --- */
 /* From the meaning of opset d->opset to the one inside. PARE_EUNSUPPORTED for what has no equivalent. */
 pare_status pare_upgrade(pare_draft *d);
+/* Completes a Softmax of before opset 13, found by its output: `rank` of its input, -1 where unknown. The
+ * graph may need sorting afterwards. */
+pare_status pare_upgrade_softmax(pare_graph *g, pare_id softmax_out, int64_t axis, int rank);
+/* The oldest opset from 17 on that can express the node. */
+int pare_downgrade_opset(const pare_graph *g, const pare_node *n);
+/* Adapts the written message of a node to `opset`. */
+pare_status pare_downgrade(const pare_graph *g, const pare_node *n, int opset, pare_arena *arena,
+                           Onnx__NodeProto *p);
+/* Does the written node do without the constant in this slot? */
+bool pare_downgrade_drops_input(const pare_node *n, uint32_t slot, int opset);
 
 #endif

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A Softmax of before opset 13, whose axis means "flatten from here on". */
+/* A Softmax of before opset 13, whose axis means "flatten from here on": found by its output. */
 typedef struct old_softmax {
-    const char *name;
+    pare_id out;
     int64_t axis;
 } old_softmax;
 
@@ -22,8 +22,10 @@ typedef struct reader {
     const Onnx__ModelProto *model;
     pare_tensor_source source;
     const pare_onnx_sink *sink;
-    const pare_onnx_shapes *shapes;
+    pare_onnx_shapes shapes;
     int opset;
+    old_softmax *softmax; /* one a node at most */
+    size_t n_softmax;
     bool incomplete; /* parts are missing because of problems already reported */
 } reader;
 
@@ -345,7 +347,9 @@ static pare_status read_node(reader *r, const Onnx__NodeProto *n)
     d.n_attrs = n->n_attribute;
     d.attr = pare_arena_copy(r->arena, n->attribute, n->n_attribute * sizeof *n->attribute);
     if (!d.attr) return pare_fail(PARE_ENOMEM, "no memory for its attributes");
+    PARE_TRY(pare_upgrade(&d));
     PARE_TRY(pare_draft_finish(&d));
+    if (d.flattens) r->softmax[r->n_softmax++] = (old_softmax){ d.out[0], d.axis };
     Onnx__NodeProto rest = *n;
     rest.n_input = rest.n_output = rest.n_attribute = 0;
     rest.name = rest.op_type = rest.domain = NULL;
@@ -374,51 +378,148 @@ static pare_status read_nodes(reader *r)
 }
 
 /* --- validation --- */
-static pare_status infer_with(const pare_graph *g, int64_t batch, int64_t others)
+/* What shape inference says against a node. Several rounds are made where sizes are free: a complaint stands
+ * if every round repeats it word for word. */
+typedef struct fault {
+    char *message; /* NULL: none */
+    pare_status st;
+    bool again; /* came up in this round too */
+} fault;
+
+typedef struct faults {
+    fault *of; /* one a node */
+    uint32_t count;
+    bool first;
+} faults;
+
+static pare_status on_fault(void *user, pare_id node, pare_status st)
+{
+    faults *f = user;
+    fault *at = &f->of[node];
+    if (f->first) {
+        at->message = pare_format("%s", pare_error());
+        if (!at->message) return pare_fail(PARE_ENOMEM, "no memory for a message");
+        at->st = st;
+        f->count++;
+    } else if (at->message && strcmp(at->message, pare_error()) == 0)
+        at->again = true;
+    return PARE_OK;
+}
+
+/* Free sizes become `size`, free batches 1; inputs with a shape of the caller's get that one. */
+static pare_status bind(reader *r, pare_graph *c, int64_t size)
+{
+    for (uint32_t i = 0; i < c->n_inputs; i++) {
+        pare_value *v = &c->value[c->input[i]];
+        bool bound = false;
+        for (size_t s = 0; s < r->shapes.n; s++)
+            bound |= !r->shapes.shape[s].name || strcmp(r->shapes.shape[s].name, v->name) == 0;
+        for (int d = 0; !bound && d < v->type.rank; d++)
+            if (v->type.dim[d] < 0) v->type.dim[d] = d == 0 ? 1 : size;
+    }
+    /* Without shapes an input of unknown rank is let through: nodes that read it cannot be checked. */
+    return r->shapes.n ? pare_bind_shapes(c, 1, r->shapes.shape, r->shapes.n) : PARE_OK;
+}
+
+/* One round. *out is the clone with the types found, if wanted. */
+static pare_status infer_with(reader *r, int64_t size, faults *f, pare_graph **out)
 {
     pare_graph *c;
-    PARE_TRY(pare_graph_clone(g, &c));
-    for (uint32_t i = 0; i < c->n_inputs; i++) {
-        pare_type *t = &c->value[c->input[i]].type;
-        for (int d = 0; d < t->rank; d++)
-            if (t->dim[d] < 0) t->dim[d] = d == 0 ? batch : others;
+    PARE_TRY(pare_graph_clone(r->g, &c));
+    pare_status st = bind(r, c, size);
+    for (uint32_t i = 0; i < r->g->n_nodes; i++) f->of[i].again = false;
+    if (st == PARE_OK) st = pare_infer_each(c, false, on_fault, f);
+    if (st == PARE_OK && out)
+        *out = c;
+    else
+        pare_graph_free(c);
+    for (uint32_t i = 0; !f->first && i < r->g->n_nodes; i++) {
+        if (!f->of[i].message || f->of[i].again) continue;
+        free(f->of[i].message);
+        f->of[i].message = NULL;
+        f->count--;
     }
-    pare_status st = pare_infer(c, false);
-    pare_graph_free(c);
+    f->first = false;
     return st;
 }
 
-/* With free sizes other than the batch no one value need fit (a network may want multiples of 32, or 224
- * exactly), so a complaint counts only if it is the same for every size tried. */
-static pare_status validate(const pare_graph *g)
+static bool has_free_size(const pare_graph *g)
 {
-    bool free_size = false;
     for (uint32_t i = 0; i < g->n_inputs; i++) {
         const pare_type *t = &g->value[g->input[i]].type;
-        if (t->rank < 0) return PARE_OK; /* nothing to go by */
-        for (int d = 1; d < t->rank; d++) free_size |= t->dim[d] < 0;
+        for (int d = 1; d < t->rank; d++)
+            if (t->dim[d] < 0) return true;
     }
-    pare_status st = infer_with(g, 1, 1);
-    if (st == PARE_OK || st == PARE_ENOMEM || !free_size) return st;
+    return false;
+}
+
+/* With free sizes no one value need fit: a network may want multiples of 32, or 224 exactly. */
+static pare_status find_faults(reader *r, faults *f, pare_graph **typed)
+{
     static const int64_t sizes[] = { 32, 224, 416 };
-    char *first = pare_format("%s", pare_error());
-    if (!first) return pare_fail(PARE_ENOMEM, "no memory for a message");
-    bool same = true;
-    for (size_t i = 0; st != PARE_OK && st != PARE_ENOMEM && i < sizeof sizes / sizeof *sizes; i++) {
-        st = infer_with(g, 1, sizes[i]);
-        same &= strcmp(first, pare_error()) == 0;
+    f->first = true;
+    PARE_TRY(infer_with(r, 1, f, typed));
+    if (r->shapes.n || !has_free_size(r->g)) return PARE_OK;
+    for (size_t i = 0; f->count && i < sizeof sizes / sizeof *sizes; i++)
+        PARE_TRY(infer_with(r, sizes[i], f, NULL));
+    return PARE_OK;
+}
+
+static pare_status report_faults(reader *r, const faults *f)
+{
+    for (uint32_t i = 0; f->count && i < r->g->n_nodes; i++) {
+        if (!f->of[i].message) continue;
+        const pare_node *n = &r->g->node[i];
+        pare_status st = pare_fail(f->of[i].st, "%s%s%s%s", r->sink ? "" : "(", r->sink ? "" : n->op->name,
+                                   r->sink ? "" : "): ", f->of[i].message);
+        PARE_TRY(tell(r, st, n->name, n->op->name,
+                      f->of[i].st == PARE_EUNSUPPORTED
+                          ? "export the model without this form of the operator"
+                          : "check the shapes and attributes of this node, and the input shape"));
     }
-    free(first);
-    if (st == PARE_OK || (st != PARE_ENOMEM && !same)) {
-        pare_error_clear();
-        return PARE_OK;
+    return PARE_OK;
+}
+
+/* A Softmax of old is finished now that its input's rank is known, or known not to be. */
+static pare_status finish_softmax(reader *r, const pare_graph *typed)
+{
+    for (size_t i = 0; i < r->n_softmax; i++) {
+        pare_id node = r->g->value[r->softmax[i].out].producer;
+        if (node == PARE_NONE) continue;
+        const pare_node *n = &r->g->node[node];
+        const char *name = n->name, *op = n->op->name;
+        PARE_TRY(tell(r,
+                      pare_upgrade_softmax(r->g, r->softmax[i].out, r->softmax[i].axis,
+                                           typed->value[n->in[0]].type.rank),
+                      name, op, "export the model with opset 13 or later"));
     }
+    return r->n_softmax ? pare_graph_sort(r->g) : PARE_OK;
+}
+
+static pare_status validate(reader *r)
+{
+    faults f = { .of = calloc((size_t)r->g->n_nodes + 1, sizeof *f.of) };
+    if (!f.of) return pare_fail(PARE_ENOMEM, "no memory to check %u nodes", r->g->n_nodes);
+    uint32_t n = r->g->n_nodes;
+    pare_graph *typed = NULL;
+    pare_status st = find_faults(r, &f, &typed);
+    if (st == PARE_EINVAL)
+        st = tell(r, PARE_EFORMAT, NULL, NULL, "give a shape that fits the model's input");
+    else if (st == PARE_OK) {
+        st = report_faults(r, &f);
+        if (st == PARE_OK) st = finish_softmax(r, typed);
+    }
+    pare_graph_free(typed);
+    for (uint32_t i = 0; i < n; i++) free(f.of[i].message);
+    free(f.of);
     return st;
 }
 
 static pare_status build(reader *r)
 {
     const Onnx__GraphProto *g = r->model->graph;
+    r->softmax = pare_arena_array(r->arena, g->n_node, sizeof *r->softmax);
+    if (!r->softmax) return pare_fail(PARE_ENOMEM, "no memory for %zu nodes", g->n_node);
     PARE_TRY(read_rest(r));
     PARE_TRY(read_initialisers(r));
     for (size_t i = 0; i < g->n_input; i++)
@@ -432,11 +533,11 @@ static pare_status build(reader *r)
         PARE_TRY(
             tell(r, read_output(r, g->output[i]), NULL, NULL, "declare only outputs that some node gives"));
     PARE_TRY(tell(r, pare_graph_sort(r->g), NULL, NULL, "remove the cycle"));
-    return r->sink ? PARE_OK : validate(r->g);
+    return validate(r);
 }
 
 pare_status pare_onnx_read(const void *data, size_t size, const char *name, const char *folder,
-                           const pare_onnx_shapes *shapes, const pare_onnx_sink *sink, pare_graph **out)
+                           pare_onnx_shapes shapes, const pare_onnx_sink *sink, pare_graph **out)
 {
     size_t budget = 64u << 20;
     if (size > PARE_ONNX_FILE_MOST)
@@ -464,7 +565,7 @@ pare_status pare_onnx_read(const void *data, size_t size, const char *name, cons
 
 pare_status pare_model_load_memory(const void *data, size_t size, const char *name, pare_graph **out)
 {
-    return pare_onnx_read(data, size, name, NULL, NULL, NULL, out);
+    return pare_onnx_read(data, size, name, NULL, (pare_onnx_shapes){ NULL, 0 }, NULL, out);
 }
 
 pare_status pare_model_load(const char *path, pare_graph **out)
@@ -474,8 +575,9 @@ pare_status pare_model_load(const char *path, pare_graph **out)
     PARE_TRY(pare_read_file(path, PARE_ONNX_FILE_MOST, &data, &size));
     const char *slash = strrchr(path, '/');
     char *folder = slash ? pare_format("%.*s", (int)(slash - path) + 1, path) : pare_format(".");
-    pare_status st = folder ? pare_onnx_read(data, size, path, folder, NULL, NULL, out)
-                            : pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", path);
+    pare_status st = folder
+                         ? pare_onnx_read(data, size, path, folder, (pare_onnx_shapes){ NULL, 0 }, NULL, out)
+                         : pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", path);
     free(folder);
     free(data);
     return st;

@@ -14,7 +14,8 @@
 typedef struct writer {
     const pare_graph *g;
     pare_arena *arena;
-    bool *used; /* n_values: read by a node, or an output */
+    bool *used; /* n_values: read by a written node, or an output */
+    int opset;
     Onnx__ModelProto *model;
     Onnx__GraphProto *graph;
 } writer;
@@ -118,6 +119,7 @@ static pare_status write_node(writer *w, const pare_node *n)
     p->n_input = n->n_in;
     p->n_output = n->n_out;
     PARE_TRY(pare_note(pare_attrs_write(n, w->arena, p), "node '%s'", n->name));
+    PARE_TRY(pare_downgrade(w->g, n, w->opset, w->arena, p));
     w->graph->node[w->graph->n_node++] = p;
     return PARE_OK;
 }
@@ -160,12 +162,12 @@ static pare_status write_model(writer *w)
         pare_proto_revive(&onnx__model_proto__descriptor, g->model_extra, w->arena);
     if (!m) return no_memory();
     m->has_ir_version = true;
-    m->ir_version = 8;
+    m->ir_version = w->opset >= 21 ? 10 : w->opset >= 19 ? 9 : 8;
     if (!m->producer_name || !*m->producer_name) {
         m->producer_name = (char *)"pare";
         m->producer_version = (char *)pare_version();
     }
-    PARE_TRY(write_opset(w, "", PARE_OPSET_WRITTEN));
+    PARE_TRY(write_opset(w, "", w->opset));
     m->metadata_props = pare_arena_array(w->arena, g->n_meta, sizeof *m->metadata_props);
     if (!m->metadata_props) return no_memory();
     for (uint32_t i = 0; i < g->n_meta; i++) {
@@ -177,12 +179,25 @@ static pare_status write_model(writer *w)
     return write_graph(w);
 }
 
-static void mark_used(const pare_graph *g, bool *used)
+static void choose_opset(writer *w)
 {
-    for (uint32_t i = 0; i < g->n_outputs; i++) used[g->output[i]] = true;
-    for (uint32_t i = 0; i < g->n_nodes; i++)
-        for (uint32_t k = 0; g->node[i].op && k < g->node[i].n_in; k++)
-            if (g->node[i].in[k] != PARE_NONE) used[g->node[i].in[k]] = true;
+    w->opset = PARE_OPSET_WRITTEN;
+    for (uint32_t i = 0; i < w->g->n_nodes; i++) {
+        int opset = w->g->node[i].op ? pare_downgrade_opset(w->g, &w->g->node[i]) : 0;
+        if (opset > w->opset) w->opset = opset;
+    }
+}
+
+static void mark_used(writer *w)
+{
+    const pare_graph *g = w->g;
+    for (uint32_t i = 0; i < g->n_outputs; i++) w->used[g->output[i]] = true;
+    for (uint32_t i = 0; i < g->n_nodes; i++) {
+        const pare_node *n = &g->node[i];
+        for (uint32_t k = 0; n->op && k < n->n_in; k++)
+            if (n->in[k] != PARE_NONE && !pare_downgrade_drops_input(n, k, w->opset))
+                w->used[n->in[k]] = true;
+    }
 }
 
 pare_status pare_onnx_write(const pare_graph *g, uint8_t **data, size_t *size)
@@ -191,7 +206,8 @@ pare_status pare_onnx_write(const pare_graph *g, uint8_t **data, size_t *size)
     w.used = w.arena ? pare_arena_array(w.arena, g->n_values, sizeof *w.used) : NULL;
     pare_status st = w.used ? PARE_OK : no_memory();
     if (st == PARE_OK) {
-        mark_used(g, w.used);
+        choose_opset(&w);
+        mark_used(&w);
         st = write_model(&w);
     }
     uint8_t *bytes = NULL;

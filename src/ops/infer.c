@@ -1,7 +1,8 @@
 /* Types of all values in one walk, folding what becomes constant on the way (shape arithmetic, mostly).
  *
  * Folding is a bomb in hostile hands (a small file may expand without bound), so folded results are limited: 64 KiB
- * each for shape arithmetic, and with `fold` 64 MB and four times the model's constants in sum. */
+ * each for shape arithmetic, and with `fold` 64 MB and four times the model's constants in sum. The arithmetic spent on
+ * it is limited as well: a value that is not folded is only less known. */
 #include "ops/op.h"
 
 #include <stdlib.h>
@@ -12,11 +13,33 @@ enum { SMALL = 65536 };
 /* No activation may be larger: beyond it a file is hostile or needs another program. */
 #define VALUE_MOST ((size_t)16 << 30)
 
+/* Bytes touched and operations done by all folding together: a second or two at most. */
+static const double WORK_SHAPES = 256e6, WORK_FOLD = 4e9;
+
 /* What is known of each value besides its type. Dense constants of the graph are borrowed from it. */
 typedef struct known {
     pare_tensor *t; /* n_values; data NULL = unknown */
     bool *owned;
+    size_t budget; /* bytes that results above SMALL may still take */
+    double work;   /* bytes and operations that folding may still cost */
 } known;
+
+/* Takes the cost of evaluating the node from what is left; false if too little is. */
+static bool afford(known *k, const pare_node *n, const pare_arg *arg, const pare_type *out, size_t bytes)
+{
+    pare_type in[PARE_MAX_IN];
+    pare_cost c = { 0, 0 };
+    double work = (double)bytes;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        in[i] = arg[i].type;
+        if (arg[i].value) work += (double)pare_tensor_bytes(arg[i].value);
+    }
+    if (n->op->cost) n->op->cost(n, in, out, &c);
+    work += c.macs + c.ops;
+    if (!(work <= k->work)) return false;
+    k->work -= work;
+    return true;
+}
 
 static const pare_tensor *value_of(const pare_graph *g, const known *k, pare_id v)
 {
@@ -39,7 +62,7 @@ static pare_status evaluate(const pare_node *n, const pare_arg *arg, const pare_
     return st;
 }
 
-static pare_status infer_node(pare_graph *g, pare_id id, known *k, bool fold, size_t *budget)
+static pare_status infer_node(pare_graph *g, pare_id id, known *k, bool fold)
 {
     pare_node *n = &g->node[id];
     pare_arg arg[PARE_MAX_IN] = { 0 };
@@ -65,8 +88,8 @@ static pare_status infer_node(pare_graph *g, pare_id id, known *k, bool fold, si
     }
     /* Shape needs the type of its input only. */
     if (strcmp(n->op->name, "Shape") == 0 || strcmp(n->op->name, "Size") == 0) all = true;
-    if (!all || bytes > (fold ? *budget : SMALL)) return PARE_OK;
-    if (bytes > SMALL) *budget -= bytes;
+    if (!all || bytes > (fold ? k->budget : SMALL) || !afford(k, n, arg, type, bytes)) return PARE_OK;
+    if (bytes > SMALL) k->budget -= bytes;
     pare_tensor out[PARE_MAX_OUT] = { 0 };
     if (strcmp(n->op->name, "Shape") == 0 || strcmp(n->op->name, "Size") == 0) {
         pare_tensor shape_only = pare_tensor_borrow(&arg[0].type, NULL);
@@ -88,19 +111,35 @@ static pare_status infer_node(pare_graph *g, pare_id id, known *k, bool fold, si
     return PARE_OK;
 }
 
-pare_status pare_infer(pare_graph *g, bool fold)
+static bool inputs_known(const pare_graph *g, const pare_node *n)
+{
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (n->in[i] != PARE_NONE && !pare_type_known(&g->value[n->in[i]].type)) return false;
+    return true;
+}
+
+pare_status pare_infer(pare_graph *g, bool fold) { return pare_infer_each(g, fold, NULL, NULL); }
+
+pare_status pare_infer_each(pare_graph *g, bool fold, pare_infer_fault_fn *fault, void *user)
 {
     uint32_t n_values = g->n_values;
-    known k = { calloc(n_values + 1, sizeof *k.t), calloc(n_values + 1, sizeof *k.owned) };
+    known k = { .t = calloc(n_values + 1, sizeof *k.t),
+                .owned = calloc(n_values + 1, sizeof *k.owned),
+                .budget = SMALL,
+                .work = fold ? WORK_FOLD : WORK_SHAPES };
     pare_status st = k.t && k.owned ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for the shapes of %u values", n_values);
-    size_t budget = SMALL;
     for (uint32_t i = 0; i < n_values; i++) {
         const pare_weight *w = g->value[i].weight;
-        if (w && !w->codec) budget += 4 * pare_tensor_bytes(&w->part[0]);
+        if (w && !w->codec) k.budget += 4 * pare_tensor_bytes(&w->part[0]);
     }
-    if (budget > FOLD_MOST) budget = FOLD_MOST;
-    for (uint32_t i = 0; st == PARE_OK && i < g->n_nodes; i++)
-        if (g->node[i].op) st = pare_note(infer_node(g, i, &k, fold, &budget), "node '%s' (%s)", g->node[i].name, g->node[i].op->name);
+    if (k.budget > FOLD_MOST) k.budget = FOLD_MOST;
+    for (uint32_t i = 0; st == PARE_OK && i < g->n_nodes; i++) {
+        const pare_node *n = &g->node[i];
+        if (!n->op || (fault && !inputs_known(g, n))) continue;
+        st = infer_node(g, i, &k, fold);
+        if (st != PARE_OK && st != PARE_ENOMEM && fault) st = fault(user, i, st);
+        else st = pare_note(st, "node '%s' (%s)", n->name, n->op->name);
+    }
     for (uint32_t v = 0; fold && st == PARE_OK && v < n_values; v++) {
         if (!k.owned[v]) continue;
         k.owned[v] = false;

@@ -49,6 +49,10 @@ const pare_op *pare_op_find(const char *name); /* NULL: not known */
 /* Infers the type of every value, in order, for the inputs' current types (all dimensions known), and folds what
  * becomes known on the way if `fold`: shape arithmetic always, larger constants up to 64 MB and four times the model. */
 pare_status pare_infer(pare_graph *g, bool fold);
+/* The same past nodes that fail, for listing what is wrong: `fault` hears of each (pare_error() holds why) and returns
+ * PARE_OK to go on. What such a node gives stays unknown, and nodes that read it are left out. */
+typedef pare_status pare_infer_fault_fn(void *user, pare_id node, pare_status st);
+pare_status pare_infer_each(pare_graph *g, bool fold, pare_infer_fault_fn *fault, void *user);
 
 /* Gives free dimensions of the graph inputs their value: by input name and shape, else `batch` for a free first
  * dimension. PARE_EINVAL names an input with a dimension still free, or a shape that contradicts the model. */
