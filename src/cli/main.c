@@ -11,6 +11,9 @@
 #include <unistd.h>
 
 #define COMMANDS(X) \
+    X(eval)         \
+    X(verify)       \
+    X(list)         \
     X(doctor)       \
     X(version)      \
     X(help)
