@@ -13,13 +13,11 @@ typedef struct options {
 
 static const pare_field fields[] = {
     PARE_STR(options, data, NULL,
-             "SPEC: cifar10:DIR, mnist:DIR, npy:X.npy,Y.npy, "
-             "images:DIR[,LABELS.csv] or glyphs"),
+             "SPEC: cifar10:DIR, mnist:DIR, npy:X.npy,Y.npy, images:DIR[,LABELS.csv] or glyphs"),
     PARE_INT(options, limit, 0, 0, 1e12, "N", "only the first N samples; 0: all"),
     PARE_INT(options, batch, 64, 1, 65536, "N", "samples a run, where the model leaves that open"),
     PARE_STR(options, force, NULL,
-             "PATTERN: use implementations of these names (LAYER=PATTERN for "
-             "one layer)"),
+             "PATTERN: use implementations of these names (LAYER=PATTERN for one layer)"),
     PARE_FIELDS_END,
 };
 static const cli_group groups[] = { { "Data", fields, 0, NULL },
@@ -77,8 +75,7 @@ const cli_command cli_command_eval = {
     .summary = "measure top-1 and top-5 accuracy on labelled data",
     .arguments = "MODEL.onnx --data SPEC",
     .examples = "pare eval net.onnx --data cifar10:data/cifar10\n"
-                "pare eval net.onnx --data images:val,val.csv --preprocess "
-                "models.json:net --json\n"
+                "pare eval net.onnx --data images:val,val.csv --preprocess models.json:net --json\n"
                 "pare eval net.onnx --data npy:x.npy,y.npy --limit 1000\n",
     .min_args = 1,
     .max_args = 1,

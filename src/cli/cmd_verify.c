@@ -14,13 +14,11 @@ typedef struct options {
 
 static const pare_field fields[] = {
     PARE_STR(options, data, NULL,
-             "SPEC: compare on this data (as in 'pare help eval'); default: "
-             "random inputs"),
+             "SPEC: compare on this data (as in 'pare help eval'); default: random inputs"),
     PARE_REAL(options, tolerance, 1e-4, 1e-12, 1e6, "X",
               "largest |a-b| / max|a| of an output that still matches"),
     PARE_STR(options, max_drop, NULL,
-             "P: judge by accuracy instead of outputs: top-1 may fall by this "
-             "much (1% or 0.01)"),
+             "P: judge by accuracy instead of outputs: top-1 may fall by this much (1% or 0.01)"),
     PARE_INT(options, limit, 0, 0, 1e12, "N", "only the first N samples; 0: all"),
     PARE_INT(options, batch, 0, 0, 65536, "N",
              "samples a run, where the models leave that open; 0: 64 with --data, else 1"),
@@ -92,10 +90,9 @@ const cli_command cli_command_verify = {
     .summary = "compare two networks: outputs, accuracy, first layer that diverges",
     .arguments = "A.onnx B.onnx [--data SPEC]",
     .examples = "pare verify net.onnx rewritten.onnx\n"
-                "pare verify net.onnx small.onnx --data cifar10:data/cifar10 "
-                "--max-drop 1%\n",
-    .notes = "Without --max-drop the outputs must agree within --tolerance. "
-             "With it, accuracy decides and the difference\n"
+                "pare verify net.onnx small.onnx --data cifar10:data/cifar10 --max-drop 1%\n",
+    .notes = "Without --max-drop the outputs must agree within --tolerance. With it, accuracy decides and "
+             "the difference\n"
              "of the outputs is only reported. Exit code 7: no match.\n",
     .min_args = 2,
     .max_args = 2,

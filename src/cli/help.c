@@ -28,7 +28,9 @@ static const char *placeholder(const pare_field *f, char *buf, size_t size)
     if (f->kind == PARE_FIELD_BOOL) return "";
     if (f->kind == PARE_FIELD_ENUM || (!has_text(f) && *f->text)) return f->text;
     if (!has_text(f)) return "N";
-    snprintf(buf, size, "%.*s", (int)strcspn(f->help, ":"), f->help);
+    const char *colon = strstr(f->help, ": ");
+    if (!colon) return "TEXT";
+    snprintf(buf, size, "%.*s", (int)(colon - f->help), f->help);
     return buf;
 }
 

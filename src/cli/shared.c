@@ -13,8 +13,7 @@
 
 const pare_field cli_preprocess_fields[] = {
     PARE_STR(cli_preprocess, preprocess, NULL,
-             "FILE.json[:NAME]: read the steps from a file; default: the "
-             "model's metadata"),
+             "FILE.json[:NAME]: read the steps from a file; default: the model's metadata"),
     PARE_REALS(cli_preprocess, mean, -1e9, 1e9, "A[,B,C]",
                "subtract from pixels of 0 to 255: (x - mean) * scale"),
     PARE_REALS(cli_preprocess, scale, -1e9, 1e9, "A[,B,C]", "multiply with"),
@@ -122,9 +121,8 @@ pare_status cli_shapes(const pare_strs *text, pare_shape **out, size_t *n)
         if (!good) {
             free(s);
             return pare_fail(PARE_EINVAL,
-                             "--shape: '%.200s' is not NAME=1x3x224x224 with at most "
-                             "%d dimensions",
-                             all, PARE_MAX_RANK);
+                             "--shape: '%.200s' is not NAME=1x3x224x224 with at most %d dimensions", all,
+                             PARE_MAX_RANK);
         }
         if (eq) {
             *eq = 0; /* the text is our own copy in the arena of the options */
