@@ -11,9 +11,8 @@ const pare_field pare_conv_fields[] = {
     PARE_FIELDS_END,
 };
 
-/* One number of a list; the default where the list is absent. Bounded so that no product of two overflows. */
-static pare_status item(const pare_ints *list, const char *what, int want, int i, int64_t def, int64_t least,
-                        int64_t *out)
+pare_status pare_window_item(const pare_ints *list, const char *what, int want, int i, int64_t def,
+                             int64_t least, int64_t *out)
 {
     if (list->n == 0) {
         *out = def;
@@ -73,7 +72,8 @@ pare_status pare_window_of(const pare_type *in, const int64_t *kernel, int auto_
     pare_window w = { .spatial = n };
     for (int d = 0; d < n; d++) {
         w.in[d] = in->dim[2 + d];
-        PARE_TRY(item(kernel_shape, "kernel_shape", n, d, kernel ? kernel[d] : 0, 1, &w.kernel[d]));
+        PARE_TRY(
+            pare_window_item(kernel_shape, "kernel_shape", n, d, kernel ? kernel[d] : 0, 1, &w.kernel[d]));
         if (kernel && w.kernel[d] != kernel[d])
             return pare_fail(PARE_EFORMAT,
                              "kernel_shape says %lld in spatial dimension %d, the weight has %lld",
@@ -81,10 +81,10 @@ pare_status pare_window_of(const pare_type *in, const int64_t *kernel, int auto_
         if (w.kernel[d] < 1 || w.kernel[d] > INT32_MAX)
             return pare_fail(PARE_EFORMAT, "the weight's spatial dimension %d is %lld, not within 1 to %d", d,
                              (long long)w.kernel[d], INT32_MAX);
-        PARE_TRY(item(strides, "strides", n, d, 1, 1, &w.stride[d]));
-        PARE_TRY(item(dilations, "dilations", n, d, 1, 1, &w.dilation[d]));
-        PARE_TRY(item(pads, "pads", 2 * n, d, 0, 0, &w.begin[d]));
-        PARE_TRY(item(pads, "pads", 2 * n, n + d, 0, 0, &w.end[d]));
+        PARE_TRY(pare_window_item(strides, "strides", n, d, 1, 1, &w.stride[d]));
+        PARE_TRY(pare_window_item(dilations, "dilations", n, d, 1, 1, &w.dilation[d]));
+        PARE_TRY(pare_window_item(pads, "pads", 2 * n, d, 0, 0, &w.begin[d]));
+        PARE_TRY(pare_window_item(pads, "pads", 2 * n, n + d, 0, 0, &w.end[d]));
         int64_t begin = w.begin[d], end = w.end[d];
         PARE_TRY(resolve(&w, d, auto_pad, ceil_mode));
         /* Zeros beside auto_pad are what exporters write for "not given". */

@@ -30,8 +30,9 @@ pare_status pare_op_zero(const char *what, pare_dtype t, const pare_arg *zero, i
 pare_status pare_op_quant(const char *what, pare_dtype t, const pare_arg *scale, const pare_arg *zero,
                           bool need_zero, int64_t channels)
 {
-    if (scale->type.dtype != PARE_F32)
-        return pare_fail(PARE_EUNSUPPORTED, "the scale of %s is %s, only float32 is supported", what,
+    if (scale->type.dtype != PARE_F32 && scale->type.dtype != PARE_F16)
+        return pare_fail(PARE_EUNSUPPORTED, "the scale of %s is %s, only float32 and float16 are supported",
+                         what,
                          scale->type.dtype == PARE_UNDEFINED ? "absent" : pare_dtype_name(scale->type.dtype));
     PARE_TRY(shape(what, "scale", &scale->type, channels));
     if (need_zero && zero->type.dtype == PARE_UNDEFINED)
