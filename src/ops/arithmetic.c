@@ -2,54 +2,18 @@
  *
  * Integers wrap. What ONNX leaves open is defined here: x / 0 and x mod 0 are 0 for integers; the most
  * negative number divided by -1 is itself. */
-#include "ops/walk.h"
+#include "ops/binary.h"
 
 #include <math.h>
 #include <string.h>
 
-typedef void run_fn(int64_t n, const void *av, int64_t sa, const void *bv, int64_t sb, void *yv);
-enum { TYPES = PARE_U64 + 1 };
-
-/* The cases are separate loops so that each is plain: whole against whole, and one number against many. */
-#define RUN(NAME, T, V, LOAD, STORE, EXPR)                                                        \
-    static void NAME(int64_t n, const void *av, int64_t sa, const void *bv, int64_t sb, void *yv) \
-    {                                                                                             \
-        const T *a = av, *b = bv;                                                                 \
-        T *y = yv;                                                                                \
-        if (sa && sb)                                                                             \
-            for (int64_t i = 0; i < n; i++) {                                                     \
-                const V p = LOAD(a[i]), q = LOAD(b[i]);                                           \
-                y[i] = STORE(EXPR(T, p, q));                                                      \
-            }                                                                                     \
-        else if (sa)                                                                              \
-            for (int64_t i = 0; i < n; i++) {                                                     \
-                const V p = LOAD(a[i]), q = LOAD(*b);                                             \
-                y[i] = STORE(EXPR(T, p, q));                                                      \
-            }                                                                                     \
-        else                                                                                      \
-            for (int64_t i = 0; i < n; i++) {                                                     \
-                const V p = LOAD(*a), q = LOAD(b[i * sb]);                                        \
-                y[i] = STORE(EXPR(T, p, q));                                                      \
-            }                                                                                     \
-    }
-#define AS_IS(x) (x)
-
-#define RUNS(OP, REAL, SIGNED, UNSIGNED)                                                          \
-    RUN(OP##_f32, float, float, AS_IS, AS_IS, REAL)                                               \
-    RUN(OP##_f64, double, double, AS_IS, AS_IS, REAL)                                             \
-    RUN(OP##_f16, uint16_t, float, pare_half_to_float, pare_float_to_half, REAL)                  \
-    RUN(OP##_i8, int8_t, int64_t, AS_IS, AS_IS, SIGNED)                                           \
-    RUN(OP##_i16, int16_t, int64_t, AS_IS, AS_IS, SIGNED)                                         \
-    RUN(OP##_i32, int32_t, int64_t, AS_IS, AS_IS, SIGNED)                                         \
-    RUN(OP##_i64, int64_t, int64_t, AS_IS, AS_IS, SIGNED)                                         \
-    RUN(OP##_u8, uint8_t, uint64_t, AS_IS, AS_IS, UNSIGNED)                                       \
-    RUN(OP##_u16, uint16_t, uint64_t, AS_IS, AS_IS, UNSIGNED)                                     \
-    RUN(OP##_u32, uint32_t, uint64_t, AS_IS, AS_IS, UNSIGNED)                                     \
-    RUN(OP##_u64, uint64_t, uint64_t, AS_IS, AS_IS, UNSIGNED)                                     \
-    static run_fn *const OP##_runs[TYPES] = {                                                     \
-        [PARE_F32] = OP##_f32, [PARE_F64] = OP##_f64, [PARE_F16] = OP##_f16, [PARE_I8] = OP##_i8, \
-        [PARE_I16] = OP##_i16, [PARE_I32] = OP##_i32, [PARE_I64] = OP##_i64, [PARE_U8] = OP##_u8, \
-        [PARE_U16] = OP##_u16, [PARE_U32] = OP##_u32, [PARE_U64] = OP##_u64,                      \
+#define RUNS(OP, REAL, SIGNED, UNSIGNED)                                                            \
+    BINARY_RUN(OP##_f32, float, float, float, BINARY_AS_IS, BINARY_AS_IS, REAL)                     \
+    BINARY_RUN(OP##_f64, double, double, double, BINARY_AS_IS, BINARY_AS_IS, REAL)                  \
+    BINARY_RUN(OP##_f16, uint16_t, float, uint16_t, pare_half_to_float, pare_float_to_half, REAL)   \
+    BINARY_INT_RUNS(OP, SIGNED, UNSIGNED, BINARY_SAME)                                              \
+    static pare_run_fn *const OP##_runs[PARE_RUN_TYPES] = {                                         \
+        [PARE_F32] = OP##_f32, [PARE_F64] = OP##_f64, [PARE_F16] = OP##_f16, BINARY_INT_ENTRIES(OP) \
     };
 
 static int64_t divide_signed(int64_t a, int64_t b)
@@ -94,45 +58,15 @@ RUNS(mod, MOD_REAL, MOD_SIGNED, MOD_UNSIGNED)
 RUNS(rem, MOD_REAL, REM_SIGNED, MOD_UNSIGNED)
 RUNS(prelu, PRELU, PRELU_SIGNED, FIRST)
 
-static pare_status run(run_fn *const runs[TYPES], const pare_tensor *in, pare_tensor *out)
-{
-    run_fn *f = runs[in[0].dtype];
-    int64_t size = (int64_t)pare_dtype_size(in[0].dtype);
-    const char *a = in[0].data, *b = in[1].data;
-    char *y = out[0].data;
-    pare_walk w;
-    for (bool more = pare_walk_begin(&w, in, 2, &out[0]); more; more = pare_walk_next(&w))
-        f(w.run, a + w.at[0] * size, w.step[0], b + w.at[1] * size, w.step[1], y + w.out * size);
-    return PARE_OK;
-}
-
 static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
 {
-    PARE_TRY(pare_op_dtype(n->op->name, in[0].type.dtype, pare_types_numbers));
-    PARE_TRY(pare_op_same_dtype(n, in, 0, 2));
-    pare_type t[] = { in[0].type, in[1].type };
-    out[0].dtype = in[0].type.dtype;
-    return pare_op_broadcast(t, 2, &out[0]);
+    return pare_binary_infer(n, in, pare_types_numbers, out);
 }
 
-#define BINARY(ID, NAME, SUMMARY, SINCE)                                                      \
-    static pare_status ID##_eval(const pare_node *n, const pare_tensor *in, pare_tensor *out) \
-    {                                                                                         \
-        return run(ID##_runs, in, out);                                                       \
-    }                                                                                         \
-    const pare_op pare_op_##ID = {                                                            \
-        .name = NAME,                                                                         \
-        .summary = SUMMARY,                                                                   \
-        .since = SINCE,                                                                       \
-        .inputs = { 2, 2 },                                                                   \
-        .outputs = { 1, 1 },                                                                  \
-        .infer = infer,                                                                       \
-        .eval = ID##_eval,                                                                    \
-    };
-BINARY(add, "Add", "sum of two", 14)
-BINARY(sub, "Sub", "difference", 14)
-BINARY(mul, "Mul", "product of two", 14)
-BINARY(div, "Div", "quotient, toward zero for integers", 14)
+BINARY_OP(add, "Add", "sum of two", 14, infer)
+BINARY_OP(sub, "Sub", "difference", 14, infer)
+BINARY_OP(mul, "Mul", "product of two", 14, infer)
+BINARY_OP(div, "Div", "quotient, toward zero for integers", 14, infer)
 
 /* --- Mod --- */
 
@@ -156,7 +90,7 @@ static pare_status mod_infer(const pare_node *n, const pare_arg *in, pare_type *
 static pare_status mod_eval(const pare_node *n, const pare_tensor *in, pare_tensor *out)
 {
     const mod_attrs *a = n->attrs;
-    return run(a->fmod ? rem_runs : mod_runs, in, out);
+    return pare_binary_eval(a->fmod ? rem_runs : mod_runs, in, out);
 }
 
 const pare_op pare_op_mod = {
@@ -185,20 +119,7 @@ static pare_status prelu_infer(const pare_node *n, const pare_arg *in, pare_type
     return PARE_OK;
 }
 
-static pare_status prelu_eval(const pare_node *n, const pare_tensor *in, pare_tensor *out)
-{
-    return run(prelu_runs, in, out);
-}
-
-const pare_op pare_op_prelu = {
-    .name = "PRelu",
-    .summary = "rectifier with a learned slope",
-    .since = 16,
-    .inputs = { 2, 2 },
-    .outputs = { 1, 1 },
-    .infer = prelu_infer,
-    .eval = prelu_eval,
-};
+BINARY_OP(prelu, "PRelu", "rectifier with a learned slope", 16, prelu_infer)
 
 /* --- Pow: base and exponent may differ in type; the result has the base's --- */
 

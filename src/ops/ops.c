@@ -8,12 +8,20 @@
     X(acos)                    \
     X(acosh)                   \
     X(add)                     \
+    X(and)                     \
+    X(arg_max)                 \
+    X(arg_min)                 \
     X(asin)                    \
     X(asinh)                   \
     X(atan)                    \
     X(atanh)                   \
     X(average_pool)            \
     X(batch_norm)              \
+    X(bit_shift)               \
+    X(bitwise_and)             \
+    X(bitwise_not)             \
+    X(bitwise_or)              \
+    X(bitwise_xor)             \
     X(cast)                    \
     X(cast_like)               \
     X(ceil)                    \
@@ -27,14 +35,18 @@
     X(conv_transpose)          \
     X(cos)                     \
     X(cosh)                    \
+    X(cum_sum)                 \
     X(depth_to_space)          \
     X(dequantize_linear)       \
     X(div)                     \
     X(dropout)                 \
     X(dynamic_quantize_linear) \
+    X(einsum)                  \
     X(elu)                     \
+    X(equal)                   \
     X(erf)                     \
     X(exp)                     \
+    X(expand)                  \
     X(eye_like)                \
     X(flatten)                 \
     X(floor)                   \
@@ -46,6 +58,8 @@
     X(global_average_pool)     \
     X(global_lp_pool)          \
     X(global_max_pool)         \
+    X(greater)                 \
+    X(greater_or_equal)        \
     X(group_norm)              \
     X(hard_sigmoid)            \
     X(hard_swish)              \
@@ -56,18 +70,26 @@
     X(isnan)                   \
     X(layer_norm)              \
     X(leaky_relu)              \
+    X(less)                    \
+    X(less_or_equal)           \
     X(log)                     \
     X(log_softmax)             \
     X(lp_pool)                 \
     X(lrn)                     \
     X(matmul)                  \
     X(matmul_integer)          \
+    X(max)                     \
     X(max_pool)                \
+    X(mean)                    \
     X(mean_variance_norm)      \
+    X(min)                     \
     X(mish)                    \
     X(mod)                     \
     X(mul)                     \
     X(neg)                     \
+    X(non_zero)                \
+    X(one_hot)                 \
+    X(or)                      \
     X(pad)                     \
     X(pow)                     \
     X(prelu)                   \
@@ -90,6 +112,8 @@
     X(reshape)                 \
     X(resize)                  \
     X(round)                   \
+    X(scatter_elements)        \
+    X(scatter_nd)              \
     X(selu)                    \
     X(shape)                   \
     X(shrink)                  \
@@ -107,11 +131,17 @@
     X(sqrt)                    \
     X(squeeze)                 \
     X(sub)                     \
+    X(sum)                     \
     X(tan)                     \
     X(tanh)                    \
     X(thresholded_relu)        \
+    X(tile)                    \
+    X(top_k)                   \
     X(transpose)               \
-    X(unsqueeze)
+    X(trilu)                   \
+    X(unsqueeze)               \
+    X(where)                   \
+    X(xor)
 
 #define DECLARE(name) extern const pare_op pare_op_##name;
 OPS(DECLARE)

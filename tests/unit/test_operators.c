@@ -179,6 +179,76 @@ static void test_reductions(void **state)
     GIVES("ReduceSum", "noop_with_empty_axes=1", 2, V(1, 2), VECTOR(PARE_F32, 2, 1, 2));
 }
 
+static void test_order(void **state)
+{
+    (void)state;
+    GIVES("ArgMax", "", 1, V(1), VECTOR(PARE_F32, 4, 1, NAN, 9, NAN));
+    GIVES("ArgMin", "", 1, V(1), VECTOR(PARE_F32, 4, 1, NAN, -9, NAN));
+    GIVES("ArgMin", "select-last-index=1", 1, V(3), VECTOR(PARE_F32, 4, 0, 1, 5, -0.0));
+    GIVES("ArgMin", "", 1, V(0), VECTOR(PARE_U64, 2, 5, 0x1.fffffffffffffp63));
+    GIVES("TopK", "", 3, V(3, 2, 2), VECTOR(PARE_I8, 4, 2, 3, -1, 2), VECTOR(PARE_I64, 1, 3));
+    GIVES("TopK", "largest=0", 2, V(-HUGE_VAL, -0.0), VECTOR(PARE_F32, 4, NAN, -HUGE_VAL, -0.0, 0),
+          VECTOR(PARE_I64, 1, 2));
+    REFUSES("TopK", "", PARE_EFORMAT, "k is 3", VECTOR(PARE_F32, 2, 1, 2), VECTOR(PARE_I64, 1, 3));
+    GIVES("Max", "", 2, V(NAN, 3), VECTOR(PARE_F32, 2, 1, 3), VECTOR(PARE_F32, 2, NAN, 2),
+          VECTOR(PARE_F32, 2, 5, 1));
+    GIVES("Min", "", 1, V(1), VECTOR(PARE_U64, 1, 0x1p63), VECTOR(PARE_U64, 1, 1));
+}
+
+static void test_bits(void **state)
+{
+    (void)state;
+    GIVES("BitShift", "direction=LEFT", 3, V(2, 0, 0), VECTOR(PARE_U8, 3, 1, 1, 128),
+          VECTOR(PARE_U8, 3, 1, 8, 1));
+    GIVES("BitShift", "direction=RIGHT", 3, V(1, 0, 0), VECTOR(PARE_U64, 3, 2, 5, 5),
+          VECTOR(PARE_U64, 3, 1, 64, 200));
+    GIVES("Xor", "", 2, V(0, 1), VECTOR(PARE_BOOL, 2, 2, 0),
+          VECTOR(PARE_BOOL, 2, 1, 1)); /* 2 is true as well */
+    GIVES("BitwiseNot", "", 2, V(-1, 5), VECTOR(PARE_I16, 2, 0, -6));
+    GIVES("Greater", "", 2, V(0, 1), VECTOR(PARE_U64, 2, 1, 0x1p63), VECTOR(PARE_U64, 2, 0x1p63, 1));
+}
+
+static void test_scatter_checks_data(void **state)
+{
+    (void)state;
+    GIVES("ScatterElements", "reduction=max", 3, V(5, 2, 9), VECTOR(PARE_F32, 3, 5, 2, 3),
+          VECTOR(PARE_I64, 3, 0, -1, 2), VECTOR(PARE_F32, 3, 4, 9, 8));
+    REFUSES("ScatterElements", "", PARE_EFORMAT, "index 3", VECTOR(PARE_F32, 3, 1, 2, 3),
+            VECTOR(PARE_I64, 1, 3), VECTOR(PARE_F32, 1, 1));
+    REFUSES("ScatterND", "", PARE_EFORMAT, "index -4", VECTOR(PARE_F32, 3, 1, 2, 3),
+            operand(PARE_I64, 2, DIMS(1, 1), V(-4)), VECTOR(PARE_F32, 1, 1));
+    REFUSES("ScatterND", "", PARE_EFORMAT, "2 instead of 1", VECTOR(PARE_F32, 3, 1, 2, 3),
+            operand(PARE_I64, 2, DIMS(1, 1), V(0)), VECTOR(PARE_F32, 2, 1, 1));
+}
+
+static void test_sizes_that_do_not_fit(void **state)
+{
+    (void)state;
+    double half = 0x1p62;
+    REFUSES("Tile", "", PARE_EFORMAT, "repeated", VECTOR(PARE_F32, 4, 1, 2, 3, 4), VECTOR(PARE_I64, 1, half));
+    REFUSES("Range", "", PARE_EFORMAT, "delta", operand(PARE_I64, 0, NULL, V(0)),
+            operand(PARE_I64, 0, NULL, V(5)), operand(PARE_I64, 0, NULL, V(0)));
+    REFUSES("Range", "", PARE_EFORMAT, "number of elements", operand(PARE_F32, 0, NULL, V(0)),
+            operand(PARE_F32, 0, NULL, V(5)), operand(PARE_F32, 0, NULL, V(0)));
+    REFUSES("Range", "", PARE_ELIMIT, "too many", operand(PARE_I64, 0, NULL, V((double)INT64_MIN)),
+            operand(PARE_I64, 0, NULL, V(half)), operand(PARE_I64, 0, NULL, V(1)));
+    REFUSES("Pad", "", PARE_EFORMAT, "cannot be padded", VECTOR(PARE_F32, 1, 1),
+            VECTOR(PARE_I64, 2, half, half));
+    REFUSES("ConstantOfShape", "", PARE_ELIMIT, "too large", VECTOR(PARE_I64, 3, half, half, half));
+}
+
+static void test_einsum(void **state)
+{
+    (void)state;
+    REFUSES("Einsum", "equation=ij;jk", PARE_EFORMAT, "';'", operand(PARE_F32, 2, DIMS(1, 1), V(0)));
+    REFUSES("Einsum", "equation=ij->k", PARE_EFORMAT, "no input has", operand(PARE_F32, 2, DIMS(1, 1), V(0)));
+    REFUSES("Einsum", "equation=i", PARE_EFORMAT, "has 1 dimensions", operand(PARE_F32, 2, DIMS(1, 1), V(0)));
+    REFUSES("Einsum", "equation=ii->i", PARE_EFORMAT, "2 in one place",
+            operand(PARE_F32, 2, DIMS(2, 3), V(0, 0, 0, 0, 0, 0)));
+    GIVES("Einsum", "equation=ii", 1, V(5), operand(PARE_I32, 2, DIMS(2, 2), V(1, 2, 3, 4)));
+    GIVES("Einsum", "equation=...j->...", 2, V(3, 7), operand(PARE_F32, 2, DIMS(2, 2), V(1, 2, 3, 4)));
+}
+
 static void test_split_and_concat(void **state)
 {
     (void)state;
@@ -214,11 +284,21 @@ static void test_every_operator_is_complete(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_broadcast),          cmocka_unit_test(test_integer_division),
-        cmocka_unit_test(test_cast_out_of_range),  cmocka_unit_test(test_reshape),
-        cmocka_unit_test(test_slice_extremes),     cmocka_unit_test(test_pad),
-        cmocka_unit_test(test_gather_checks_data), cmocka_unit_test(test_reductions),
-        cmocka_unit_test(test_split_and_concat),   cmocka_unit_test(test_every_operator_is_complete),
+        cmocka_unit_test(test_broadcast),
+        cmocka_unit_test(test_integer_division),
+        cmocka_unit_test(test_cast_out_of_range),
+        cmocka_unit_test(test_reshape),
+        cmocka_unit_test(test_slice_extremes),
+        cmocka_unit_test(test_pad),
+        cmocka_unit_test(test_gather_checks_data),
+        cmocka_unit_test(test_reductions),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_scatter_checks_data),
+        cmocka_unit_test(test_sizes_that_do_not_fit),
+        cmocka_unit_test(test_einsum),
+        cmocka_unit_test(test_split_and_concat),
+        cmocka_unit_test(test_every_operator_is_complete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
