@@ -2,10 +2,9 @@
 #ifndef KERNELS_FINISH_H
 #define KERNELS_FINISH_H
 
-#include <stddef.h>
+#include "kernels/act.h"
 
-/* Activations that kernels apply in registers on the way out. */
-typedef enum pare_act { PARE_ACT_NONE, PARE_ACT_RELU, PARE_ACT_CLIP, PARE_ACT_LEAKY } pare_act;
+#include <stddef.h>
 
 typedef struct pare_finish {
     pare_act act;

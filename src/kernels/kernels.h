@@ -4,6 +4,7 @@
 #define KERNELS_KERNELS_H
 
 #include "kernels/finish.h"
+#include "kernels/conv.h"
 #include "kernels/penni.h"
 
 #include <stddef.h>
@@ -12,6 +13,11 @@
 typedef struct pare_kernels {
     const char *isa;
     pare_finish_row_fn *finish_row;
+    size_t vl;      /* floats in a vector */
+    size_t conv_mr; /* output channels in a block of packed convolution weights */
+    pare_conv_tile_fn *conv_tile;
+    pare_conv_row_fn *conv_row;
+    pare_take_fn *take;
     pare_penni_basis_fn *penni_basis;
     pare_penni_combine_fn *penni_combine;
 } pare_kernels;

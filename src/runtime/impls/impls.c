@@ -2,9 +2,11 @@
  * line here. The last accepts everything. */
 #include "runtime/impl.h"
 
-#define IMPLS(X)  \
-    X(copy)       \
-    X(conv_penni) \
+#define IMPLS(X)      \
+    X(conv_penni)     \
+    X(conv_gemm)      \
+    X(conv_depthwise) \
+    X(copy)           \
     X(reference)
 
 #define DECLARE(name) extern const pare_impl pare_impl_##name;

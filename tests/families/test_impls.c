@@ -1,0 +1,219 @@
+/* Every implementation gives what the operator's eval gives, on every shape of the list that it accepts, fused or not,
+ * and bitwise the same for 1, 2 and 3 threads. */
+#include "pare/plan.h"
+#include "runtime/impl.h"
+#include "support/build.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+
+/* Builds a graph for one case; in[] gets its random inputs. */
+typedef struct one_case {
+    pare_graph *g;
+    pare_tensor in[4];
+    char what[200];
+} one_case;
+
+static size_t ran[64]; /* per implementation of the registry: how often a plan used it here */
+
+static void run_case(one_case *c)
+{
+    pare_graph *copy;
+    OK(pare_graph_clone(c->g, &copy));
+    pare_tensor want[4] = { 0 };
+    evaluate_graph(copy, c->in, want);
+    for (size_t i = 0; pare_impls[i]; i++) {
+        assert_true(i < sizeof ran / sizeof *ran);
+        bool concerns = false;
+        for (uint32_t n = 0; n < c->g->n_nodes && !concerns; n++)
+            concerns = pare_impls[i]->op && strcmp(pare_impls[i]->op, c->g->node[n].op->name) == 0;
+        if (!concerns) continue;
+        pare_tensor first[4] = { 0 };
+        for (int threads = 1; threads <= 3; threads++) {
+            pare_plan *plan;
+            pare_status st = pare_plan_create(c->g, &(pare_plan_options){ .threads = threads, .force = pare_impls[i]->name }, &plan);
+            if (st == PARE_EINVAL && strstr(pare_error(), "cannot be run by")) break;
+            if (st != PARE_OK) fail_msg("%s: %s: %s", c->what, pare_impls[i]->name, pare_error());
+            for (size_t s = 0; s < pare_plan_steps(plan); s++) {
+                pare_step_info info;
+                pare_plan_step(plan, s, &info);
+                ran[i] += strcmp(info.impl, pare_impls[i]->name) == 0;
+            }
+            char what[300];
+            snprintf(what, sizeof what, "%s by %s with %d threads", c->what, pare_impls[i]->name, threads);
+            pare_tensor out[4] = { 0 };
+            for (uint32_t o = 0; o < c->g->n_outputs; o++) {
+                pare_type t;
+                pare_plan_output(plan, o, &t);
+                OK(pare_tensor_of(&t, &out[o]));
+                /* What is not written shows. */
+                memset(out[o].data, 0xff, pare_tensor_bytes(&out[o]));
+            }
+            OK(pare_plan_run(plan, c->in, out));
+            for (uint32_t o = 0; o < c->g->n_outputs; o++) {
+                assert_close(&out[o], &want[o], 2e-5, what);
+                if (threads == 1) first[o] = pare_tensor_ref(&out[o]);
+                else if (memcmp(out[o].data, first[o].data, pare_tensor_bytes(&out[o])) != 0) fail_msg("%s differs from one thread", what);
+                pare_tensor_free(&out[o]);
+            }
+            pare_plan_free(plan);
+        }
+        for (int o = 0; o < 4; o++) pare_tensor_free(&first[o]);
+    }
+    for (int o = 0; o < 4; o++) pare_tensor_free(&want[o]);
+    for (int i = 0; i < 4; i++) pare_tensor_free(&c->in[i]);
+    pare_graph_free(copy);
+    pare_graph_free(c->g);
+}
+
+/* What follows the operator: nothing, or what the plan fuses. */
+enum { ALONE, RELU, AFFINE_CLIP, RESIDUAL_LEAKY, TAILS };
+
+static void finish(one_case *c, pare_id v, pare_type y, int tail)
+{
+    pare_graph *g = c->g;
+    switch (tail) {
+    case RELU: v = add_node(g, "Relu", "", "act", 1, v); break;
+    case AFFINE_CLIP: {
+        pare_type k = y;
+        for (int d = 0; d < k.rank; d++)
+            if (d != 1) k.dim[d] = 1;
+        if (!pare_op_find("Mul") || !pare_op_find("Clip")) break;
+        v = add_node(g, "Mul", "", "mul", 2, v, add_random(g, "factor", k, 11));
+        v = add_node(g, "Clip", "", "act", 3, v, add_scalar(g, -0.5f), add_scalar(g, 0.75f));
+        break;
+    }
+    case RESIDUAL_LEAKY:
+        if (!pare_op_find("Add") || !pare_op_find("LeakyRelu")) break;
+        c->in[1] = random_tensor(y, 21);
+        v = add_node(g, "Add", "", "add", 2, v, add_input(g, "r", y));
+        v = add_node(g, "LeakyRelu", "alpha=0.2", "act", 1, v);
+        break;
+    default: break;
+    }
+    OK(pare_graph_mark_output(g, v));
+}
+
+typedef struct conv_case {
+    int n, c, h, w, m, kh, kw, group;
+    const char *attrs;
+} conv_case;
+
+static void conv(const conv_case *k, int tail, bool bias)
+{
+    one_case c = { 0 };
+    snprintf(c.what, sizeof c.what, "Conv n=%d c=%d %dx%d m=%d kernel %dx%d group=%d %s tail %d", k->n, k->c, k->h, k->w, k->m, k->kh, k->kw,
+             k->group, k->attrs, tail);
+    OK(pare_graph_new(&c.g));
+    pare_type xt = f32_type(4, k->n, k->c, k->h, k->w), wt = f32_type(4, k->m, k->c / k->group, k->kh, k->kw);
+    pare_id x = add_input(c.g, "x", xt), w = add_random(c.g, "w", wt, 5), b = bias ? add_random(c.g, "b", f32_type(1, k->m), 6) : PARE_NONE;
+    char attrs[160];
+    snprintf(attrs, sizeof attrs, "group=%d%s%s", k->group, *k->attrs ? "," : "", k->attrs);
+    pare_id y = add_node(c.g, "Conv", attrs, "conv", 3, x, w, b);
+    OK(pare_infer(c.g, false));
+    c.in[0] = random_tensor(xt, 1);
+    finish(&c, y, c.g->value[y].type, tail);
+    run_case(&c);
+}
+
+static void test_conv(void **state)
+{
+    (void)state;
+    if (!pare_op_find("Conv")) skip();
+    static const conv_case cases[] = {
+        { 1, 1, 1, 1, 1, 1, 1, 1, "" },
+        { 2, 3, 9, 7, 7, 3, 3, 1, "pads=1/1/1/1" },
+        { 1, 7, 5, 5, 17, 1, 1, 1, "" },
+        { 2, 17, 16, 16, 8, 1, 1, 1, "" },
+        { 3, 16, 4, 4, 24, 3, 3, 1, "pads=1/1/1/1" },
+        { 1, 8, 33, 34, 9, 3, 3, 1, "pads=1/1/1/1" },
+        { 1, 3, 33, 31, 8, 7, 7, 1, "pads=3/3/3/3,strides=2/2" },
+        { 1, 5, 12, 10, 6, 2, 3, 1, "pads=0/1/2/0,strides=3/2" },
+        { 1, 4, 11, 12, 5, 3, 2, 1, "dilations=2/3,pads=2/1/1/2" },
+        { 2, 6, 9, 9, 8, 1, 1, 1, "strides=3/3" },
+        { 1, 3, 10, 10, 4, 2, 2, 1, "strides=4/3,dilations=3/2,pads=2/0/1/1" },
+        { 1, 3, 6, 40, 7, 5, 5, 1, "auto_pad=SAME_UPPER,strides=1/2" },
+        { 2, 8, 8, 8, 12, 3, 3, 4, "pads=1/1/1/1" },
+        { 1, 6, 7, 9, 6, 3, 3, 6, "pads=1/1/1/1" },
+        { 2, 5, 30, 30, 15, 5, 5, 5, "pads=2/2/2/2,strides=2/2" },
+        { 1, 4, 100, 40, 4, 3, 3, 4, "pads=1/1/1/1" },
+        { 1, 40, 60, 60, 40, 3, 3, 1, "pads=1/1/1/1" },
+        { 1, 64, 50, 50, 70, 1, 1, 1, "" },
+        { 1, 2, 1, 50, 3, 1, 5, 1, "pads=0/2/0/2" },
+        { 1, 2, 3, 3, 3, 5, 5, 1, "pads=2/2/2/2" },
+        { 1, 2, 4, 4, 3, 3, 3, 1, "pads=3/3/3/3,strides=2/2" },
+        { 5, 1, 28, 28, 20, 5, 5, 1, "" },
+        { 1, 96, 14, 14, 96, 3, 3, 1, "pads=1/1/1/1" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int tail = 0; tail < TAILS; tail++) conv(&cases[i], tail, (i + (size_t)tail) % 3 != 0);
+}
+
+static void test_conv_random(void **state)
+{
+    (void)state;
+    if (!pare_op_find("Conv")) skip();
+    pare_rng rng = pare_rng_stream(99, 1);
+    for (int i = 0; i < 60; i++) {
+        conv_case k = { .n = 1 + (int)pare_rng_below(&rng, 3), .group = 1 + (int)pare_rng_below(&rng, 3) };
+        k.c = k.group * (1 + (int)pare_rng_below(&rng, 9));
+        k.m = k.group * (1 + (int)pare_rng_below(&rng, 19));
+        k.kh = 1 + (int)pare_rng_below(&rng, 4), k.kw = 1 + (int)pare_rng_below(&rng, 4);
+        int d[2] = { 1 + (int)pare_rng_below(&rng, 3), 1 + (int)pare_rng_below(&rng, 3) };
+        k.h = (k.kh - 1) * d[0] + 1 + (int)pare_rng_below(&rng, 20);
+        k.w = (k.kw - 1) * d[1] + 1 + (int)pare_rng_below(&rng, 40);
+        char attrs[120];
+        snprintf(attrs, sizeof attrs, "strides=%d/%d,dilations=%d/%d,pads=%d/%d/%d/%d", 1 + (int)pare_rng_below(&rng, 4), 1 + (int)pare_rng_below(&rng, 4),
+                 d[0], d[1], (int)pare_rng_below(&rng, 4), (int)pare_rng_below(&rng, 4), (int)pare_rng_below(&rng, 4), (int)pare_rng_below(&rng, 4));
+        k.attrs = attrs;
+        conv(&k, i % TAILS, i % 2);
+    }
+}
+
+/* Every file of the folder is in the registry, under its own name. */
+static void test_all_listed(void **state)
+{
+    (void)state;
+    DIR *d = opendir(PARE_SOURCE_DIR "/src/runtime/impls");
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        size_t len = strlen(e->d_name);
+        if (len < 3 || strcmp(e->d_name + len - 2, ".c") != 0 || strcmp(e->d_name, "impls.c") == 0) continue;
+        char path[512], line[256];
+        snprintf(path, sizeof path, PARE_SOURCE_DIR "/src/runtime/impls/%s", e->d_name);
+        FILE *f = fopen(path, "r");
+        assert_non_null(f);
+        while (fgets(line, sizeof line, f)) {
+            char name[128];
+            if (sscanf(line, "const pare_impl pare_impl_%127[a-z0-9_]", name) != 1) continue;
+            bool listed = false;
+            for (size_t i = 0; pare_impls[i]; i++) listed |= strcmp(pare_impls[i]->name, name) == 0;
+            if (!listed) fail_msg("%s defines implementation %s, which impls.c does not list under that name", e->d_name, name);
+        }
+        fclose(f);
+    }
+    closedir(d);
+    size_t last = 0;
+    while (pare_impls[last + 1]) last++;
+    assert_string_equal(pare_impls[last]->name, "reference");
+}
+
+/* The cases above are worth something only if they reach every implementation for dense operators. */
+static void test_all_ran(void **state)
+{
+    (void)state;
+    for (size_t i = 0; pare_impls[i]; i++)
+        if (pare_impls[i]->op && !pare_impls[i]->codec && !ran[i]) fail_msg("no case of this test runs %s", pare_impls[i]->name);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_conv),
+        cmocka_unit_test(test_conv_random),
+        cmocka_unit_test(test_all_listed),
+        cmocka_unit_test(test_all_ran),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
