@@ -16,6 +16,7 @@ typedef struct writer {
     pare_arena *arena;
     bool *used; /* n_values: read by a written node, or an output */
     int opset;
+    pare_graph *typed; /* a clone with the types of outputs that the graph does not state, or NULL */
     Onnx__ModelProto *model;
     Onnx__GraphProto *graph;
 } writer;
@@ -27,6 +28,46 @@ static pare_status no_memory(void) { return pare_fail(PARE_ENOMEM, "no memory to
     TYPE *var = pare_arena_alloc((w)->arena, sizeof *(var)); \
     if (!(var)) return no_memory();                          \
     PREFIX##__init(var)
+
+static pare_status ignore_fault(void *user, pare_id node, pare_status st)
+{
+    (void)user;
+    (void)node;
+    (void)st;
+    return PARE_OK;
+}
+
+/* Readers want the type and rank of every output, which a graph made by hand may not state: infers them on a clone
+ * (owned by the caller), with free dimensions set to 1. *out stays NULL if nothing is missing. */
+static pare_status infer_outputs(const pare_graph *g, pare_graph **out)
+{
+    bool missing = false, free_dim = false;
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        const pare_type *t = &g->value[g->output[i]].type;
+        missing |= t->dtype == PARE_UNDEFINED || t->rank < 0;
+    }
+    if (!missing) return PARE_OK;
+    pare_graph *c;
+    PARE_TRY(pare_graph_clone(g, &c));
+    for (uint32_t i = 0; i < c->n_inputs; i++) {
+        pare_type *t = &c->value[c->input[i]].type;
+        for (int d = 0; d < t->rank; d++)
+            if (t->dim[d] < 0) {
+                t->dim[d] = 1;
+                free_dim = true;
+            }
+    }
+    pare_status st = pare_infer_each(c, false, ignore_fault, NULL);
+    if (st != PARE_OK) {
+        pare_graph_free(c);
+        return st;
+    }
+    pare_error_clear();
+    for (uint32_t i = 0; free_dim && i < c->n_outputs; i++) /* which dimensions follow the free ones is not known */
+        for (int d = 0; d < c->value[c->output[i]].type.rank; d++) c->value[c->output[i]].type.dim[d] = -1;
+    *out = c;
+    return PARE_OK;
+}
 
 static pare_status write_type(writer *w, const pare_value *v, Onnx__ValueInfoProto *out)
 {
@@ -66,6 +107,7 @@ static pare_status write_values(writer *w, const pare_id *ids, uint32_t n, Onnx_
         Onnx__ValueInfoProto *p = pare_proto_revive(&onnx__value_info_proto__descriptor, v->extra, w->arena);
         if (!p) return no_memory();
         p->name = (char *)v->name;
+        if (w->typed && (v->type.dtype == PARE_UNDEFINED || v->type.rank < 0)) v = &w->typed->value[ids[i]];
         PARE_TRY(write_type(w, v, p));
         (*list)[(*count)++] = p;
     }
@@ -208,8 +250,9 @@ pare_status pare_onnx_write(const pare_graph *g, uint8_t **data, size_t *size)
     if (st == PARE_OK) {
         choose_opset(&w);
         mark_used(&w);
-        st = write_model(&w);
+        st = infer_outputs(g, &w.typed);
     }
+    if (st == PARE_OK) st = write_model(&w);
     uint8_t *bytes = NULL;
     size_t n = 0;
     if (st == PARE_OK) {
@@ -222,6 +265,7 @@ pare_status pare_onnx_write(const pare_graph *g, uint8_t **data, size_t *size)
         else
             onnx__model_proto__pack(w.model, bytes);
     }
+    pare_graph_free(w.typed);
     pare_arena_free(w.arena);
     if (st != PARE_OK) return st;
     *data = bytes;
