@@ -64,6 +64,7 @@ int pare_downgrade_opset(const pare_graph *g, const pare_node *n)
 {
     const char *op = n->op->name;
     if (old_reduction(n)) return reduction_opset(g, n);
+    if (strcmp(op, "ReduceSum") == 0) return PARE_OPSET_WRITTEN;
     int opset = n->op->since > PARE_OPSET_WRITTEN ? n->op->since : PARE_OPSET_WRITTEN;
     int want = opset;
     if (strcmp(op, "Split") == 0 && given(n, "num_outputs")) want = 18;

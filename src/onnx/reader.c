@@ -470,8 +470,8 @@ static pare_status report_faults(reader *r, const faults *f)
     for (uint32_t i = 0; f->count && i < r->g->n_nodes; i++) {
         if (!f->of[i].message) continue;
         const pare_node *n = &r->g->node[i];
-        pare_status st = pare_fail(f->of[i].st, "%s%s%s%s", r->sink ? "" : "(", r->sink ? "" : n->op->name,
-                                   r->sink ? "" : "): ", f->of[i].message);
+        pare_status st = pare_fail(f->of[i].st, "%s", f->of[i].message);
+        if (!r->sink) return pare_note(st, "node '%s' (%s)", n->name, n->op->name);
         PARE_TRY(tell(r, st, n->name, n->op->name,
                       f->of[i].st == PARE_EUNSUPPORTED
                           ? "export the model without this form of the operator"

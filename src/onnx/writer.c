@@ -37,8 +37,8 @@ static pare_status ignore_fault(void *user, pare_id node, pare_status st)
     return PARE_OK;
 }
 
-/* Readers want the type and rank of every output, which a graph made by hand may not state: infers them on a clone
- * (owned by the caller), with free dimensions set to 1. *out stays NULL if nothing is missing. */
+/* Readers want the type and rank of every output, which a graph made by hand may not state: infers them on a
+ * clone (owned by the caller), with free dimensions set to 1. *out stays NULL if nothing is missing. */
 static pare_status infer_outputs(const pare_graph *g, pare_graph **out)
 {
     bool missing = false, free_dim = false;
@@ -63,7 +63,8 @@ static pare_status infer_outputs(const pare_graph *g, pare_graph **out)
         return st;
     }
     pare_error_clear();
-    for (uint32_t i = 0; free_dim && i < c->n_outputs; i++) /* which dimensions follow the free ones is not known */
+    for (uint32_t i = 0; free_dim && i < c->n_outputs;
+         i++) /* which dimensions follow the free ones is not known */
         for (int d = 0; d < c->value[c->output[i]].type.rank; d++) c->value[c->output[i]].type.dim[d] = -1;
     *out = c;
     return PARE_OK;
