@@ -2,7 +2,7 @@
 # Installs what building and testing need, as far as it is missing. Debian 12; root or sudo.
 set -eu
 need='build-essential cmake ninja-build pkg-config protobuf-c-compiler libprotobuf-c-dev libonnx-dev libdnnl-dev
-liblapacke-dev libjpeg62-turbo-dev libpng-dev libjansson-dev libcurl4-openssl-dev libarchive-dev libssl-dev
+liblapacke-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev libjansson-dev libcurl4-openssl-dev libarchive-dev libssl-dev
 libcmocka-dev libonnx-testdata'
 command -v dpkg-query >/dev/null || exit 0 # another system: CMake says what is missing
 missing=
