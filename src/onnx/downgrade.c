@@ -78,6 +78,10 @@ int pare_downgrade_opset(const pare_graph *g, const pare_node *n)
     if (strcmp(op, "LpPool") == 0 && (given(n, "ceil_mode") || dilated(n))) want = 18;
     if (strcmp(op, "AveragePool") == 0 && dilated(n)) want = 19;
     if (strcmp(op, "Cast") == 0 && given(n, "saturate")) want = 19;
+    /* Scales by channel, not by group. */
+    if (strcmp(op, "GroupNormalization") == 0 && has_input(n, 1) &&
+        g->value[n->in[1]].type.dim[0] == g->value[n->in[0]].type.dim[1])
+        want = 21;
     if (strcmp(op, "QuantizeLinear") == 0 || strcmp(op, "DequantizeLinear") == 0) want = quantize_opset(g, n);
     return want > opset ? want : opset;
 }

@@ -356,6 +356,264 @@ static void test_softmax(void **state)
     refused(&j, PARE_EFORMAT, "axis 2|-2 to 1");
 }
 
+static void test_conv_transpose(void **state)
+{
+    (void)state;
+    job j;
+    /* stride 2: 1 at 0-2, 2 at 2-4; one more at the end; bias */
+    begin(&j, "ConvTranspose", "strides=2,output_padding=1");
+    add(&j, PARE_F32, NULL, 3, 1, 1, 2);
+    add(&j, PARE_F32, V(1, 10, 100), 3, 1, 1, 3);
+    add(&j, PARE_F32, V(0.5), 1, 1);
+    run(&j);
+    expect(&j, 0, PARE_F32, V(1.5, 10.5, 102.5, 20.5, 200.5, 0.5), 3, 1, 1, 6);
+    end(&j);
+    /* a shape asked for: one of the five goes, in front or (upper) at the end */
+    for (int upper = 0; upper < 2; upper++) {
+        begin(&j, "ConvTranspose",
+              upper ? "strides=2,output_shape=4,auto_pad=SAME_UPPER" : "strides=2,output_shape=4");
+        add(&j, PARE_F32, NULL, 3, 1, 1, 2);
+        add(&j, PARE_F32, V(1, 10, 100), 3, 1, 1, 3);
+        run(&j);
+        expect(&j, 0, PARE_F32, upper ? V(1, 10, 102, 20) : V(10, 102, 20, 200), 3, 1, 1, 4);
+        end(&j);
+    }
+    /* the weight is [C, M/group]: two groups of one channel, two kernels each */
+    begin(&j, "ConvTranspose", "group=2");
+    add(&j, PARE_F32, V(2, 3), 3, 1, 2, 1);
+    add(&j, PARE_F32, V(1, 10, 100, 1000), 3, 2, 2, 1);
+    run(&j);
+    expect(&j, 0, PARE_F32, V(2, 20, 300, 3000), 3, 1, 4, 1);
+    end(&j);
+    begin(&j, "ConvTranspose", "pads=2/1");
+    add(&j, PARE_F32, NULL, 3, 1, 1, 1);
+    add(&j, PARE_F32, NULL, 3, 1, 1, 3);
+    refused(&j, PARE_EFORMAT, "padding 3|output's 3");
+    begin(&j, "ConvTranspose", "group=2");
+    add(&j, PARE_F32, NULL, 3, 1, 3, 1);
+    add(&j, PARE_F32, NULL, 3, 3, 1, 1);
+    refused(&j, PARE_EFORMAT, "3 input channels|2 groups");
+    begin(&j, "ConvTranspose", "");
+    add(&j, PARE_F32, NULL, 3, 1, 3, 1);
+    add(&j, PARE_F32, NULL, 3, 2, 1, 1);
+    refused(&j, PARE_EFORMAT, "3 channels|takes 2");
+}
+
+static void test_quantize(void **state)
+{
+    (void)state;
+    job j;
+    /* ties to even before the zero point is added; saturation; NaN */
+    begin(&j, "QuantizeLinear", "");
+    add(&j, PARE_F32, V(0.5, 1.5, 2.5, -0.5, 1e9, -1e9, NAN), 1, 7);
+    add(&j, PARE_F32, V(1), 0);
+    add(&j, PARE_I8, V(1), 0);
+    run(&j);
+    expect(&j, 0, PARE_I8, V(1, 3, 3, 1, 127, -128, -128), 1, 7);
+    end(&j);
+    begin(&j, "QuantizeLinear", "axis=-1");
+    add(&j, PARE_F32, V(10, 10, 20, 20), 2, 2, 2);
+    add(&j, PARE_F32, V(1, 10), 1, 2);
+    run(&j);
+    expect(&j, 0, PARE_U8, V(10, 1, 20, 2), 2, 2, 2);
+    end(&j);
+    begin(&j, "DequantizeLinear",
+          "axis=0,block_size=2"); /* three elements: two in the first block, one in the second */
+    add(&j, PARE_I8, V(1, 2, 3), 1, 3);
+    add(&j, PARE_F32, V(10, 100), 1, 2);
+    add(&j, PARE_I8, V(1, 2), 1, 2);
+    run(&j);
+    expect(&j, 0, PARE_F32, V(0, 10, 100), 1, 3);
+    end(&j);
+    begin(&j, "DynamicQuantizeLinear", ""); /* nothing but zeros: no division by a scale of 0 */
+    j.node.n_out = 3;
+    add(&j, PARE_F32, V(0, 0), 1, 2);
+    run(&j);
+    expect(&j, 0, PARE_U8, V(0, 0), 1, 2);
+    expect(&j, 1, PARE_F32, V(1), 0);
+    expect(&j, 2, PARE_U8, V(0), 0);
+    end(&j);
+    begin(&j, "QuantizeLinear", "");
+    add(&j, PARE_F32, NULL, 2, 2, 3);
+    add(&j, PARE_F32, NULL, 1, 2);
+    refused(&j, PARE_EFORMAT, "[2]|vector of 3");
+    begin(&j, "DequantizeLinear", "");
+    add(&j, PARE_I8, NULL, 2, 2, 3);
+    add(&j, PARE_F32, NULL, 0);
+    add(&j, PARE_U8, NULL, 0);
+    refused(&j, PARE_EFORMAT, "uint8|int8");
+}
+
+/* 3 * (x - 1) * (w - zero) * 0.5 / 0.25 with w = 2, zero = 1 and 0: exact, so every rounding shows. */
+static void test_integer_conv(void **state)
+{
+    (void)state;
+    job j;
+    begin(&j, "QLinearConv", "pads=0/1"); /* what pads is the zero point, that is, 0 */
+    add(&j, PARE_U8, V(1, 2, 200), 3, 1, 1, 3);
+    add(&j, PARE_F32, V(0.5), 0);
+    add(&j, PARE_U8, V(1), 0);
+    add(&j, PARE_I8, V(2, 0, 2, -1), 3, 2, 1, 2);
+    add(&j, PARE_F32, V(1, 0.25), 1, 2);
+    add(&j, PARE_I8, V(1, 0), 1, 2);
+    add(&j, PARE_F32, V(0.5), 0);
+    add(&j, PARE_U8, V(10), 0);
+    add(&j, PARE_I32, V(0, 3), 1, 2);
+    run(&j);
+    /* first: x-1 = 0 1 199, w-1 = 1 -1: -1 -198 199, + 10; second: w = 2 -1: -1 -197 398, + 3, / 4: 0.5 -48.5
+     * 100.25 */
+    expect(&j, 0, PARE_U8, V(9, 0, 209, 10, 0, 110), 3, 1, 2, 3);
+    end(&j);
+    begin(&j, "ConvInteger", "");
+    add(&j, PARE_U8, V(255, 255), 3, 1, 1, 2);
+    add(&j, PARE_I8, V(-128, -128), 3, 1, 1, 2);
+    run(&j);
+    expect(&j, 0, PARE_I32, V(-65280), 3, 1, 1, 1);
+    end(&j);
+    begin(&j, "MatMulInteger", "");
+    add(&j, PARE_U8, V(1, 2, 3, 4), 2, 2, 2);
+    add(&j, PARE_U8, V(5, 6, 7, 8), 2, 2, 2);
+    add(&j, PARE_U8, V(1, 2), 1, 2);
+    add(&j, PARE_U8, V(5, 0), 1, 2);
+    run(&j); /* 0 1 / 1 2 times 0 6 / 2 8 */
+    expect(&j, 0, PARE_I32, V(2, 8, 4, 22), 2, 2, 2);
+    end(&j);
+    begin(&j, "ConvInteger", "");
+    add(&j, PARE_U8, NULL, 3, 1, 1, 2);
+    add(&j, PARE_I8, NULL, 3, 1, 1, 2);
+    add(&j, PARE_U8, NULL, 1, 2);
+    refused(&j, PARE_EFORMAT, "zero point|[2]|one number");
+}
+
+static void resize_to(const char *attrs, int n, const double *want)
+{
+    job j;
+    begin(&j, "Resize", attrs);
+    add(&j, PARE_F32, V(1, 2, 4), 1, 3);
+    j.node.n_in = 3; /* roi and scales absent */
+    add(&j, PARE_I64, V(n), 1, 1);
+    run(&j);
+    expect(&j, 0, PARE_F32, want, 1, n);
+    end(&j);
+}
+
+static void test_resize(void **state)
+{
+    (void)state;
+    resize_to("coordinate_transformation_mode=align_corners,mode=linear", 5, V(1, 1.5, 2, 3, 4));
+    resize_to("mode=linear", 6, V(1, 1.25, 1.75, 2.5, 3.5, 4));
+    resize_to("coordinate_transformation_mode=asymmetric,nearest_mode=floor", 6, V(1, 1, 2, 2, 4, 4));
+    resize_to("coordinate_transformation_mode=asymmetric,nearest_mode=ceil", 6, V(1, 2, 2, 4, 4, 4));
+    resize_to("coordinate_transformation_mode=asymmetric,nearest_mode=round_prefer_ceil", 6,
+              V(1, 2, 2, 4, 4, 4));
+    resize_to("coordinate_transformation_mode=asymmetric", 6, V(1, 1, 2, 2, 4, 4));
+    resize_to("mode=linear,antialias=1", 1, V(7.0 / 3)); /* a triangle over all: weights 2/3, 1, 2/3 */
+    resize_to("mode=cubic", 3, V(1, 2, 4));
+    job j;
+    for (int both = 0; both < 2; both++) {
+        begin(&j, "Resize", "");
+        add(&j, PARE_F32, NULL, 1, 3);
+        add(&j, PARE_F32, NULL, 1, 0);
+        add(&j, PARE_F32, V(2), 1, both);
+        add(&j, PARE_I64, V(4), 1, both);
+        refused(&j, PARE_EFORMAT, both ? "2 of scales and sizes" : "0 of scales and sizes");
+    }
+    const double wrong[] = { 0, -1, NAN, INFINITY, 1e30 };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        begin(&j, "Resize", "");
+        add(&j, PARE_F32, NULL, 1, 3);
+        j.node.n_in = 2;
+        add(&j, PARE_F32, &wrong[i], 1, 1);
+        refused(&j, PARE_EFORMAT, "scale|axis 0|extent 3");
+    }
+    begin(&j, "Resize", "axes=0/0");
+    add(&j, PARE_F32, NULL, 2, 3, 3);
+    j.node.n_in = 2;
+    add(&j, PARE_F32, NULL, 1, 2);
+    refused(&j, PARE_EFORMAT, "axis 0 is listed twice");
+}
+
+static void test_normalizations(void **state)
+{
+    (void)state;
+    job j;
+    begin(&j, "LayerNormalization", "epsilon=0,axis=1");
+    j.node.n_out = 3;
+    add(&j, PARE_F32, V(1, 3, 10, 30), 2, 2, 2);
+    add(&j, PARE_F32, V(5), 1, 1); /* broadcasts */
+    run(&j);
+    expect(&j, 0, PARE_F32, V(-5, 5, -5, 5), 2, 2, 2);
+    expect(&j, 1, PARE_F32, V(2, 20), 2, 2, 1);
+    expect(&j, 2, PARE_F32, V(1, 0.1), 2, 2, 1);
+    end(&j);
+    begin(&j, "GroupNormalization", "epsilon=0,num_groups=2"); /* scales by channel */
+    add(&j, PARE_F32, V(1, 3, 10, 30), 3, 1, 4, 1);
+    add(&j, PARE_F32, V(1, 2, 3, 4), 1, 4);
+    add(&j, PARE_F32, V(0, 0, 0, 1), 1, 4);
+    run(&j);
+    expect(&j, 0, PARE_F32, V(-1, 2, -3, 5), 3, 1, 4, 1);
+    end(&j);
+    begin(&j, "LRN", "size=2,alpha=2,beta=1,bias=0"); /* an even size reaches one channel further behind */
+    add(&j, PARE_F32, V(1, 2, 4), 3, 1, 3, 1);
+    run(&j);
+    expect(&j, 0, PARE_F32, V(0.2, 0.1, 0.25), 3, 1, 3, 1);
+    end(&j);
+    begin(&j, "LRN", "");
+    add(&j, PARE_F32, NULL, 3, 1, 3, 1);
+    refused(&j, PARE_EFORMAT, "size 0");
+    begin(&j, "GroupNormalization", "num_groups=3");
+    add(&j, PARE_F32, NULL, 3, 1, 4, 1);
+    add(&j, PARE_F32, NULL, 1, 4);
+    add(&j, PARE_F32, NULL, 1, 4);
+    refused(&j, PARE_EFORMAT, "4 channels|3 groups");
+}
+
+static void test_dropout(void **state)
+{
+    (void)state;
+    job j;
+    for (int training = 0; training < 2; training++) {
+        begin(&j, "Dropout", "");
+        j.node.n_out = 2;
+        add(&j, PARE_F32, NULL, 1, 2);
+        add(&j, PARE_F32, V(0.5), 0);
+        add(&j, PARE_BOOL, V(training), 0);
+        if (training) {
+            refused(&j, PARE_EUNSUPPORTED, "training_mode 1");
+            continue;
+        }
+        run(&j);
+        expect(&j, 0, PARE_F32, V(1, 2), 1, 2);
+        expect(&j, 1, PARE_BOOL, V(1, 1), 1, 2);
+        end(&j);
+    }
+}
+
+static void test_space_and_depth(void **state)
+{
+    (void)state;
+    job j;
+    begin(&j, "DepthToSpace", "blocksize=3");
+    add(&j, PARE_F32, NULL, 4, 1, 4, 1, 1);
+    refused(&j, PARE_EFORMAT, "4 channels|9");
+    begin(&j, "SpaceToDepth", "blocksize=2");
+    add(&j, PARE_F32, NULL, 4, 1, 1, 3, 2);
+    refused(&j, PARE_EFORMAT, "3 times 2|side 2");
+    begin(&j, "DepthToSpace", "");
+    add(&j, PARE_F32, NULL, 4, 1, 1, 3, 2);
+    refused(&j, PARE_EFORMAT, "blocksize 0");
+    begin(&j, "DepthToSpace", "blocksize=2,mode=CRD");
+    add(&j, PARE_I64, NULL, 4, 1, 8, 1, 1);
+    run(&j);
+    expect(&j, 0, PARE_I64, V(1, 2, 3, 4, 5, 6, 7, 8), 4, 1, 2, 2, 2);
+    end(&j);
+    begin(&j, "SpaceToDepth", "blocksize=2");
+    add(&j, PARE_I64, NULL, 4, 1, 2, 2, 2);
+    run(&j);
+    expect(&j, 0, PARE_I64, V(1, 5, 2, 6, 3, 7, 4, 8), 4, 1, 8, 1, 1);
+    end(&j);
+}
+
 static void test_window_helpers(void **state)
 {
     (void)state;
@@ -375,10 +633,14 @@ static void test_window_helpers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv_geometry), cmocka_unit_test(test_conv_refusals),
-        cmocka_unit_test(test_matmul_shapes), cmocka_unit_test(test_gemm),
-        cmocka_unit_test(test_batch_norm),    cmocka_unit_test(test_pools),
-        cmocka_unit_test(test_softmax),       cmocka_unit_test(test_window_helpers),
+        cmocka_unit_test(test_conv_geometry),  cmocka_unit_test(test_conv_refusals),
+        cmocka_unit_test(test_matmul_shapes),  cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_batch_norm),     cmocka_unit_test(test_pools),
+        cmocka_unit_test(test_softmax),        cmocka_unit_test(test_conv_transpose),
+        cmocka_unit_test(test_quantize),       cmocka_unit_test(test_integer_conv),
+        cmocka_unit_test(test_resize),         cmocka_unit_test(test_normalizations),
+        cmocka_unit_test(test_dropout),        cmocka_unit_test(test_space_and_depth),
+        cmocka_unit_test(test_window_helpers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
