@@ -5,6 +5,7 @@
 #include "data/dataset.h"
 
 #include "base/rng.h"
+#include "data/decode.h"
 #include "tensor/tensor.h"
 
 #include <math.h>
@@ -161,11 +162,22 @@ static pare_status mismatch(const pare_dataset *d, const pare_tensor *out, const
                      pare_type_text(sample, have, sizeof have), pare_type_text(&type, want, sizeof want));
 }
 
-/* A borrowed view of sample i of a set of pictures, at its own size. */
-static void view(const pare_dataset *d, int64_t i, pare_picture *p)
+/* Sample i of a set of pictures, at its own size: borrowed from memory or decoded. */
+static pare_status get_picture(const pare_dataset *d, int64_t i, pare_picture *p)
 {
+    if (d->path) return pare_picture_load(d->path[i], p);
     *p = d->block;
     p->px += (size_t)i * d->block_stride;
+    return PARE_OK;
+}
+
+/* A picture of its own size and RGB into the network's input, as files need it. */
+static pare_status put_file(pare_picture *p, const pare_preprocess *pp, const shape *s, float *out)
+{
+    PARE_TRY(pare_picture_fit(p, pp, (int)s->w, (int)s->h));
+    if (s->c == 1) PARE_TRY(pare_picture_grey(p));
+    put_picture(p, pp, s, out);
+    return PARE_OK;
 }
 
 /* Writes one sample, without augmentation. */
@@ -177,16 +189,16 @@ static pare_status put_sample(const pare_dataset *d, int64_t i, const pare_prepr
         return PARE_OK;
     }
     pare_picture p = { 0 };
-    pare_status st = PARE_OK;
-    view(d, i, &p);
-    shape own = *s;
-    if (s->picture) {
+    pare_status st = get_picture(d, i, &p);
+    if (st == PARE_OK && d->path) {
+        st = pare_note(put_file(&p, pp, s, out), "'%s'", d->path[i]);
+    } else if (st == PARE_OK && s->picture) {
         st = pare_picture_fit(&p, pp, (int)s->w, (int)s->h);
-    } else { /* a network that takes rows of numbers: planes one after another */
-        own =
-            (shape){ p.channels, p.height, p.width, (int64_t)p.width * p.height, p.width, 1, s->size, true };
+        if (st == PARE_OK) put_picture(&p, pp, s, out);
+    } else if (st == PARE_OK) { /* a network that takes rows of numbers: planes one after another */
+        shape own = { p.channels, p.height, p.width, (int64_t)p.width * p.height, p.width, 1, s->size, true };
+        put_picture(&p, pp, &own, out);
     }
-    if (st == PARE_OK) put_picture(&p, pp, &own, out);
     pare_picture_free(&p);
     return st;
 }
@@ -203,8 +215,12 @@ static pare_status check_shape(const pare_dataset *d, const pare_preprocess *pp,
         if (!same) return mismatch(d, out, &sample);
         return check_channels(pp, s->picture ? s->c : 1);
     }
+    if (d->path && !s->picture)
+        return pare_fail(PARE_EFORMAT,
+                         "'%.200s' has pictures, the network's input has %d dimensions, not 3 or 4",
+                         d->info.name, out->rank);
     if (s->picture) {
-        if (s->c != d->info.channels)
+        if (s->c != d->info.channels && !(d->path && s->c == 1)) /* files can be read as grey */
             return pare_fail(PARE_EFORMAT,
                              "'%.200s' has pictures of %d channels, the network's input has %lld",
                              d->info.name, d->info.channels, (long long)s->c);
@@ -215,7 +231,7 @@ static pare_status check_shape(const pare_dataset *d, const pare_preprocess *pp,
         pare_type sample = { PARE_U8, 4, { -1, d->info.channels, d->info.height, d->info.width } };
         return mismatch(d, out, &sample);
     }
-    return check_channels(pp, d->info.channels);
+    return check_channels(pp, s->picture ? s->c : d->info.channels);
 }
 
 pare_status pare_dataset_batch(const pare_dataset *d, const pare_preprocess *pp, const int64_t *index,
@@ -254,5 +270,70 @@ pare_status pare_dataset_batch(const pare_dataset *d, const pare_preprocess *pp,
         if (label) label[i] = d->label[index[i]];
     }
     free(plainly);
+    return st;
+}
+
+/* A free dimension takes what the picture has after the stated resize and crop. */
+static pare_status resolve(const pare_type *type, const pare_preprocess *pp, const pare_picture *p,
+                           pare_type *out)
+{
+    char text[PARE_TYPE_TEXT];
+    if (type->rank != 4 && type->rank != 3)
+        return pare_fail(PARE_EINVAL, "a picture cannot be the network's input %s",
+                         pare_type_text(type, text, sizeof text));
+    *out = *type;
+    bool nhwc = type->rank == 4 && pp->nhwc;
+    int h = type->rank == 3 || nhwc ? 1 : 2, w = h + 1, c = type->rank == 3 ? -1 : nhwc ? 3 : 1;
+    if (out->dim[0] < 0) out->dim[0] = 1;
+    if (c >= 0 && out->dim[c] < 0) out->dim[c] = 3;
+    if (out->dim[w] < 0) out->dim[w] = pp->crop_w ? pp->crop_w : pp->resize_w ? pp->resize_w : p->width;
+    if (out->dim[h] < 0) out->dim[h] = pp->crop_h ? pp->crop_h : pp->resize_h ? pp->resize_h : p->height;
+    int64_t channels = c < 0 ? 1 : out->dim[c];
+    if (channels != 1 && channels != 3)
+        return pare_fail(PARE_EFORMAT, "pictures have 3 channels (or 1), the network's input has %lld",
+                         (long long)channels);
+    if (out->dim[0] != 1 || out->dim[w] < 1 || out->dim[h] < 1 || out->dim[w] > PARE_MAX_PIXELS ||
+        out->dim[h] > PARE_MAX_PIXELS)
+        return pare_fail(PARE_EINVAL, "one picture cannot be the network's input %s",
+                         pare_type_text(type, text, sizeof text));
+    if (out->dim[w] * out->dim[h] > PARE_MAX_PIXELS)
+        return pare_fail(PARE_ELIMIT, "the network's input of %lld x %lld is more than %d pixels",
+                         (long long)out->dim[w], (long long)out->dim[h], PARE_MAX_PIXELS);
+    return check_channels(pp, channels);
+}
+
+static pare_status into_tensor(pare_picture *p, const pare_preprocess *pp, const pare_type *type,
+                               pare_tensor *out)
+{
+    pare_type full, floats;
+    PARE_TRY(resolve(type, pp, p, &full));
+    floats = full;
+    floats.dtype = PARE_F32;
+    shape s = shape_of(full.rank, full.dim, pp);
+    pare_tensor values, result = { 0 };
+    PARE_TRY(pare_tensor_of(&floats, &values));
+    pare_status st = put_file(p, pp, &s, values.data);
+    if (st == PARE_OK && full.dtype == PARE_F32) {
+        *out = values;
+        return PARE_OK;
+    }
+    if (st == PARE_OK) st = pare_tensor_of(&full, &result);
+    if (st == PARE_OK) {
+        store(values.data, s.size, full.dtype, result.data);
+        *out = result;
+    }
+    pare_tensor_free(&values);
+    return st;
+}
+
+pare_status pare_image_load(const char *path, const pare_preprocess *pp, const pare_type *type,
+                            pare_tensor *out)
+{
+    static const pare_preprocess plain = { 0 };
+    PARE_TRY(check_dtype(type->dtype));
+    pare_picture p;
+    PARE_TRY(pare_picture_load(path, &p));
+    pare_status st = pare_note(into_tensor(&p, pp ? pp : &plain, type, out), "'%s'", path);
+    pare_picture_free(&p);
     return st;
 }

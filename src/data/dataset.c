@@ -13,6 +13,7 @@ static const struct {
     { "cifar10", "cifar10:DIR", pare_source_cifar10 },
     { "mnist", "mnist:DIR", pare_source_mnist },
     { "npy", "npy:X.npy,Y.npy", pare_source_npy },
+    { "images", "images:DIR[,LABELS]", pare_source_images },
     { "glyphs", "glyphs[:seed=N,train=N,test=N]", pare_source_glyphs },
 };
 enum { SOURCES = sizeof sources / sizeof *sources };

@@ -27,7 +27,8 @@ struct pare_dataset {
 
 /* `args` is what follows the colon, "" if nothing does. On error the caller frees what is there already. */
 typedef pare_status pare_source_open(pare_dataset *d, const char *args, pare_split split);
-pare_source_open pare_source_cifar10, pare_source_mnist, pare_source_npy, pare_source_glyphs;
+pare_source_open pare_source_cifar10, pare_source_mnist, pare_source_npy, pare_source_glyphs,
+    pare_source_images;
 
 enum { PARE_MAX_CLASSES = 1 << 20 };
 
