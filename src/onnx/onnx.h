@@ -116,6 +116,14 @@ pare_status pare_draft_finish(const pare_draft *d);
 /* Writes attributes that differ from their defaults into `out` (field-table order). */
 pare_status pare_attrs_write(const pare_node *n, pare_arena *arena, Onnx__NodeProto *out);
 
+/* --- functions.c: encoded weights as calls of model-local functions --- */
+/* PARE_EUNSUPPORTED unless the function stands for a codec that is known. */
+pare_status pare_function_known(const Onnx__FunctionProto *f);
+/* The weight that a call node stands for; its parts must be constants of the graph, which are shared. */
+pare_status pare_function_call(const pare_graph *g, const Onnx__NodeProto *n, pare_weight *out);
+pare_status pare_function_write(const pare_codec *codec, int opset, pare_arena *arena,
+                                Onnx__FunctionProto **out);
+
 /* --- upgrade.c, downgrade.c --- */
 /* From the meaning of opset d->opset to the one inside. PARE_EUNSUPPORTED for what has no equivalent. */
 pare_status pare_upgrade(pare_draft *d);

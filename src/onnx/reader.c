@@ -303,9 +303,19 @@ static pare_status constant_value(reader *r, const Onnx__NodeProto *n, pare_tens
     return PARE_OK;
 }
 
+static bool is_call(const Onnx__NodeProto *n)
+{
+    return n->domain && strcmp(n->domain, PARE_CODEC_DOMAIN) == 0;
+}
+
 static pare_status name_outputs(reader *r, const Onnx__NodeProto *n)
 {
     pare_id v;
+    if (is_call(n)) {
+        pare_weight w;
+        PARE_TRY(pare_function_call(r->g, n, &w));
+        return pare_graph_add_constant(r->g, n->output[0], w, &v);
+    }
     if (is_constant(n)) {
         pare_tensor t;
         if (n->n_output != 1 || !*n->output[0])
@@ -371,7 +381,7 @@ static pare_status read_nodes(reader *r)
         PARE_TRY(tell(r, name_outputs(r, g->node[i]), node_name(g->node[i]), g->node[i]->op_type,
                       "give every value one producer and a name of its own"));
     for (size_t i = 0; i < g->n_node; i++)
-        if (!is_constant(g->node[i]))
+        if (!is_constant(g->node[i]) && !is_call(g->node[i]))
             PARE_TRY(tell(r, read_node(r, g->node[i]), node_name(g->node[i]), g->node[i]->op_type,
                           remedy_for(g->node[i])));
     return PARE_OK;
@@ -515,12 +525,32 @@ static pare_status validate(reader *r)
     return st;
 }
 
+/* The parts of encoded weights have no life of their own in the graph, unless somebody else reads them. */
+static pare_status drop_parts(reader *r)
+{
+    const Onnx__GraphProto *g = r->model->graph;
+    pare_uses uses;
+    PARE_TRY(pare_graph_uses(r->g, &uses));
+    for (size_t i = 0; i < g->n_node; i++)
+        for (size_t k = 0; is_call(g->node[i]) && k < g->node[i]->n_input; k++) {
+            pare_id v = pare_graph_find(r->g, g->node[i]->input[k]);
+            if (v == PARE_NONE || r->g->value[v].is_output || pare_use_count(&uses, v)) continue;
+            pare_weight_free(r->g->value[v].weight);
+            r->g->value[v].weight = NULL;
+        }
+    pare_uses_free(&uses);
+    return PARE_OK;
+}
+
 static pare_status build(reader *r)
 {
     const Onnx__GraphProto *g = r->model->graph;
     r->softmax = pare_arena_array(r->arena, g->n_node, sizeof *r->softmax);
     if (!r->softmax) return pare_fail(PARE_ENOMEM, "no memory for %zu nodes", g->n_node);
     PARE_TRY(read_rest(r));
+    for (size_t i = 0; i < r->model->n_functions; i++)
+        PARE_TRY(tell(r, pare_function_known(r->model->functions[i]), NULL, NULL,
+                      "inline the model's functions, or use a newer pare"));
     PARE_TRY(read_initialisers(r));
     for (size_t i = 0; i < g->n_input; i++)
         PARE_TRY(tell(r, read_input(r, g->input[i]), NULL, NULL,
@@ -532,6 +562,7 @@ static pare_status build(reader *r)
     for (size_t i = 0; i < g->n_output; i++)
         PARE_TRY(
             tell(r, read_output(r, g->output[i]), NULL, NULL, "declare only outputs that some node gives"));
+    PARE_TRY(drop_parts(r));
     PARE_TRY(tell(r, pare_graph_sort(r->g), NULL, NULL, "remove the cycle"));
     return validate(r);
 }

@@ -8,6 +8,7 @@
 #include "tensor/tensor.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,22 +124,98 @@ static pare_status write_constant(writer *w, const pare_value *v)
     t->doc_string = rest->doc_string;
     t->base.n_unknown_fields = rest->base.n_unknown_fields;
     t->base.unknown_fields = rest->base.unknown_fields;
-    if (v->weight->codec)
-        return pare_fail(PARE_EINTERNAL, "'%s' is stored as %s", v->name, v->weight->codec->name);
     PARE_TRY(pare_tensor_write(&v->weight->part[0], v->name, w->arena, t));
     w->graph->initializer[w->graph->n_initializer++] = t;
     return PARE_OK;
 }
 
+static pare_status write_opset(writer *w, const char *domain, int64_t version)
+{
+    Onnx__ModelProto *m = w->model;
+    NEW(w, Onnx__OperatorSetIdProto, onnx__operator_set_id_proto, o);
+    Onnx__OperatorSetIdProto **list = pare_arena_array(w->arena, m->n_opset_import + 1, sizeof *list);
+    if (!list) return no_memory();
+    if (m->n_opset_import) memcpy(list, m->opset_import, m->n_opset_import * sizeof *list);
+    o->domain = (char *)domain;
+    o->has_version = true;
+    o->version = version;
+    list[m->n_opset_import++] = o;
+    m->opset_import = list;
+    return PARE_OK;
+}
+
+/* "<value>.<part>", or with a number behind it where a value that is written has that name. */
+static char *part_name(writer *w, const char *value, const char *part)
+{
+    size_t size = strlen(value) + strlen(part) + 16;
+    char *name = pare_arena_alloc(w->arena, size);
+    for (unsigned i = 0; name; i++) {
+        if (i)
+            snprintf(name, size, "%s.%s_%u", value, part, i);
+        else
+            snprintf(name, size, "%s.%s", value, part);
+        pare_id other = pare_graph_find(w->g, name);
+        if (other == PARE_NONE ||
+            (!w->used[other] && w->g->value[other].producer == PARE_NONE && !w->g->value[other].is_input))
+            break;
+    }
+    return name;
+}
+
+static pare_status write_function(writer *w, const pare_codec *codec)
+{
+    Onnx__ModelProto *m = w->model;
+    for (size_t i = 0; i < m->n_functions; i++)
+        if (strcmp(m->functions[i]->name, codec->name) == 0) return PARE_OK;
+    Onnx__FunctionProto **list = pare_arena_array(w->arena, m->n_functions + 1, sizeof *list);
+    if (!list) return no_memory();
+    if (m->n_functions) memcpy(list, m->functions, m->n_functions * sizeof *list);
+    PARE_TRY(pare_function_write(codec, w->opset, w->arena, &list[m->n_functions]));
+    m->functions = list;
+    m->n_functions++;
+    return PARE_OK;
+}
+
+/* An encoded weight: its parts as initialisers, and the call that turns them into the value. */
+static pare_status write_encoded(writer *w, const pare_value *v)
+{
+    const pare_codec *codec = v->weight->codec;
+    uint32_t parts = (uint32_t)pare_weight_parts(v->weight);
+    NEW(w, Onnx__NodeProto, onnx__node_proto, call);
+    call->input = pare_arena_array(w->arena, parts + 1, sizeof *call->input);
+    call->output = pare_arena_array(w->arena, 1, sizeof *call->output);
+    int64_t *dims = pare_arena_copy(w->arena, v->weight->type.dim, sizeof v->weight->type.dim);
+    if (!call->input || !call->output || !dims) return no_memory();
+    pare_type shape_type = { .dtype = PARE_I64, .rank = 1, .dim = { v->weight->type.rank } };
+    for (uint32_t i = 0; i <= parts; i++) {
+        NEW(w, Onnx__TensorProto, onnx__tensor_proto, t);
+        pare_tensor shape = pare_tensor_borrow(&shape_type, dims);
+        char *name = part_name(w, v->name, i < parts ? codec->parts[i] : "shape");
+        if (!name) return no_memory();
+        PARE_TRY(pare_tensor_write(i < parts ? &v->weight->part[i] : &shape, name, w->arena, t));
+        call->input[call->n_input++] = name;
+        w->graph->initializer[w->graph->n_initializer++] = t;
+    }
+    call->output[call->n_output++] = (char *)v->name;
+    call->name = (char *)v->name;
+    call->op_type = (char *)codec->name;
+    call->domain = (char *)PARE_CODEC_DOMAIN;
+    w->graph->node[w->graph->n_node++] = call;
+    return write_function(w, codec);
+}
+
 static pare_status write_constants(writer *w)
 {
     size_t n = 0;
-    for (uint32_t i = 0; i < w->g->n_values; i++) n += w->used[i] && w->g->value[i].weight;
+    for (uint32_t i = 0; i < w->g->n_values; i++)
+        if (w->used[i] && w->g->value[i].weight) n += 1 + (size_t)pare_weight_parts(w->g->value[i].weight);
     w->graph->initializer = pare_arena_array(w->arena, n, sizeof *w->graph->initializer);
     if (!w->graph->initializer) return no_memory();
-    for (uint32_t i = 0; i < w->g->n_values; i++)
-        if (w->used[i] && w->g->value[i].weight) PARE_TRY(write_constant(w, &w->g->value[i]));
-    return PARE_OK;
+    for (uint32_t i = 0; i < w->g->n_values; i++) {
+        const pare_value *v = &w->g->value[i];
+        if (w->used[i] && v->weight) PARE_TRY(v->weight->codec ? write_encoded(w, v) : write_constant(w, v));
+    }
+    return w->model->n_functions ? write_opset(w, PARE_CODEC_DOMAIN, 1) : PARE_OK;
 }
 
 static char **names(writer *w, const pare_id *ids, uint32_t n)
@@ -174,28 +251,16 @@ static pare_status write_graph(writer *w)
     if (!w->graph) return no_memory();
     w->model->graph = w->graph;
     w->graph->name = (char *)(g->name && *g->name ? g->name : "graph");
-    w->graph->node = pare_arena_array(w->arena, g->n_nodes, sizeof *w->graph->node);
+    size_t calls = 0; /* they come first, so that the nodes stay in topological order */
+    for (uint32_t i = 0; i < g->n_values; i++)
+        calls += w->used[i] && g->value[i].weight && g->value[i].weight->codec;
+    w->graph->node = pare_arena_array(w->arena, calls + g->n_nodes, sizeof *w->graph->node);
     if (!w->graph->node) return no_memory();
+    PARE_TRY(write_constants(w));
     for (uint32_t i = 0; i < g->n_nodes; i++)
         if (g->node[i].op) PARE_TRY(write_node(w, &g->node[i]));
-    PARE_TRY(write_constants(w));
     PARE_TRY(write_values(w, g->input, g->n_inputs, &w->graph->input, &w->graph->n_input));
     return write_values(w, g->output, g->n_outputs, &w->graph->output, &w->graph->n_output);
-}
-
-static pare_status write_opset(writer *w, const char *domain, int64_t version)
-{
-    Onnx__ModelProto *m = w->model;
-    NEW(w, Onnx__OperatorSetIdProto, onnx__operator_set_id_proto, o);
-    Onnx__OperatorSetIdProto **list = pare_arena_array(w->arena, m->n_opset_import + 1, sizeof *list);
-    if (!list) return no_memory();
-    if (m->n_opset_import) memcpy(list, m->opset_import, m->n_opset_import * sizeof *list);
-    o->domain = (char *)domain;
-    o->has_version = true;
-    o->version = version;
-    list[m->n_opset_import++] = o;
-    m->opset_import = list;
-    return PARE_OK;
 }
 
 static pare_status write_model(writer *w)
