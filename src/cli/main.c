@@ -12,6 +12,7 @@
 
 #define COMMANDS(X) \
     X(eval)         \
+    X(bench)        \
     X(init)         \
     X(verify)       \
     X(list)         \

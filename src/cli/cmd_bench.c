@@ -1,0 +1,154 @@
+/* pare bench: how fast networks run here, interleaved so that the machine's
+ * moods hit all of them. */
+#include "cli/cli.h"
+
+#include "base/cpu.h"
+#include "base/parallel.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct options {
+    cli_common common;
+    int64_t batch, runs;
+    double seconds;
+    bool layers;
+    int choose;
+    const char *force;
+    pare_strs shape;
+    cli_preprocess pp;
+} options;
+
+static const pare_field fields[] = {
+    PARE_INT(options, batch, 1, 1, 65536, "N", "samples a run, where the models leave that open"),
+    PARE_REAL(options, seconds, 2, 0.001, 86400, "S", "time for each model"),
+    PARE_INT(options, runs, 10, 1, 1e9, "N", "runs of each model at least"),
+    PARE_FLAG(options, layers, false, "a table of the layers with the implementation that ran"),
+    PARE_ENUM(options, choose, PARE_CHOOSE_MODEL, "model|measure", "how implementations are chosen"),
+    PARE_STR(options, force, NULL,
+             "PATTERN: use implementations of these names (LAYER=PATTERN for one layer)"),
+    PARE_STRS(options, shape, "NAME=1x3x224x224: shape of an input with other free dimensions (repeatable)"),
+    PARE_FIELDS_END,
+};
+/* Preprocessing happens before the clock starts: accepted so that one set of
+ * options fits every command. */
+static const cli_group groups[] = { { "Timing", fields, 0, NULL },
+                                    CLI_PREPROCESS(options),
+                                    { NULL, NULL, 0, NULL } };
+
+static pare_status print_json(const options *o, int threads, char **files, const pare_bench_model *m,
+                              size_t n)
+{
+    char cpu[160];
+    json_t *root = json_object(), *models = json_array();
+    cli_set(root, "cpu", cli_json_text(pare_cpu_name(cpu, sizeof cpu)));
+    cli_set(root, "threads", json_integer(threads));
+    cli_set(root, "batch", json_integer(o->batch));
+    for (size_t i = 0; i < n; i++) {
+        json_t *j = json_object(), *layers = json_array();
+        cli_set(j, "file", cli_json_text(files[i]));
+        cli_set(j, "runs", json_integer(m[i].runs));
+        cli_set(j, "median_ms", cli_json_number(m[i].median_ms));
+        cli_set(j, "p10_ms", cli_json_number(m[i].p10_ms));
+        cli_set(j, "p90_ms", cli_json_number(m[i].p90_ms));
+        cli_set(j, "gflops", cli_json_number(m[i].gflops));
+        cli_set(j, "peak_mib", cli_json_number(m[i].peak_mib));
+        cli_set(j, "load_ms", cli_json_number(m[i].load_ms));
+        cli_set(j, "ratio_to_first", cli_json_number(m[i].ratio_to_first));
+        cli_set(j, "ratio_p10", cli_json_number(m[i].ratio_p10));
+        cli_set(j, "ratio_p90", cli_json_number(m[i].ratio_p90));
+        for (size_t k = 0; k < m[i].n_layers; k++) {
+            const pare_bench_layer *l = &m[i].layer[k];
+            json_t *y = json_object();
+            cli_set(y, "name", cli_json_text(l->name));
+            cli_set(y, "op", cli_json_text(l->op));
+            cli_set(y, "impl", cli_json_text(l->impl));
+            cli_set(y, "why", cli_json_text(l->why));
+            cli_set(y, "ms", cli_json_number(l->ms));
+            cli_set(y, "macs", cli_json_number(l->macs));
+            cli_push(layers, y);
+        }
+        cli_set(j, "layers", layers);
+        cli_push(models, j);
+    }
+    cli_set(root, "models", models);
+    return cli_json_print(root);
+}
+
+static void print_text(const options *o, int threads, char **files, const pare_bench_model *m, size_t n)
+{
+    char cpu[160];
+    printf("%s, %d thread%s, batch %lld\n", cli_text(pare_cpu_name(cpu, sizeof cpu)), threads,
+           threads == 1 ? "" : "s", (long long)o->batch);
+    printf("%-32s %10s %10s %10s %9s %9s %8s %7s\n", "model", "median ms", "p10", "p90", "GFLOP/s",
+           "peak MiB", "ratio", "runs");
+    for (size_t i = 0; i < n; i++)
+        printf("%-32s %10.3f %10.3f %10.3f %9.1f %9.1f %8.3f %7d\n", cli_text(files[i]), m[i].median_ms,
+               m[i].p10_ms, m[i].p90_ms, m[i].gflops, m[i].peak_mib, m[i].ratio_to_first, m[i].runs);
+    for (size_t i = 0; o->layers && i < n; i++) {
+        printf("\n%s\n%-32s %-18s %-24s %9s %14s  %s\n", cli_text(files[i]), "layer", "operator",
+               "implementation", "ms", "MACs", "why");
+        for (size_t k = 0; k < m[i].n_layers; k++) {
+            const pare_bench_layer *l = &m[i].layer[k];
+            printf("%-32s %-18s %-24s %9.4f %14.0f  %s\n", cli_text(l->name), cli_text(l->op),
+                   cli_text(l->impl), l->ms, l->macs, cli_text(l->why));
+        }
+    }
+}
+
+static pare_status run(const void *opt, char **args)
+{
+    const options *o = opt;
+    int threads = o->common.threads ? (int)o->common.threads : pare_cpu_count();
+    size_t n = 0, n_shapes = 0;
+    while (args[n]) n++;
+    pare_shape *shapes = NULL;
+    pare_graph **graphs = calloc(n, sizeof *graphs);
+    pare_bench_model *models = calloc(n, sizeof *models);
+    pare_status st = graphs && models ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for %zu models", n);
+    if (st == PARE_OK) st = cli_shapes(&o->shape, &shapes, &n_shapes);
+    for (size_t i = 0; st == PARE_OK && i < n; i++) st = pare_model_load(args[i], &graphs[i]);
+    if (st == PARE_OK) {
+        pare_bench_options b = {
+            .seconds = o->seconds,
+            .min_runs = (int)o->runs,
+            .plan = { .threads = threads,
+                      .batch = o->batch,
+                      .shapes = shapes,
+                      .n_shapes = n_shapes,
+                      .force = o->force,
+                      .choice = o->choose ? PARE_CHOOSE_MEASURE : PARE_CHOOSE_MODEL },
+        };
+        pare_progress progress = cli_progress_begin(&o->common);
+        st = pare_bench((const pare_graph *const *)graphs, n, &b, &progress, models);
+        cli_progress_end();
+        if (st == PARE_OK) {
+            if (o->common.json)
+                st = print_json(o, threads, args, models, n);
+            else
+                print_text(o, threads, args, models, n);
+            pare_bench_free(models, n);
+        }
+    }
+    for (size_t i = 0; graphs && i < n; i++) pare_graph_free(graphs[i]);
+    free(graphs);
+    free(models);
+    free(shapes);
+    return st;
+}
+
+const cli_command cli_command_bench = {
+    .name = "bench",
+    .summary = "time networks, interleaved, with a table of layers",
+    .arguments = "A.onnx [B.onnx ...]",
+    .examples = "pare bench net.onnx small.onnx --threads 1\npare bench net.onnx --layers --choose measure\n"
+                "pare bench net.onnx --force 'conv_gemm*' --batch 8 --json\n",
+    .notes = "Models run in turn, A B A B ..., on the same random inputs. ratio: median of time / time of "
+             "the first model\n"
+             "of the same turn; below 1 is faster.\n",
+    .min_args = 1,
+    .max_args = 64,
+    .options_size = sizeof(options),
+    .groups = groups,
+    .run = run,
+};
