@@ -43,3 +43,17 @@ finish() {
     echo "$checks checks, $failures failures"
     [ "$failures" = 0 ]
 }
+
+# npy FILE DESCR SHAPE BYTES: a .npy file of zeros, SHAPE as in "(1, 3, 8, 8)".
+npy() {
+    header="{'descr': '$2', 'fortran_order': False, 'shape': $3, }"
+    pad=$(((64 - (10 + ${#header} + 1) % 64) % 64))
+    length=$((${#header} + pad + 1))
+    {
+        printf '\223NUMPY\001\000'
+        # shellcheck disable=SC2059
+        printf "\\$(printf '%03o' $((length % 256)))\\$(printf '%03o' $((length / 256)))"
+        printf "%s%${pad}s\n" "$header" ''
+        head -c "$4" /dev/zero
+    } >"$1"
+}
