@@ -33,6 +33,14 @@ static int64_t mod_signed(int64_t a, int64_t b)
 static int64_t rem_signed(int64_t a, int64_t b) { return b == 0 || b == -1 ? 0 : a % b; }
 static uint64_t mod_unsigned(uint64_t a, uint64_t b) { return b ? a % b : 0; }
 
+/* The sign of the divisor, as Python's; of 0, too. */
+static double mod_real(double a, double b)
+{
+    double r = fmod(a, b);
+    if (r == 0) return copysign(0, b);
+    return (r < 0) != (b < 0) ? r + b : r;
+}
+
 #define ADD_REAL(T, p, q)     ((p) + (q))
 #define ADD_INT(T, p, q)      ((T)((uint64_t)(p) + (uint64_t)(q)))
 #define SUB_REAL(T, p, q)     ((p) - (q))
@@ -42,7 +50,11 @@ static uint64_t mod_unsigned(uint64_t a, uint64_t b) { return b ? a % b : 0; }
 #define DIV_REAL(T, p, q)     ((p) / (q))
 #define DIV_SIGNED(T, p, q)   ((T)divide_signed(p, q))
 #define DIV_UNSIGNED(T, p, q) ((T)divide_unsigned(p, q))
-#define MOD_REAL(T, p, q)     ((sizeof(p) == sizeof(float)) ? fmodf((float)(p), (float)(q)) : fmod(p, q))
+#define MOD_REAL(T, p, q)                                                     \
+    ((sizeof(p) == sizeof(float)) ? (float)mod_real((double)(p), (double)(q)) \
+                                  : mod_real((double)(p), (double)(q)))
+#define REM_REAL(T, p, q) \
+    ((sizeof(p) == sizeof(float)) ? fmodf((float)(p), (float)(q)) : fmod((double)(p), (double)(q)))
 #define MOD_SIGNED(T, p, q)   ((T)mod_signed(p, q))
 #define REM_SIGNED(T, p, q)   ((T)rem_signed(p, q))
 #define MOD_UNSIGNED(T, p, q) ((T)mod_unsigned(p, q))
@@ -55,7 +67,7 @@ RUNS(sub, SUB_REAL, SUB_INT, SUB_INT)
 RUNS(mul, MUL_REAL, MUL_INT, MUL_INT)
 RUNS(div, DIV_REAL, DIV_SIGNED, DIV_UNSIGNED)
 RUNS(mod, MOD_REAL, MOD_SIGNED, MOD_UNSIGNED)
-RUNS(rem, MOD_REAL, REM_SIGNED, MOD_UNSIGNED)
+RUNS(rem, REM_REAL, REM_SIGNED, MOD_UNSIGNED)
 RUNS(prelu, PRELU, PRELU_SIGNED, FIRST)
 
 static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
@@ -78,15 +90,6 @@ static const pare_field mod_fields[] = {
     PARE_FIELDS_END,
 };
 
-static pare_status mod_infer(const pare_node *n, const pare_arg *in, pare_type *out)
-{
-    const mod_attrs *a = n->attrs;
-    PARE_TRY(infer(n, in, out));
-    if (!a->fmod && pare_dtype_is_float(in[0].type.dtype))
-        return pare_fail(PARE_EFORMAT, "Mod of %s needs fmod = 1", pare_dtype_name(in[0].type.dtype));
-    return PARE_OK;
-}
-
 static pare_status mod_eval(const pare_node *n, const pare_tensor *in, pare_tensor *out)
 {
     const mod_attrs *a = n->attrs;
@@ -101,7 +104,7 @@ const pare_op pare_op_mod = {
     .outputs = { 1, 1 },
     .attrs = mod_fields,
     .attrs_size = sizeof(mod_attrs),
-    .infer = mod_infer,
+    .infer = infer,
     .eval = mod_eval,
 };
 

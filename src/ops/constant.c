@@ -125,7 +125,8 @@ const pare_op pare_op_constant_of_shape = {
 
 static pare_status range_infer(const pare_node *n, const pare_arg *in, pare_type *out)
 {
-    static const pare_dtype ok[] = { PARE_F32, PARE_F64, PARE_I16, PARE_I32, PARE_I64, PARE_UNDEFINED };
+    static const pare_dtype ok[] = { PARE_F32, PARE_F64, PARE_F16,      PARE_I16,
+                                     PARE_I32, PARE_I64, PARE_UNDEFINED };
     static const char *const what[] = { "start", "limit", "delta" };
     PARE_TRY(pare_op_dtype("Range", in[0].type.dtype, ok));
     PARE_TRY(pare_op_same_dtype(n, in, 0, 3));

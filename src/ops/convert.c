@@ -19,11 +19,10 @@ static uint64_t truncate_u64(double v)
     return v >= 0x1p64 ? UINT64_MAX : v >= 0x1p63 ? (uint64_t)v : (uint64_t)pare_truncate(v);
 }
 
-#define EACH_INT(X)                                                                       \
-    X(PARE_U8, uint8_t)                                                                   \
-    X(PARE_I8, int8_t)                                                                    \
-    X(PARE_U16, uint16_t) X(PARE_I16, int16_t) X(PARE_I32, int32_t) X(PARE_U32, uint32_t) \
-        X(PARE_I64, int64_t)
+#define EACH_INT(X)     \
+    X(PARE_U8, uint8_t) \
+    X(PARE_I8, int8_t)  \
+    X(PARE_U16, uint16_t) X(PARE_I16, int16_t) X(PARE_I32, int32_t) X(PARE_U32, uint32_t) X(PARE_I64, int64_t)
 
 /* n elements from element `at` on, from doubles. */
 static void put_reals(pare_tensor *t, int64_t at, const double *v, int64_t n)

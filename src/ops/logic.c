@@ -5,7 +5,6 @@
 #include <string.h>
 
 static const pare_dtype only_bool[] = { PARE_BOOL, PARE_UNDEFINED };
-static const pare_dtype only_unsigned[] = { PARE_U8, PARE_U16, PARE_U32, PARE_U64, PARE_UNDEFINED };
 
 /* --- truth values: any byte that is not 0 is true --- */
 
@@ -47,7 +46,8 @@ BINARY_OP(bitwise_and, "BitwiseAnd", "bits set in both", 18, bit_infer)
 BINARY_OP(bitwise_or, "BitwiseOr", "bits set in one", 18, bit_infer)
 BINARY_OP(bitwise_xor, "BitwiseXor", "bits set in exactly one", 18, bit_infer)
 
-/* --- shifts: all bits leave when the amount reaches the width --- */
+/* --- shifts. An amount outside of 0 to width - 1 moves every bit out: 0, or -1 for a negative number to the
+ * right --- */
 
 enum { LEFT, RIGHT };
 typedef struct shift_attrs {
@@ -58,22 +58,25 @@ static const pare_field shift_fields[] = {
     PARE_FIELDS_END,
 };
 
-#define SHIFT_LEFT(T, p, q)  ((T)((q) < 8 * sizeof(T) ? (p) << (q) : 0))
-#define SHIFT_RIGHT(T, p, q) ((T)((q) < 8 * sizeof(T) ? (p) >> (q) : 0))
-#define SHIFT_RUNS(OP, EXPR)                                                                     \
-    BINARY_RUN(OP##_u8, uint8_t, uint64_t, uint8_t, BINARY_AS_IS, BINARY_AS_IS, EXPR)            \
-    BINARY_RUN(OP##_u16, uint16_t, uint64_t, uint16_t, BINARY_AS_IS, BINARY_AS_IS, EXPR)         \
-    BINARY_RUN(OP##_u32, uint32_t, uint64_t, uint32_t, BINARY_AS_IS, BINARY_AS_IS, EXPR)         \
-    BINARY_RUN(OP##_u64, uint64_t, uint64_t, uint64_t, BINARY_AS_IS, BINARY_AS_IS, EXPR)         \
-    static pare_run_fn *const OP##_runs[PARE_RUN_TYPES] = {                                      \
-        [PARE_U8] = OP##_u8, [PARE_U16] = OP##_u16, [PARE_U32] = OP##_u32, [PARE_U64] = OP##_u64 \
-    };
-SHIFT_RUNS(left, SHIFT_LEFT)
-SHIFT_RUNS(right, SHIFT_RIGHT)
+static int64_t shift_right(int64_t v, uint64_t by)
+{
+    if (by > 63) by = 63;
+    return v < 0 ? ~(~v >> by) : v >> by;
+}
+
+/* A negative amount is a huge unsigned one; a signed number fills 64 bits, so that its width is no limit. */
+#define SHIFT_LEFT(T, p, q)   ((T)((uint64_t)(q) < 8 * sizeof(T) ? (uint64_t)(p) << (q) : 0))
+#define SHIFT_RIGHT(T, p, q)  ((T)((q) < 8 * sizeof(T) ? (p) >> (q) : 0))
+#define SHIFT_SIGNED(T, p, q) ((T)shift_right(p, (uint64_t)(q)))
+#define SHIFT_RUNS(OP, S, U)               \
+    BINARY_INT_RUNS(OP, S, U, BINARY_SAME) \
+    static pare_run_fn *const OP##_runs[PARE_RUN_TYPES] = { BINARY_INT_ENTRIES(OP) };
+SHIFT_RUNS(left, SHIFT_LEFT, SHIFT_LEFT)
+SHIFT_RUNS(right, SHIFT_SIGNED, SHIFT_RIGHT)
 
 static pare_status shift_infer(const pare_node *n, const pare_arg *in, pare_type *out)
 {
-    return pare_binary_infer(n, in, only_unsigned, out);
+    return pare_binary_infer(n, in, pare_types_ints, out);
 }
 static pare_status shift_eval(const pare_node *n, const pare_tensor *in, pare_tensor *out)
 {
@@ -136,14 +139,14 @@ BINARY_OP(less_or_equal, "LessOrEqual", "a <= b", 16, order_infer)
 
 /* --- Not, BitwiseNot --- */
 
-static pare_status not_infer(const pare_node *n, const pare_arg *in, pare_type *out)
+static pare_status logical_not_infer(const pare_node *n, const pare_arg *in, pare_type *out)
 {
     PARE_TRY(pare_op_dtype("Not", in[0].type.dtype, only_bool));
     out[0] = in[0].type;
     return PARE_OK;
 }
 
-static pare_status not_eval(const pare_node *n, const pare_tensor *in, pare_tensor *out)
+static pare_status logical_not_eval(const pare_node *n, const pare_tensor *in, pare_tensor *out)
 {
     const uint8_t *x = in[0].data;
     uint8_t *y = out[0].data;
@@ -152,14 +155,14 @@ static pare_status not_eval(const pare_node *n, const pare_tensor *in, pare_tens
     return PARE_OK;
 }
 
-const pare_op pare_op_not = {
+const pare_op pare_op_logical_not = {
     .name = "Not",
     .summary = "true where its input is false",
     .since = 1,
     .inputs = { 1, 1 },
     .outputs = { 1, 1 },
-    .infer = not_infer,
-    .eval = not_eval,
+    .infer = logical_not_infer,
+    .eval = logical_not_eval,
 };
 
 static pare_status bitwise_not_infer(const pare_node *n, const pare_arg *in, pare_type *out)

@@ -74,6 +74,7 @@
     X(less_or_equal)           \
     X(log)                     \
     X(log_softmax)             \
+    X(logical_not)             \
     X(lp_pool)                 \
     X(lrn)                     \
     X(matmul)                  \

@@ -79,7 +79,7 @@ static void test_integer_division(void **state)
           VECTOR(PARE_I64, 5, 3, -3, 0, -1, 3));
     GIVES("Mod", "fmod=1", 3, V(-2, 1, 0), VECTOR(PARE_I64, 3, -5, 4, 4), VECTOR(PARE_I64, 3, 3, -3, 0));
     GIVES("Mod", "fmod=1", 2, V(-2, NAN), VECTOR(PARE_F32, 2, -5, 4), VECTOR(PARE_F32, 2, 3, 0));
-    REFUSES("Mod", "", PARE_EFORMAT, "fmod", VECTOR(PARE_F32, 1, 1), VECTOR(PARE_F32, 1, 1));
+    GIVES("Mod", "", 3, V(1, -1, NAN), VECTOR(PARE_F32, 3, -5, 5, 4), VECTOR(PARE_F32, 3, 3, -3, 0));
     GIVES("Pow", "", 4, V(8, 0, -1, 1), VECTOR(PARE_I32, 4, 2, 2, -1, 0), VECTOR(PARE_I64, 4, 3, -1, -3, 0));
     GIVES("Neg", "", 2, V(INT8_MIN, -5), VECTOR(PARE_I8, 2, INT8_MIN, 5));
     GIVES("Abs", "", 2, V(INT16_MIN, 5), VECTOR(PARE_I16, 2, INT16_MIN, -5));
@@ -202,6 +202,8 @@ static void test_bits(void **state)
           VECTOR(PARE_U8, 3, 1, 8, 1));
     GIVES("BitShift", "direction=RIGHT", 3, V(1, 0, 0), VECTOR(PARE_U64, 3, 2, 5, 5),
           VECTOR(PARE_U64, 3, 1, 64, 200));
+    GIVES("BitShift", "direction=RIGHT", 3, V(-4, -1, 0), VECTOR(PARE_I64, 3, -8, -8, 8),
+          VECTOR(PARE_I64, 3, 1, 64, -1));
     GIVES("Xor", "", 2, V(0, 1), VECTOR(PARE_BOOL, 2, 2, 0),
           VECTOR(PARE_BOOL, 2, 1, 1)); /* 2 is true as well */
     GIVES("BitwiseNot", "", 2, V(-1, 5), VECTOR(PARE_I16, 2, 0, -6));
