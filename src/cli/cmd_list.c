@@ -24,6 +24,7 @@ static const char *codec_member(size_t i, const char **summary, const char **rem
 }
 
 static const family families[] = {
+    { "methods", pare_method_list },
     { "codecs", codec_member },
     { "operators", operator_member },
     { "kernels", pare_impl_list },
@@ -36,7 +37,8 @@ static pare_status run(const void *opt, char **args)
     for (size_t k = 0; k < sizeof families / sizeof *families; k++)
         if (strcmp(families[k].name, args[0]) == 0) f = &families[k];
     if (!f)
-        return pare_fail(PARE_EINVAL, "'%.80s' cannot be listed; known: codecs, operators, kernels", args[0]);
+        return pare_fail(PARE_EINVAL, "'%.80s' cannot be listed; known: methods, codecs, operators, kernels",
+                         args[0]);
     json_t *root = o->json ? json_object() : NULL, *list = o->json ? json_array() : NULL;
     const char *name, *summary, *remark;
     for (size_t i = 0; (name = f->member(i, &summary, &remark)); i++) {
@@ -58,9 +60,9 @@ static pare_status run(const void *opt, char **args)
 
 const cli_command cli_command_list = {
     .name = "list",
-    .summary = "list codecs, operators or kernels",
-    .arguments = "codecs|operators|kernels",
-    .examples = "pare list operators --json\n",
+    .summary = "list methods, codecs, operators or kernels",
+    .arguments = "methods|codecs|operators|kernels",
+    .examples = "pare list methods\npare list operators --json\n",
     .min_args = 1,
     .max_args = 1,
     .options_size = sizeof(cli_common),

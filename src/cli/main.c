@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define COMMANDS(X) \
+    X(run)          \
     X(eval)         \
     X(bench)        \
     X(init)         \

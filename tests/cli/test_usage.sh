@@ -65,7 +65,7 @@ expect 0 "$pare" doctor --json
 json_keys version cpu isa threads memory_bytes libraries
 expect 0 "$pare" version --json
 json_keys version
-for family in codecs operators kernels; do
+for family in methods codecs operators kernels; do
     expect 0 "$pare" list "$family" --json
     json_keys "$family" name summary
 done
