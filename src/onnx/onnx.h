@@ -42,6 +42,9 @@ typedef struct pare_onnx_shapes {
  * sink, *out is NULL if there was a problem that leaves no graph to speak of. */
 pare_status pare_onnx_read(const void *data, size_t size, const char *name, const char *folder,
                            pare_onnx_shapes shapes, const pare_onnx_sink *sink, pare_graph **out);
+/* The same from a file, with external data from its folder. */
+pare_status pare_onnx_read_file(const char *path, pare_onnx_shapes shapes, const pare_onnx_sink *sink,
+                                pare_graph **out);
 /* *data is the caller's to free(). */
 pare_status pare_onnx_write(const pare_graph *g, uint8_t **data, size_t *size);
 

@@ -26,7 +26,6 @@ typedef struct reader {
     int opset;
     old_softmax *softmax; /* one a node at most */
     size_t n_softmax;
-    bool incomplete; /* parts are missing because of problems already reported */
 } reader;
 
 /* Stops at a problem, or hands it to the sink and goes on. Our own faults and the machine's always stop. */
@@ -34,7 +33,6 @@ static pare_status tell(reader *r, pare_status st, const char *node, const char 
 {
     if (st == PARE_OK) return st;
     if (r->sink && (st == PARE_EFORMAT || st == PARE_EUNSUPPORTED || st == PARE_ELIMIT || st == PARE_EIO)) {
-        r->incomplete = true;
         return r->sink->problem(r->sink->user, node ? node : "", op ? op : "", remedy);
     }
     return node ? pare_note(st, "node '%s'", node) : st;
@@ -503,7 +501,8 @@ static pare_status finish_softmax(reader *r, const pare_graph *typed)
                                            typed->value[n->in[0]].type.rank),
                       name, op, "export the model with opset 13 or later"));
     }
-    return r->n_softmax ? pare_graph_sort(r->g) : PARE_OK;
+    return r->n_softmax && !r->sink ? pare_graph_sort(r->g)
+                                    : PARE_OK; /* with a sink, a cycle was told before */
 }
 
 static pare_status validate(reader *r)
@@ -599,17 +598,22 @@ pare_status pare_model_load_memory(const void *data, size_t size, const char *na
     return pare_onnx_read(data, size, name, NULL, (pare_onnx_shapes){ NULL, 0 }, NULL, out);
 }
 
-pare_status pare_model_load(const char *path, pare_graph **out)
+pare_status pare_onnx_read_file(const char *path, pare_onnx_shapes shapes, const pare_onnx_sink *sink,
+                                pare_graph **out)
 {
     uint8_t *data;
     size_t size;
     PARE_TRY(pare_read_file(path, PARE_ONNX_FILE_MOST, &data, &size));
     const char *slash = strrchr(path, '/');
     char *folder = slash ? pare_format("%.*s", (int)(slash - path) + 1, path) : pare_format(".");
-    pare_status st = folder
-                         ? pare_onnx_read(data, size, path, folder, (pare_onnx_shapes){ NULL, 0 }, NULL, out)
-                         : pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", path);
+    pare_status st = folder ? pare_onnx_read(data, size, path, folder, shapes, sink, out)
+                            : pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", path);
     free(folder);
     free(data);
     return st;
+}
+
+pare_status pare_model_load(const char *path, pare_graph **out)
+{
+    return pare_onnx_read_file(path, (pare_onnx_shapes){ NULL, 0 }, NULL, out);
 }
