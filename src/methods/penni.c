@@ -26,7 +26,7 @@ typedef struct options {
     int64_t retrain, finetune, swap, steps;
     bool alternate;
     int init, pointwise;
-    bool shrink, exact;
+    bool shrink, early, exact;
 } options;
 
 enum { LAYER, GLOBAL };
@@ -56,8 +56,9 @@ static const pare_field fields[] = {
               "first basis: the best one, or a random orthonormal one"),
     PARE_ENUM(options, pointwise, DENSE, "dense|sparse", "1x1 convolutions: left dense, or pruned as well"),
     PARE_FLAG(options, shrink, 1, "remove channels that nothing needs"),
-    PARE_FLAG(options, exact, 1,
-              "only where the outputs stay the same; 0: constants may be wrong at padded borders"),
+    PARE_FLAG(options, early, 1,
+              "remove constant channels before fine-tuning already, which repairs the borders"),
+    PARE_FLAG(options, exact, 1, "at the end only what leaves the outputs the same; 0: borders may change"),
     PARE_FIELDS_END,
 };
 
@@ -67,6 +68,8 @@ typedef struct run {
     pare_graph **g;
     const options *o;
     int64_t retrain, finetune; /* epochs; 0 without data */
+    const char *stage;         /* the one being done */
+    int64_t tuning;            /* epochs of this fine-tuning */
     double share;              /* of the way to the final threshold or density that this pruning goes */
 } run;
 
@@ -148,29 +151,42 @@ static pare_status rule_of(void *user, const pare_node *n, pare_prune_rule *out)
     return PARE_OK;
 }
 
+static pare_status remove_channels(run *r, bool exact)
+{
+    int64_t gone, of;
+    if (!r->o->shrink) return PARE_OK;
+    pare_status st = pare_shrink(*r->g, exact, &gone, &of);
+    if (st == PARE_EINVAL || st == PARE_EUNSUPPORTED) { /* shapes that only running tells */
+        r->job->say(r->job, "channels stay: %s", pare_error());
+        pare_error_clear();
+        return PARE_OK;
+    }
+    if (st == PARE_OK)
+        r->job->say(r->job, "removed %lld of %lld channels of activations", (long long)gone, (long long)of);
+    return st;
+}
+
 static pare_status prune(run *r)
 {
     double density;
     PARE_TRY(pare_penni_prune(*r->g, r->o->scope == GLOBAL, rule_of, r, &density));
     r->job->say(r->job, "pruned to density %.4f", density);
-    return PARE_OK;
+    return r->o->early && r->tuning > 0 ? remove_channels(r, false) : PARE_OK;
 }
 
 static pare_status shrink(run *r)
 {
-    if (r->o->shrink) {
-        int64_t gone, of;
-        pare_status st = pare_shrink(*r->g, r->o->exact, &gone, &of);
-        if (st == PARE_EINVAL || st == PARE_EUNSUPPORTED) {
-            r->job->say(r->job, "channels stay: %s", pare_error());
-            pare_error_clear();
-        } else if (st != PARE_OK)
-            return st;
-        else
-            r->job->say(r->job, "removed %lld of %lld channels of activations", (long long)gone,
-                        (long long)of);
-    }
+    PARE_TRY(remove_channels(r, r->o->exact));
     return pare_penni_pack(*r->g);
+}
+
+/* Ends a stage: from here on the network is what the checkpoint gives back, as it will be for a run that
+ * resumes. */
+static pare_status finish(run *r, const char *name)
+{
+    bool found;
+    if (r->job->checkpoint) PARE_TRY(r->job->checkpoint(r->job, name, *r->g));
+    return r->job->resume ? r->job->resume(r->job, name, r->g, &found) : PARE_OK;
 }
 
 /* Does a stage unless an earlier run finished it. */
@@ -179,35 +195,35 @@ static pare_status stage(run *r, const char *name, pare_status (*work)(run *r))
     bool found = false;
     if (r->job->resume) PARE_TRY(r->job->resume(r->job, name, r->g, &found));
     if (found) return PARE_OK;
+    r->stage = name;
     PARE_TRY(work(r));
-    return r->job->checkpoint ? r->job->checkpoint(r->job, name, *r->g) : PARE_OK;
+    return finish(r, name);
+}
+
+static pare_status finetune(run *r)
+{
+    const options *o = r->o;
+    /* Only the last step lets the rate fall; the others need it to recover from their cut. */
+    pare_tune t = { .stage = r->stage,
+                    .epochs = r->tuning,
+                    .lr = o->lr,
+                    .weight_decay = o->weight_decay,
+                    .schedule = r->share < 1 ? 0 : o->schedule,
+                    .step_gamma = 0.1 };
+    return r->job->tune(r->job, *r->g, &t);
 }
 
 static pare_status prune_and_tune(run *r)
 {
-    const options *o = r->o;
-    int64_t steps = r->finetune == 0 ? 1 : o->steps < r->finetune ? o->steps : r->finetune;
+    int64_t steps = r->finetune == 0 ? 1 : r->o->steps < r->finetune ? r->o->steps : r->finetune;
     for (int64_t i = 0; i < steps; i++) {
         char pruned[32], tuned[32];
         snprintf(pruned, sizeof pruned, steps > 1 ? "prune-%lld" : "prune", (long long)i + 1);
         snprintf(tuned, sizeof tuned, steps > 1 ? "finetune-%lld" : "finetune", (long long)i + 1);
         r->share = (double)(i + 1) / (double)steps;
+        r->tuning = r->finetune * (i + 1) / steps - r->finetune * i / steps;
         PARE_TRY(stage(r, pruned, prune));
-        int64_t epochs = r->finetune * (i + 1) / steps - r->finetune * i / steps;
-        if (epochs == 0) continue;
-        /* Not through stage(): the name of the trainer's own checkpoint must be known to it. */
-        bool found = false;
-        if (r->job->resume) PARE_TRY(r->job->resume(r->job, tuned, r->g, &found));
-        if (found) continue;
-        /* Only the last step lets the rate fall; the others need it to recover from their cut. */
-        pare_tune t = { .stage = tuned,
-                        .epochs = epochs,
-                        .lr = o->lr,
-                        .weight_decay = o->weight_decay,
-                        .schedule = i + 1 < steps ? 0 : o->schedule,
-                        .step_gamma = 0.1 };
-        PARE_TRY(r->job->tune(r->job, *r->g, &t));
-        if (r->job->checkpoint) PARE_TRY(r->job->checkpoint(r->job, tuned, *r->g));
+        if (r->tuning > 0) PARE_TRY(stage(r, tuned, finetune));
     }
     return PARE_OK;
 }
