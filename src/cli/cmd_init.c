@@ -35,13 +35,21 @@ static pare_status run(const void *opt, char **args)
     pare_status st = pare_model_init(args[0], o->shape.v ? o->shape.v : usual, (int)o->classes,
                                      (uint64_t)o->common.seed, &graph);
     if (st == PARE_OK) st = pare_model_save(graph, o->out, o->force);
-    if (st == PARE_OK && !o->common.json) printf("%s: %s\n", cli_text(o->out), cli_text(args[0]));
-    if (st == PARE_OK && o->common.json) {
-        json_t *root = json_object();
-        cli_set(root, "file", cli_json_text(o->out));
-        cli_set(root, "network", cli_json_text(args[0]));
-        cli_set(root, "seed", json_integer(o->common.seed));
-        st = cli_json_print(root);
+    pare_info info;
+    if (st == PARE_OK && (st = pare_model_info(graph, 1, NULL, 0, &info)) == PARE_OK) {
+        if (o->common.json) {
+            json_t *root = json_object();
+            cli_set(root, "file", cli_json_text(o->out));
+            cli_set(root, "network", cli_json_text(args[0]));
+            cli_set(root, "params", cli_json_number(info.params));
+            cli_set(root, "macs", cli_json_number(info.macs));
+            cli_set(root, "seed", json_integer(o->common.seed));
+            st = cli_json_print(root);
+        } else {
+            printf("%s: %s, %s parameters, %s multiply-accumulates\n", cli_text(o->out), cli_text(args[0]),
+                   cli_count_text(info.params), cli_count_text(info.macs));
+        }
+        pare_info_free(&info);
     }
     pare_graph_free(graph);
     return st;

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #define COMMANDS(X) \
+    X(info)         \
+    X(check)        \
     X(run)          \
     X(eval)         \
     X(bench)        \
