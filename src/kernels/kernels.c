@@ -5,7 +5,7 @@
 
 /* One table for an instruction set: every kernel carries its name as a suffix. */
 /* clang-format off */
-#define TABLE(ISA, VL, MR)                         \
+#define TABLE(ISA, VL, MR, NR)                     \
     (pare_kernels)                                 \
     {                                              \
         .isa = #ISA,                               \
@@ -14,6 +14,12 @@
         .conv_tile = pare_conv_tile_##ISA,         \
         .conv_row = pare_conv_row_##ISA,           \
         .take = pare_take_##ISA,                   \
+        .gemm_nr = NR,                             \
+        .gemm_tile = pare_gemm_tile_##ISA,         \
+        .unary = pare_unary_##ISA,                 \
+        .binary = pare_binary_##ISA,               \
+        .sum = pare_sum_##ISA,                     \
+        .largest = pare_largest_##ISA,             \
         .finish_row = pare_finish_row_##ISA,       \
         .penni_basis = pare_penni_basis_##ISA,     \
         .penni_combine = pare_penni_combine_##ISA, \
@@ -22,6 +28,11 @@
     pare_conv_tile_fn pare_conv_tile_##ISA;        \
     pare_conv_row_fn pare_conv_row_##ISA;          \
     pare_take_fn pare_take_##ISA;                  \
+    pare_gemm_tile_fn pare_gemm_tile_##ISA;        \
+    pare_unary_fn pare_unary_##ISA;                \
+    pare_binary_fn pare_binary_##ISA;              \
+    pare_sum_fn pare_sum_##ISA;                    \
+    pare_largest_fn pare_largest_##ISA;            \
     pare_finish_row_fn pare_finish_row_##ISA;      \
     pare_penni_basis_fn pare_penni_basis_##ISA;    \
     pare_penni_combine_fn pare_penni_combine_##ISA;
@@ -35,10 +46,10 @@ DECLARE(avx512)
 
 void pare_kernels_init(pare_kernels *k, unsigned cpu)
 {
-    *k = TABLE(c, 8, 4);
+    *k = TABLE(c, 8, 4, 16);
 #if PARE_X86
-    if (cpu & PARE_CPU_AVX2) *k = TABLE(avx2, 8, 6);
-    if (cpu & PARE_CPU_AVX512) *k = TABLE(avx512, 16, 8);
+    if (cpu & PARE_CPU_AVX2) *k = TABLE(avx2, 8, 6, 16);
+    if (cpu & PARE_CPU_AVX512) *k = TABLE(avx512, 16, 8, 64);
 #endif
     (void)cpu;
 }

@@ -3,9 +3,11 @@
 #ifndef KERNELS_KERNELS_H
 #define KERNELS_KERNELS_H
 
-#include "kernels/finish.h"
 #include "kernels/conv.h"
+#include "kernels/finish.h"
+#include "kernels/gemm.h"
 #include "kernels/penni.h"
+#include "kernels/rows.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -18,6 +20,12 @@ typedef struct pare_kernels {
     pare_conv_tile_fn *conv_tile;
     pare_conv_row_fn *conv_row;
     pare_take_fn *take;
+    size_t gemm_nr; /* columns of a packed panel of the matrix product */
+    pare_gemm_tile_fn *gemm_tile;
+    pare_unary_fn *unary;
+    pare_binary_fn *binary;
+    pare_sum_fn *sum;
+    pare_largest_fn *largest;
     pare_penni_basis_fn *penni_basis;
     pare_penni_combine_fn *penni_combine;
 } pare_kernels;

@@ -30,8 +30,6 @@ static bool next_rule(const char **at, rule *r)
     return true;
 }
 
-static bool impl_for(const pare_impl *impl, const char *op) { return !impl->op || strcmp(impl->op, op) == 0; }
-
 pare_status pare_force_check(const pare_graph *g, const char *force)
 {
     rule r;
@@ -65,7 +63,7 @@ static bool obeys(const char *force, const pare_node *n, const pare_impl *impl, 
         /* "conv_gemm" says nothing about a Relu. */
         bool speaks = false;
         for (const pare_impl *const *i = pare_impls; *i && !speaks; i++)
-            speaks = impl_for(*i, n->op->name) && fnmatch(r.pattern, (*i)->name, 0) == 0;
+            speaks = pare_impl_for(*i, n->op->name) && fnmatch(r.pattern, (*i)->name, 0) == 0;
         general |= speaks;
         general_ok |= match;
     }
@@ -77,7 +75,7 @@ static bool obeys(const char *force, const pare_node *n, const pare_impl *impl, 
 bool pare_fuses_any(const char *op)
 {
     for (const pare_impl *const *i = pare_impls; *i; i++)
-        if ((*i)->fuses && (*i)->op && strcmp((*i)->op, op) == 0) return true;
+        if ((*i)->fuses && (*i)->op && pare_impl_for(*i, op)) return true;
     return false;
 }
 
@@ -152,7 +150,7 @@ static pare_status ask(pare_core *c, const char *force, pare_work *w, candidate 
     for (const pare_impl *const *i = pare_impls; *i; i++) {
         const pare_impl *impl = *i;
         bool for_codec = impl->codec && strcmp(impl->codec, "*") != 0;
-        if (!impl_for(impl, w->node->op->name) || (!plain && !impl->fuses) || (has_empty && impl->op))
+        if (!pare_impl_for(impl, w->node->op->name) || (!plain && !impl->fuses) || (has_empty && impl->op))
             continue;
         if (for_codec && (!coded.codec || strcmp(impl->codec, coded.codec) != 0)) continue;
         if (!obeys(force, w->node, impl, forced)) continue;

@@ -9,6 +9,8 @@
 #include "kernels/kernels.h"
 #include "ops/op.h"
 
+#include <string.h>
+
 /* What the plan fused behind an operator: out = act(op(in) * scale + shift + residual); op includes its own
  * bias. */
 typedef struct pare_epilogue {
@@ -44,7 +46,7 @@ typedef struct pare_step {
 
 typedef struct pare_impl {
     const char *name;  /* "conv_gemm": shown by profiles, matched by --force */
-    const char *op;    /* ONNX name; NULL: any */
+    const char *op;    /* ONNX name, or several: "Gemm|MatMul"; NULL: any */
     const char *codec; /* name of the weight's codec; NULL: dense weights only; "*": decodes whatever it is */
     bool packs;        /* run reads no constant inputs: all it needs of them is in `packed` */
     bool fuses;        /* honours the epilogue; otherwise accepts is only asked with an empty one */
@@ -60,5 +62,18 @@ typedef struct pare_impl {
 } pare_impl;
 
 extern const pare_impl *const pare_impls[]; /* NULL-terminated; impls.c */
+
+/* Is operator `op` one that `impl` names? */
+static inline bool pare_impl_for(const pare_impl *impl, const char *op)
+{
+    size_t len = strlen(op);
+    for (const char *at = impl->op; at; at = *at ? at + 1 : NULL) {
+        size_t n = strcspn(at, "|");
+        if (n == len && memcmp(at, op, n) == 0) return true;
+        at += n;
+        if (!*at) break;
+    }
+    return !impl->op;
+}
 
 #endif

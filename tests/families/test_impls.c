@@ -27,7 +27,7 @@ static void run_case(one_case *c)
         assert_true(i < sizeof ran / sizeof *ran);
         bool concerns = false;
         for (uint32_t n = 0; n < c->g->n_nodes && !concerns; n++)
-            concerns = pare_impls[i]->op && strcmp(pare_impls[i]->op, c->g->node[n].op->name) == 0;
+            concerns = pare_impls[i]->op && pare_impl_for(pare_impls[i], c->g->node[n].op->name);
         if (!concerns) continue;
         pare_tensor first[4] = { 0 };
         for (int threads = 1; threads <= 3; threads++) {
@@ -181,6 +181,156 @@ static void test_conv_random(void **state)
     }
 }
 
+/* One operator on random inputs and constants. */
+typedef struct op_case {
+    const char *op, *attrs;
+    int rank;
+    int x[5];      /* input 0 */
+    int more;      /* further operands */
+    bool constant; /* are they constants? */
+    struct {
+        int rank, dim[5];
+    } other[4];
+    bool ints; /* other[0] holds these numbers instead of random ones */
+    int value[4], n_values;
+} op_case;
+
+static pare_type type_of(int rank, const int *dim)
+{
+    pare_type t = { .dtype = PARE_F32, .rank = rank };
+    for (int d = 0; d < rank; d++) t.dim[d] = dim[d];
+    return t;
+}
+
+static void one_op(const op_case *k, int tail)
+{
+    one_case c = { 0 };
+    snprintf(c.what, sizeof c.what, "%s %s, tail %d", k->op, k->attrs, tail);
+    OK(pare_graph_new(&c.g));
+    pare_id in[5] = { add_input(c.g, "x", type_of(k->rank, k->x)), PARE_NONE, PARE_NONE, PARE_NONE,
+                      PARE_NONE };
+    c.in[0] = random_tensor(type_of(k->rank, k->x), 1);
+    for (int i = 0; i < k->more; i++) {
+        pare_type t = type_of(k->other[i].rank, k->other[i].dim);
+        if (k->ints) {
+            int64_t v[4];
+            for (int j = 0; j < k->n_values; j++) v[j] = k->value[j];
+            in[1 + i] = add_ints(c.g, k->n_values, v);
+        } else if (k->constant) {
+            in[1 + i] = add_random(c.g, "k", t, 40 + (uint64_t)i);
+            /* The last operand of BatchNormalization is a variance; positive suits the others as well. */
+            float *v = c.g->value[in[1 + i]].weight->part[0].data;
+            for (int64_t j = 0; j < pare_numel(t.rank, t.dim); j++)
+                v[j] = (fabsf(v[j]) + 0.1f) /
+                       ((strcmp(k->op, "MatMul") == 0 || strcmp(k->op, "Gemm") == 0) && i == 0 && t.rank == 2
+                            ? 20
+                            : 1);
+        } else {
+            in[1 + i] = add_input(c.g, "other", t);
+            c.in[1] = random_tensor(t, 50);
+            for (int64_t j = 0; j < pare_tensor_count(&c.in[1]); j++)
+                ((float *)c.in[1].data)[j] += 3; /* not divided by nearly 0 */
+        }
+    }
+    pare_id y =
+        add_node(c.g, k->op, k->attrs, "node", 1 + (uint32_t)k->more, in[0], in[1], in[2], in[3], in[4]);
+    if (!k->constant && k->more && tail == RESIDUAL_LEAKY) tail = RELU; /* in[1] is taken */
+    OK(pare_infer(c.g, false));
+    finish(&c, y, c.g->value[y].type, c.g->value[y].type.rank < 2 && tail == AFFINE_CLIP ? RELU : tail);
+    run_case(&c);
+}
+
+static void test_operators(void **state)
+{
+    (void)state;
+    static const op_case cases[] = {
+        { .op = "Gemm", "transB=1", 2, { 1, 70 }, 2, true, { { 2, { 130, 70 } }, { 1, { 130 } } } },
+        { .op = "Gemm", "alpha=0.5,beta=2", 2, { 7, 33 }, 2, true, { { 2, { 33, 17 } }, { 2, { 1, 17 } } } },
+        { .op = "Gemm", "transA=1", 2, { 33, 65 }, 2, true, { { 2, { 33, 64 } }, { 1, { 1 } } } },
+        { .op = "Gemm", "transA=1,transB=1", 2, { 20, 3 }, 1, true, { { 2, { 5, 20 } } } },
+        { .op = "Gemm", "", 2, { 100, 300 }, 2, true, { { 2, { 300, 200 } }, { 0, { 0 } } } },
+        { .op = "MatMul", "", 2, { 13, 40 }, 1, true, { { 2, { 40, 19 } } } },
+        { .op = "MatMul", "", 4, { 2, 3, 5, 16 }, 1, true, { { 2, { 16, 9 } } } },
+        { .op = "MaxPool",
+          "kernel_shape=3/3,strides=2/2,pads=1/1/1/1",
+          4,
+          { 2, 3, 17, 30 },
+          0,
+          false,
+          { { 0 } } },
+        { .op = "MaxPool",
+          "kernel_shape=2/3,strides=1/3,dilations=2/1,ceil_mode=1",
+          4,
+          { 1, 5, 9, 12 },
+          0,
+          false,
+          { { 0 } } },
+        { .op = "MaxPool", "kernel_shape=5/5,pads=2/2/2/2", 4, { 1, 2, 40, 40 }, 0, false, { { 0 } } },
+        { .op = "MaxPool", "kernel_shape=3,strides=2", 3, { 2, 3, 21 }, 0, false, { { 0 } } },
+        { .op = "MaxPool", "kernel_shape=2/2,strides=2/2", 4, { 4, 40, 30, 30 }, 0, false, { { 0 } } },
+        { .op = "AveragePool", "kernel_shape=3/3,pads=1/1/1/1", 4, { 2, 3, 8, 9 }, 0, false, { { 0 } } },
+        { .op = "AveragePool",
+          "kernel_shape=3/2,strides=2/2,pads=1/0/1/1,count_include_pad=1",
+          4,
+          { 1, 4, 11, 20 },
+          0,
+          false,
+          { { 0 } } },
+        { .op = "AveragePool",
+          "kernel_shape=3/3,strides=2/2,ceil_mode=1,count_include_pad=1,pads=1/1/1/1",
+          4,
+          { 1, 4, 12, 12 },
+          0,
+          false,
+          { { 0 } } },
+        { .op = "GlobalAveragePool", "", 4, { 2, 5, 7, 7 }, 0, false, { { 0 } } },
+        { .op = "GlobalMaxPool", "", 4, { 2, 5, 7, 40 }, 0, false, { { 0 } } },
+        { .op = "ReduceMean", "", 4, { 3, 4, 9, 20 }, 1, true, { { 1, { 2 } } }, true, { 2, 3 }, 2 },
+        { .op = "ReduceSum", "keepdims=0", 3, { 3, 40, 50 }, 1, true, { { 1, { 1 } } }, true, { -1 }, 1 },
+        { .op = "ReduceMax", "", 3, { 3, 4, 50 }, 1, true, { { 1, { 2 } } }, true, { 1, 2 }, 2 },
+        { .op = "ReduceMean", "", 3, { 3, 4, 5 }, 1, true, { { 1, { 1 } } }, true, { 1 }, 1 },
+        { .op = "Softmax", "axis=-1", 2, { 5, 1000 }, 0, false, { { 0 } } },
+        { .op = "Softmax", "axis=1", 4, { 2, 37, 1, 1 }, 0, false, { { 0 } } },
+        { .op = "BatchNormalization",
+          "epsilon=0.01",
+          4,
+          { 2, 7, 5, 6 },
+          4,
+          true,
+          { { 1, { 7 } }, { 1, { 7 } }, { 1, { 7 } }, { 1, { 7 } } } },
+        { .op = "BatchNormalization",
+          "",
+          2,
+          { 50, 7 },
+          4,
+          true,
+          { { 1, { 7 } }, { 1, { 7 } }, { 1, { 7 } }, { 1, { 7 } } } },
+        { .op = "Add", "", 4, { 2, 3, 4, 5 }, 1, false, { { 4, { 2, 3, 4, 5 } } } },
+        { .op = "Add", "", 4, { 2, 70, 40, 50 }, 1, false, { { 4, { 2, 70, 40, 50 } } } },
+        { .op = "Mul", "", 4, { 2, 30, 20, 20 }, 1, false, { { 4, { 2, 30, 1, 1 } } } },
+        { .op = "Sub", "", 1, { 5 }, 1, false, { { 4, { 2, 3, 4, 5 } } } },
+        { .op = "Div", "", 4, { 2, 1, 4, 1 }, 1, false, { { 4, { 1, 3, 4, 5 } } } },
+        { .op = "Max", "", 3, { 2, 33, 4 }, 1, false, { { 2, { 33, 1 } } } },
+        { .op = "Min", "", 2, { 50, 3 }, 1, false, { { 0, { 0 } } } },
+        { .op = "Sum", "", 2, { 50, 3 }, 1, false, { { 2, { 50, 3 } } } },
+        { .op = "Relu", "", 2, { 3, 7 }, 0, false, { { 0 } } },
+        { .op = "LeakyRelu", "alpha=0.3", 2, { 300, 701 }, 0, false, { { 0 } } },
+        { .op = "Clip", "", 2, { 3, 7 }, 2, true, { { 0 }, { 0 } } },
+        { .op = "Exp", "", 2, { 3, 70 }, 0, false, { { 0 } } },
+        { .op = "Sigmoid", "", 2, { 3, 70 }, 0, false, { { 0 } } },
+        { .op = "Tanh", "", 2, { 3, 70 }, 0, false, { { 0 } } },
+        { .op = "HardSigmoid", "alpha=0.3,beta=0.4", 2, { 3, 70 }, 0, false, { { 0 } } },
+        { .op = "HardSwish", "", 2, { 3, 70 }, 0, false, { { 0 } } },
+        { .op = "Elu", "alpha=0.7", 2, { 3, 70 }, 0, false, { { 0 } } },
+        { .op = "Neg", "", 2, { 3, 70 }, 0, false, { { 0 } } },
+        { .op = "Abs", "", 2, { 3, 70 }, 0, false, { { 0 } } },
+        { .op = "Concat", "axis=1", 4, { 2, 3, 4, 5 }, 1, false, { { 4, { 2, 7, 4, 5 } } } },
+        { .op = "Concat", "axis=-1", 3, { 20, 3, 40 }, 1, true, { { 3, { 20, 3, 1 } } } },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int tail = 0; tail < TAILS; tail++) one_op(&cases[i], tail);
+}
+
 /* Every file of the folder is in the registry, under its own name. */
 static void test_all_listed(void **state)
 {
@@ -223,9 +373,8 @@ static void test_all_ran(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv),
-        cmocka_unit_test(test_conv_random),
-        cmocka_unit_test(test_all_listed),
+        cmocka_unit_test(test_conv),      cmocka_unit_test(test_conv_random),
+        cmocka_unit_test(test_operators), cmocka_unit_test(test_all_listed),
         cmocka_unit_test(test_all_ran),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,13 @@
     X(conv_penni)     \
     X(conv_gemm)      \
     X(conv_depthwise) \
+    X(gemm_packed)    \
+    X(pool_rows)      \
+    X(reduce_rows)    \
+    X(channel_affine) \
+    X(broadcast)      \
+    X(elementwise)    \
+    X(concat_blocks)  \
     X(copy)           \
     X(reference)
 

@@ -1,0 +1,64 @@
+/* Matrix product in vectors: MR rows times NV vectors of columns stay in registers while k runs. */
+#include "kernels/gemm.h"
+#include "kernels/simd.h"
+
+#if PARE_VEC_BYTES == 64
+enum { MR = 6, NV = 4 }; /* 24 of 32 registers are sums */
+#else
+enum { MR = 6, NV = 2 }; /* 12 of 16 */
+#endif
+enum { NR = NV * VL };
+
+INLINE void block(const pare_gemm_tile *t, size_t i0, size_t j0, const int mr)
+{
+    const float *a = t->a + i0 * t->row, *b = t->b + j0 * t->k;
+    size_t row = t->row, step = t->step;
+    vec acc[MR][NV];
+#pragma GCC unroll 8
+    for (int r = 0; r < mr; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++) acc[r][v] = (vec){ 0 };
+    for (size_t k = 0; k < t->k; k++) {
+        vec x[NV];
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++) x[v] = load(b + k * NR + (size_t)v * VL);
+#pragma GCC unroll 8
+        for (int r = 0; r < mr; r++) {
+            vec s = broadcast(a[(size_t)r * row + k * step]);
+#pragma GCC unroll 4
+            for (int v = 0; v < NV; v++) acc[r][v] += s * x[v];
+        }
+    }
+    vec sum[MR * NV];
+#pragma GCC unroll 8
+    for (int r = 0; r < mr; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++) sum[r * NV + v] = acc[r][v];
+    for (size_t r = 0; r < (size_t)mr; r++)
+        for (size_t v = 0; v < NV && j0 + v * VL < t->n; v++) {
+            size_t j = j0 + v * VL, at = (i0 + r) * t->ldc + j, n = t->n - j < VL ? t->n - j : VL;
+            vec y = sum[r * NV + v] + load(t->shift + j);
+            if (n == VL) {
+                if (t->residual) y += load(t->residual + at);
+                store(t->c + at, act_apply(t->act, y, t->lo, t->hi, t->alpha));
+                continue;
+            }
+            float lane[VL] = { 0 };
+            if (t->residual) {
+                for (size_t l = 0; l < n; l++) lane[l] = t->residual[at + l];
+                y += load(lane);
+            }
+            store(lane, act_apply(t->act, y, t->lo, t->hi, t->alpha));
+            for (size_t l = 0; l < n; l++) t->c[at + l] = lane[l];
+        }
+}
+
+void ISA(pare_gemm_tile)(const pare_gemm_tile *t)
+{
+    for (size_t j = 0; j < t->n; j += NR) {
+        size_t i = 0;
+        for (; i + MR <= t->m; i += MR) block(t, i, j, MR);
+        for (; i + 2 <= t->m; i += 2) block(t, i, j, 2);
+        if (i < t->m) block(t, i, j, 1);
+    }
+}

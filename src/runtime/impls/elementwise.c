@@ -1,0 +1,100 @@
+/* Functions of one float32 operand, element by element. */
+#include "ops/attr.h"
+#include "runtime/impls/rows_common.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct packed {
+    pare_unary f;
+    float a, b;
+} packed;
+
+/* A constant number, or `otherwise` when the input is absent. */
+static bool number(const pare_prepare *p, uint32_t slot, float otherwise, float *out)
+{
+    *out = otherwise;
+    if (slot >= p->node->n_in || p->in[slot].dtype == PARE_UNDEFINED) return true;
+    const pare_weight *w = p->weight[slot];
+    if (!w || w->codec || pare_tensor_count(&w->part[0]) != 1) return false;
+    *out = *(const float *)w->part[0].data;
+    return true;
+}
+
+static bool function_of(const pare_prepare *p, packed *k)
+{
+    static const struct {
+        const char *op;
+        pare_unary f;
+    } table[] = {
+        { "Relu", PARE_UNARY_RELU },
+        { "LeakyRelu", PARE_UNARY_LEAKY },
+        { "Clip", PARE_UNARY_CLIP },
+        { "Exp", PARE_UNARY_EXP },
+        { "Sigmoid", PARE_UNARY_SIGMOID },
+        { "Tanh", PARE_UNARY_TANH },
+        { "HardSigmoid", PARE_UNARY_HARD_SIGMOID },
+        { "HardSwish", PARE_UNARY_HARD_SWISH },
+        { "Elu", PARE_UNARY_ELU },
+        { "Neg", PARE_UNARY_NEG },
+        { "Abs", PARE_UNARY_ABS },
+        { "Sqrt", PARE_UNARY_SQRT },
+    };
+    size_t i = 0, n = sizeof table / sizeof *table;
+    while (i < n && strcmp(table[i].op, p->node->op->name) != 0) i++;
+    if (i == n) return false;
+    *k = (packed){ .f = table[i].f };
+    if (k->f == PARE_UNARY_CLIP) return number(p, 1, -INFINITY, &k->a) && number(p, 2, INFINITY, &k->b);
+    k->a = (float)pare_attr_real(p->node, "alpha", 0);
+    k->b = (float)pare_attr_real(p->node, "beta", 0);
+    return true;
+}
+
+static bool accepts(const pare_prepare *p)
+{
+    packed k;
+    return p->in[0].dtype == PARE_F32 && function_of(p, &k);
+}
+
+static double model_ns(const pare_prepare *p)
+{
+    double n = (double)pare_numel(p->out->rank, p->out->dim);
+    return pare_rows_ns(n, 8 * n, 2, p->threads);
+}
+
+static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch_bytes)
+{
+    packed *k = malloc(sizeof *k);
+    if (!k) return pare_fail(PARE_ENOMEM, "no memory for a step");
+    function_of(p, k);
+    *out = k;
+    *bytes = sizeof *k;
+    *scratch_bytes = 0;
+    return PARE_OK;
+}
+
+static void item(void *user, size_t index, int thread)
+{
+    const pare_step *s = user;
+    const packed *k = s->packed;
+    size_t n = (size_t)pare_tensor_count(&s->out[0]), at = index * PARE_ROWS_ITEM;
+    s->kernels->unary(k->f, pare_rows_of(n, index), (const float *)s->in[0].data + at, k->a, k->b,
+                      (float *)s->out[0].data + at);
+}
+
+static pare_status run(const pare_step *s, int threads)
+{
+    size_t n = (size_t)pare_tensor_count(&s->out[0]);
+    pare_parallel_for(pare_rows_items(n), pare_rows_threads(n, threads), item, (void *)s);
+    return PARE_OK;
+}
+
+const pare_impl pare_impl_elementwise = {
+    .name = "elementwise",
+    .op = "Relu|LeakyRelu|Clip|Exp|Sigmoid|Tanh|HardSigmoid|HardSwish|Elu|Neg|Abs|Sqrt",
+    .packs = true,
+    .accepts = accepts,
+    .model_ns = model_ns,
+    .prepare = prepare,
+    .run = run,
+};

@@ -1,0 +1,180 @@
+/* Gemm and MatMul, float32, with a constant right operand: packed into panels once, then streamed past the
+ * rows. */
+#include "base/parallel.h"
+#include "ops/attr.h"
+#include "runtime/impl.h"
+
+#include <stdlib.h>
+
+enum { ITEM_MACS = 1 << 19, SERIAL_MACS = 100 << 10, ROWS = 48 };
+
+typedef struct shape {
+    int64_t m, n, k;
+    int64_t a_row, a_step, b_row, b_step; /* of A [m][k] and B [k][n] */
+    double alpha, beta;
+} shape;
+
+typedef struct packed {
+    shape s;
+    int64_t panels, chunk, chunks, row_chunks; /* chunk: panels in an item */
+    float *b, *shift;
+    bool serial;
+} packed;
+
+static void gemm_shape(const pare_prepare *p, shape *s)
+{
+    bool ta = pare_attr_int(p->node, "transA", 0) != 0, tb = pare_attr_int(p->node, "transB", 0) != 0;
+    const int64_t *a = p->in[0].dim, *b = p->in[1].dim;
+    *s = (shape){ .m = a[ta],
+                  .k = a[!ta],
+                  .n = b[!tb],
+                  .alpha = pare_attr_real(p->node, "alpha", 1),
+                  .beta = pare_attr_real(p->node, "beta", 1) };
+    s->a_row = ta ? 1 : s->k, s->a_step = ta ? s->m : 1;
+    s->b_row = tb ? 1 : s->n, s->b_step = tb ? s->k : 1;
+}
+
+/* All leading dimensions of A are rows. */
+static void matmul_shape(const pare_prepare *p, shape *s)
+{
+    const pare_type *a = &p->in[0], *b = &p->in[1];
+    *s = (shape){ .m = 1, .k = b->dim[0], .n = b->dim[1], .alpha = 1 };
+    for (int d = 0; d < a->rank - 1; d++) s->m *= a->dim[d];
+    s->a_row = s->k, s->a_step = 1;
+    s->b_row = s->n, s->b_step = 1;
+}
+
+static bool is_gemm(const pare_prepare *p) { return p->node->op->name[0] == 'G'; }
+
+static bool accepts(const pare_prepare *p)
+{
+    const pare_weight *b = p->weight[1], *c = p->weight[2];
+    if (p->in[0].dtype != PARE_F32 || !b || b->codec || p->in[1].rank != 2 || p->in[0].rank < 1) return false;
+    if (p->epilogue.scale && p->out[0].rank != 2) return false; /* channels are columns only then */
+    if (!is_gemm(p)) return p->in[0].rank >= 2;
+    if (p->in[2].dtype == PARE_UNDEFINED) return true;
+    if (!c || c->codec) return false;
+    const pare_type *t = &p->in[2];
+    return t->rank < 2 || t->dim[0] == 1; /* one row, or one number */
+}
+
+static void shape_of(const pare_prepare *p, shape *s)
+{
+    if (is_gemm(p))
+        gemm_shape(p, s);
+    else
+        matmul_shape(p, s);
+}
+
+static double model_ns(const pare_prepare *p)
+{
+    shape s;
+    shape_of(p, &s);
+    double macs = (double)s.m * (double)s.n * (double)s.k, bytes = 4 * (double)s.n * (double)s.k;
+    double compute = macs / (5.0 * (double)p->kernels->vl), memory = bytes / 25;
+    return 300 + (compute > memory ? compute : memory) / p->threads;
+}
+
+static void release(void *v)
+{
+    packed *k = v;
+    if (!k) return;
+    free(k->b);
+    free(k->shift);
+    free(k);
+}
+
+static void pack(const pare_prepare *p, packed *k)
+{
+    const shape *s = &k->s;
+    const pare_weight *bias = is_gemm(p) ? p->weight[2] : NULL;
+    const float *b = p->weight[1]->part[0].data, *c = bias ? bias->part[0].data : NULL;
+    int64_t nr = (int64_t)p->kernels->gemm_nr, c_step = bias && pare_tensor_count(&bias->part[0]) > 1;
+    for (int64_t j = 0; j < s->n; j++) {
+        double scale = p->epilogue.scale ? (double)p->epilogue.scale[j] : 1,
+               shift = c ? s->beta * (double)c[j * c_step] : 0;
+        k->shift[j] = (float)(shift * scale + (p->epilogue.scale ? (double)p->epilogue.shift[j] : 0));
+        float *to = k->b + (size_t)(j / nr) * (size_t)(s->k * nr) + j % nr,
+              factor = (float)(s->alpha * scale);
+        for (int64_t i = 0; i < s->k; i++) to[i * nr] = b[i * s->b_row + j * s->b_step] * factor;
+    }
+}
+
+static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch_bytes)
+{
+    packed *k = calloc(1, sizeof *k);
+    if (!k) return pare_fail(PARE_ENOMEM, "no memory for a packed product");
+    shape_of(p, &k->s);
+    size_t nr = p->kernels->gemm_nr, width = 0, all = 0;
+    k->panels = (k->s.n + (int64_t)nr - 1) / (int64_t)nr;
+    if (pare_mul_size((size_t)k->panels, nr, &width) && pare_mul_size(width, (size_t)k->s.k, &all)) {
+        k->b = calloc(all + 1, sizeof *k->b);
+        k->shift = calloc(width + 1, sizeof *k->shift);
+    }
+    if (!k->b || !k->shift) {
+        release(k);
+        return pare_fail(PARE_ENOMEM, "no memory for packed weights of %zu numbers", all);
+    }
+    pack(p, k);
+    k->row_chunks = (k->s.m + ROWS - 1) / ROWS;
+    double rows = k->s.m < ROWS ? (double)k->s.m : ROWS, panel = rows * (double)nr * (double)k->s.k;
+    k->chunk = (int64_t)(ITEM_MACS / (panel + 1));
+    if (k->chunk < 1) k->chunk = 1;
+    if (k->chunk > k->panels) k->chunk = k->panels;
+    k->chunks = (k->panels + k->chunk - 1) / k->chunk;
+    k->serial = (double)k->s.m * (double)k->s.n * (double)k->s.k < SERIAL_MACS;
+    *out = k;
+    *bytes = (all + width) * sizeof(float);
+    *scratch_bytes = 0;
+    return PARE_OK;
+}
+
+static void item(void *user, size_t index, int thread)
+{
+    const pare_step *s = user;
+    const packed *k = s->packed;
+    int64_t nr = (int64_t)s->kernels->gemm_nr, rows = (int64_t)index % k->row_chunks * ROWS,
+            at = (int64_t)index / k->row_chunks * k->chunk;
+    int64_t m = k->s.m - rows < ROWS ? k->s.m - rows : ROWS,
+            panels = k->panels - at < k->chunk ? k->panels - at : k->chunk;
+    int64_t n = k->s.n - at * nr < panels * nr ? k->s.n - at * nr : panels * nr;
+    size_t y = (size_t)rows * (size_t)k->s.n + (size_t)(at * nr);
+    pare_gemm_tile t = {
+        .nr = (size_t)nr,
+        .m = (size_t)m,
+        .n = (size_t)n,
+        .k = (size_t)k->s.k,
+        .a = (const float *)s->in[0].data + rows * k->s.a_row,
+        .row = (size_t)k->s.a_row,
+        .step = (size_t)k->s.a_step,
+        .b = k->b + (size_t)(at * nr) * (size_t)k->s.k,
+        .shift = k->shift + at * nr,
+        .c = (float *)s->out[0].data + y,
+        .ldc = (size_t)k->s.n,
+        .residual = s->epilogue.residual ? (const float *)s->in[s->node->n_in].data + y : NULL,
+        .act = s->epilogue.act,
+        .lo = s->epilogue.lo,
+        .hi = s->epilogue.hi,
+        .alpha = s->epilogue.alpha,
+    };
+    s->kernels->gemm_tile(&t);
+}
+
+static pare_status run(const pare_step *s, int threads)
+{
+    const packed *k = s->packed;
+    pare_parallel_for((size_t)(k->chunks * k->row_chunks), k->serial ? 1 : threads, item, (void *)s);
+    return PARE_OK;
+}
+
+const pare_impl pare_impl_gemm_packed = {
+    .name = "gemm_packed",
+    .op = "Gemm|MatMul",
+    .packs = true,
+    .fuses = true,
+    .accepts = accepts,
+    .model_ns = model_ns,
+    .prepare = prepare,
+    .release = release,
+    .run = run,
+};
