@@ -22,6 +22,11 @@ typedef struct step {
     void *options;
 } step;
 
+/* "PATTERN=rest" */
+typedef struct override {
+    const char *pattern, *rest;
+} override;
+
 typedef struct driver {
     const pare_graph *in;
     const pare_dataset *train, *test;
@@ -31,7 +36,9 @@ typedef struct driver {
     pare_arena *arena;
     step *steps;
     size_t n_steps, at; /* `at`: the step that is running */
-    char *spelled;      /* methods with all options; in the arena */
+    override *over;     /* of o->layers */
+    size_t n_over;
+    char *spelled; /* methods with all options; in the arena */
     pare_run_dir *run;
 } driver;
 
@@ -107,34 +114,38 @@ static pare_status parse_methods(driver *d)
     return d->spelled ? PARE_OK : no_memory();
 }
 
-/* "PATTERN=rest": does the pattern fit the node? *rest gets what follows. */
-static bool concerns(const driver *d, const char *text, const char *node, const char **rest)
+/* Does the rest of an override make sense to one of the methods? If not, the last one's complaint stands. */
+static pare_status check_override(driver *d, const char *text, const override *v)
 {
-    const char *eq = strchr(text, '=');
-    char *pattern = pare_arena_strn(d->arena, text, (size_t)(eq - text));
-    *rest = eq + 1;
-    return pattern && fnmatch(pattern, node, 0) == 0;
+    bool fits = false;
+    for (uint32_t i = 0; !fits && i < d->in->n_nodes; i++)
+        fits = d->in->node[i].op && fnmatch(v->pattern, d->in->node[i].name, 0) == 0;
+    if (!fits) return pare_fail(PARE_EINVAL, "layer option '%s': the network has no such layer", text);
+    if (strcmp(v->rest, "skip") == 0) return PARE_OK;
+    pare_status st = PARE_EINVAL;
+    for (size_t i = 0; st == PARE_EINVAL && i < d->n_steps; i++) {
+        void *scratch = pare_arena_copy(d->arena, d->steps[i].options, d->steps[i].method->options_size);
+        if (!scratch) return no_memory();
+        st = pare_fields_parse(d->steps[i].method->options, text, v->rest, d->arena, scratch);
+    }
+    return st;
 }
 
-static pare_status check_layers(driver *d)
+static pare_status parse_layers(driver *d)
 {
-    for (const char *const *l = d->o->layers; l && *l; l++) {
-        bool fits = false, known = false;
-        const char *rest;
-        if (!strchr(*l, '='))
+    const char *const *text = d->o->layers;
+    while (text && text[d->n_over]) d->n_over++;
+    d->over = pare_arena_array(d->arena, d->n_over, sizeof *d->over);
+    if (!d->over) return no_memory();
+    for (size_t i = 0; i < d->n_over; i++) {
+        const char *eq = strchr(text[i], '=');
+        if (!eq)
             return pare_fail(PARE_EINVAL,
-                             "layer option '%s' is not of the form LAYER=OPTION=VALUE or LAYER=skip", *l);
-        for (uint32_t i = 0; !fits && i < d->in->n_nodes; i++)
-            fits = d->in->node[i].op && concerns(d, *l, d->in->node[i].name, &rest);
-        if (!fits) return pare_fail(PARE_EINVAL, "layer option '%s': the network has no such layer", *l);
-        rest = strchr(*l, '=') + 1;
-        if (strcmp(rest, "skip") == 0) continue;
-        for (size_t i = 0; !known && i < d->n_steps; i++) {
-            void *scratch = pare_arena_copy(d->arena, d->steps[i].options, d->steps[i].method->options_size);
-            if (!scratch) return no_memory();
-            known = pare_fields_parse(d->steps[i].method->options, *l, rest, d->arena, scratch) == PARE_OK;
-        }
-        if (!known) return PARE_EINVAL; /* the last method's complaint stands */
+                             "layer option '%s' is not of the form LAYER=OPTION=VALUE or LAYER=skip",
+                             text[i]);
+        d->over[i] = (override){ pare_arena_strn(d->arena, text[i], (size_t)(eq - text[i])), eq + 1 };
+        if (!d->over[i].pattern) return no_memory();
+        PARE_TRY(check_override(d, text[i], &d->over[i]));
     }
     return PARE_OK;
 }
@@ -205,13 +216,18 @@ static pare_status layer_options(pare_job *job, const pare_node *n, const void *
     const pare_method *m = d->steps[d->at].method;
     memcpy(out, options, m->options_size);
     *skip = false;
-    for (const char *const *l = d->o->layers; l && *l; l++) {
-        const char *rest;
-        if (!concerns(d, *l, n->name, &rest)) continue;
-        if (strcmp(rest, "skip") == 0)
+    for (size_t i = 0; i < d->n_over; i++) {
+        const override *v = &d->over[i];
+        if (fnmatch(v->pattern, n->name, 0) != 0) continue;
+        if (strcmp(v->rest, "skip") == 0) {
             *skip = true;
-        else if (pare_fields_parse(m->options, n->name, rest, d->arena, out) != PARE_OK)
-            pare_error_clear(); /* of another method */
+            continue;
+        }
+        pare_status st = pare_fields_parse(m->options, n->name, v->rest, d->arena, out);
+        if (st == PARE_EINVAL)
+            pare_error_clear(); /* an option of another method */
+        else
+            PARE_TRY(st);
     }
     return PARE_OK;
 }
@@ -328,7 +344,7 @@ static pare_status work(driver *d, pare_graph **g, pare_compress_report *r)
     if (!o->force && pare_file_exists(o->out_path))
         return pare_fail(PARE_EINVAL, "'%s' exists; give --force to replace it", o->out_path);
     PARE_TRY(parse_methods(d));
-    PARE_TRY(check_layers(d));
+    PARE_TRY(parse_layers(d));
     if (o->run_dir) {
         char key[24];
         PARE_TRY(key_of(d, key, sizeof key));

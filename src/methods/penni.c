@@ -123,7 +123,6 @@ static pare_status epoch_end(void *user, int64_t epoch, pare_graph *g)
 
 static pare_status retrain(run *r)
 {
-    if (r->retrain == 0) return PARE_OK;
     const options *o = r->o;
     pare_tune t = { .stage = "retrain",
                     .epochs = r->retrain,
@@ -237,7 +236,7 @@ static pare_status compress(pare_job *job, pare_graph **g, const void *opt)
         r.finetune = n < 0 ? r.o->finetune : n - r.retrain;
     }
     PARE_TRY(stage(&r, "decompose", decompose));
-    PARE_TRY(stage(&r, "retrain", retrain));
+    if (r.retrain > 0) PARE_TRY(stage(&r, "retrain", retrain));
     PARE_TRY(prune_and_tune(&r));
     return stage(&r, "shrink", shrink);
 }
