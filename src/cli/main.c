@@ -16,10 +16,13 @@
     X(run)          \
     X(eval)         \
     X(bench)        \
+    X(train)        \
     X(init)         \
+    X(compress)     \
     X(verify)       \
     X(list)         \
     X(doctor)       \
+    X(demo)         \
     X(version)      \
     X(help)
 
