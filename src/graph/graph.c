@@ -379,7 +379,7 @@ pare_status pare_graph_sort(pare_graph *g)
     }
     if (st == PARE_OK) {
         for (uint32_t i = 0; i < count; i++) sorted[i] = g->node[order[i]];
-        memcpy(g->node, sorted, count * sizeof *sorted);
+        if (count) memcpy(g->node, sorted, count * sizeof *sorted);
         g->n_nodes = count;
         for (uint32_t i = 0; i < count; i++)
             for (uint32_t k = 0; k < g->node[i].n_out; k++)
