@@ -58,9 +58,34 @@ static pare_status mean_eval(const pare_node *n, const pare_tensor *in, pare_ten
     return PARE_OK;
 }
 
+/* For float32, which networks clip with: one plain loop an input. */
+static void extreme_f32(const pare_node *n, const pare_tensor *in, pare_tensor *out, int sign)
+{
+    pare_walk w;
+    for (bool more = pare_walk_begin(&w, in, (int)n->n_in, &out[0]); more; more = pare_walk_next(&w)) {
+        float *y = (float *)out[0].data + w.out;
+        for (uint32_t k = 0; k < n->n_in; k++) {
+            const float *x = (const float *)in[k].data + w.at[k];
+            int64_t step = w.step[k];
+            if (k == 0)
+                for (int64_t i = 0; i < w.run; i++) y[i] = x[i * step];
+            else if (sign > 0)
+                for (int64_t i = 0; i < w.run; i++)
+                    y[i] = y[i] >= x[i * step] || y[i] != y[i] ? y[i] : x[i * step];
+            else
+                for (int64_t i = 0; i < w.run; i++)
+                    y[i] = y[i] <= x[i * step] || y[i] != y[i] ? y[i] : x[i * step];
+        }
+    }
+}
+
 /* sign: -1 for the smallest, 1 for the largest */
 static void extreme(const pare_node *n, const pare_tensor *in, pare_tensor *out, int sign)
 {
+    if (in[0].dtype == PARE_F32) {
+        extreme_f32(n, in, out, sign);
+        return;
+    }
     bool floats = pare_dtype_is_float(in[0].dtype);
     uint64_t flip = in[0].dtype == PARE_U64 ? UINT64_C(1) << 63 : 0; /* so that signed comparison orders it */
     pare_walk w;
