@@ -68,6 +68,9 @@ int pare_downgrade_opset(const pare_graph *g, const pare_node *n)
     int opset = n->op->since > PARE_OPSET_WRITTEN ? n->op->since : PARE_OPSET_WRITTEN;
     int want = opset;
     if (strcmp(op, "Split") == 0 && given(n, "num_outputs")) want = 18;
+    if (strncmp(op, "Scatter", 7) == 0 &&
+        (given_as(n, "reduction", "max") || given_as(n, "reduction", "min")))
+        want = 18;
     if (strcmp(op, "Pad") == 0 && has_input(n, 3)) want = 18;
     if (strcmp(op, "Pad") == 0 && given_as(n, "mode", "wrap")) want = 19;
     if (strcmp(op, "Resize") == 0 &&

@@ -31,7 +31,7 @@ PLAIN(mish, "Mish", "x * tanh(softplus(x))", 18, x *tanh(SOFTPLUS))
 /* --- with alpha, beta, gamma --- */
 
 static const pare_field leaky_relu_fields[] = {
-    PARE_REAL(pare_alpha_attrs, alpha, 0.01, -FLT_MAX, FLT_MAX, "", "slope below zero"),
+    PARE_REAL(pare_alpha_attrs, alpha, (double)0.01f, -FLT_MAX, FLT_MAX, "", "slope below zero"),
     PARE_FIELDS_END,
 };
 static const pare_field elu_fields[] = {
@@ -49,7 +49,7 @@ static const pare_field threshold_fields[] = {
     PARE_FIELDS_END,
 };
 static const pare_field hard_sigmoid_fields[] = {
-    PARE_REAL(pare_alpha_attrs, alpha, 0.20000000298023224, -FLT_MAX, FLT_MAX, "", "slope"),
+    PARE_REAL(pare_alpha_attrs, alpha, (double)0.2f, -FLT_MAX, FLT_MAX, "", "slope"),
     PARE_REAL(pare_alpha_attrs, beta, 0.5, -FLT_MAX, FLT_MAX, "", "value at 0"),
     PARE_FIELDS_END,
 };

@@ -132,7 +132,7 @@ static pare_status elements_eval(const pare_node *n, const pare_tensor *in, pare
 const pare_op pare_op_scatter_elements = {
     .name = "ScatterElements",
     .summary = "writes elements by index along one dimension",
-    .since = 18,
+    .since = 16,
     .inputs = { 3, 3 },
     .outputs = { 1, 1 },
     .attrs = elements_fields,
@@ -197,7 +197,7 @@ static pare_status nd_eval(const pare_node *n, const pare_tensor *in, pare_tenso
 const pare_op pare_op_scatter_nd = {
     .name = "ScatterND",
     .summary = "writes slices by tuples of indices",
-    .since = 18,
+    .since = 16,
     .inputs = { 3, 3 },
     .outputs = { 1, 1 },
     .attrs = nd_fields,

@@ -1,7 +1,8 @@
 /* ONNX's own backend tests: small models with inputs and the outputs they must give.
  *
  * Walks Debian's libonnx-testdata and every folder of the colon list PARE_ONNX_TESTS. A case of operators
- * that pare knows must pass, under the default plan and under the reference one, or stand in refused.txt with
+ * that pare knows must pass, under the default plan, under the reference one, and
+ * once more after being written and read again, or stand in refused.txt with
  * a reason; one that stands there and passes is a failure too, so the list stays true. Cases of other
  * operators are not in scope.
  *
@@ -219,6 +220,25 @@ static result run_plan(the_case *c, const pare_graph *g, const char *force, cons
     return r;
 }
 
+/* Once more as pare writes it, under the opset that it chooses. */
+static result run_written(the_case *c, const pare_graph *g, const pare_tensor *in, const pare_shape *shape)
+{
+    uint8_t *data;
+    size_t size;
+    pare_graph *again = NULL;
+    if (pare_onnx_write(g, &data, &size) != PARE_OK) return say(FAILED, "writing: %s", pare_error());
+    pare_status st = pare_model_load_memory(data, size, c->name, &again);
+    free(data);
+    result r = st == PARE_OK ? run_plan(c, again, NULL, in, shape) : FAILED;
+    if (r != PASSED) {
+        char why[MESSAGE];
+        snprintf(why, sizeof why, "%s", st == PARE_OK ? message : pare_error());
+        r = say(FAILED, "as written again: %s", why);
+    }
+    pare_graph_free(again);
+    return r;
+}
+
 /* The model as it stands now, with the inputs that are left. */
 static result run_model(the_case *c)
 {
@@ -240,6 +260,7 @@ static result run_model(the_case *c)
     if (st != PARE_OK) r = say(st == PARE_EUNSUPPORTED || c->clamped ? REFUSED : FAILED, "%s", pare_error());
     if (r == PASSED) r = run_plan(c, g, NULL, in, shape);
     if (r == PASSED) r = run_plan(c, g, "reference", in, shape);
+    if (r == PASSED) r = run_written(c, g, in, shape);
     for (size_t i = 0; i < c->n_in; i++) pare_tensor_free(&in[i]);
     pare_graph_free(g);
     return r;
