@@ -2,7 +2,6 @@
 
 #include "codecs/mask.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 pare_penni_dims pare_penni_dims_of(const pare_weight *w)
@@ -66,23 +65,20 @@ static void stats(const pare_weight *w, pare_weight_stats *s)
     s->density = (double)kept / (double)(d.n * d.c * d.d);
 }
 
-/* Two stages: each basis kernel over each input channel, but only the pairs that some coefficient uses; then
- * one multiply-accumulate a coefficient. The basis stage of a 1x1 layer is the input itself and costs
- * nothing. */
+/* Two stages: each basis kernel over each input channel, but only the pairs for which some coefficient is
+ * kept; then one multiply-accumulate a coefficient. The basis stage of a 1x1 layer is the input itself and
+ * costs nothing. */
 static double macs(const pare_weight *w, double uses)
 {
     pare_penni_dims s = pare_penni_dims_of(w);
     const uint8_t *mask = w->part[PARE_PENNI_MASK].data;
-    double combine = (double)pare_nonzeros(&w->part[PARE_PENNI_VALUES]), pairs = 0;
-    if (s.k == 1) return uses * combine;
-    bool *used = calloc((size_t)(s.c * s.d), sizeof *used);
-    if (!used) return uses * (combine + (double)(s.c * s.d * s.k)); /* without memory: the bound from above */
-    const float *value = w->part[PARE_PENNI_VALUES].data;
-    for (int64_t i = 0; i < s.n * s.c * s.d; i++)
-        if (pare_mask_get(mask, i) && *value++ != 0) used[i % (s.c * s.d)] = true;
-    for (int64_t i = 0; i < s.c * s.d; i++) pairs += used[i];
-    free(used);
-    return uses * (combine + pairs * (double)s.k);
+    double pairs = 0;
+    for (int64_t i = 0; s.k > 1 && i < s.c * s.d; i++) {
+        bool used = false;
+        for (int64_t n = 0; !used && n < s.n; n++) used = pare_mask_get(mask, n * s.c * s.d + i);
+        pairs += used;
+    }
+    return uses * ((double)pare_nonzeros(&w->part[PARE_PENNI_VALUES]) + pairs * (double)s.k);
 }
 
 /* d_a[i] = <d_W[row], basis[m]>, d_basis[m] = sum over rows of a[row][m] * d_W[row]; both sums in the order

@@ -7,14 +7,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Counts for batch 1; *info empty and *known false for a network whose input has other free dimensions. */
+static pare_status count(const pare_graph *g, pare_info *info, bool *known)
+{
+    *info = (pare_info){ 0 };
+    pare_status st = pare_model_info(g, 1, NULL, 0, info);
+    *known = st == PARE_OK;
+    if (st != PARE_EINVAL) return st;
+    pare_error_clear();
+    return PARE_OK;
+}
+
 pare_status pare_measure_size(const pare_graph *g, pare_measure *out)
 {
     *out = (pare_measure){ -1, -1, -1, -1, -1 };
     pare_info info;
-    PARE_TRY(pare_model_info(g, 1, NULL, 0, &info));
-    out->params = info.params;
-    out->macs = info.macs;
-    pare_info_free(&info);
+    bool known;
+    PARE_TRY(count(g, &info, &known));
+    if (known) {
+        out->params = info.params;
+        out->macs = info.macs;
+        pare_info_free(&info);
+    }
     uint8_t *data;
     size_t size;
     PARE_TRY(pare_onnx_write(g, &data, &size));
@@ -106,12 +120,13 @@ pare_status pare_report_layers(const pare_graph *before, const pare_graph *after
                                pare_compress_report *r)
 {
     pare_info b, a;
-    PARE_TRY(pare_model_info(before, 1, NULL, 0, &b));
-    pare_status st = pare_model_info(after, 1, NULL, 0, &a);
+    bool known_b, known_a;
+    PARE_TRY(count(before, &b, &known_b));
+    pare_status st = count(after, &a, &known_a);
     if (st == PARE_OK) {
         st = fill(before, after, &b, &a, arena, r);
-        pare_info_free(&a);
+        if (known_a) pare_info_free(&a);
     }
-    pare_info_free(&b);
+    if (known_b) pare_info_free(&b);
     return st;
 }

@@ -5,7 +5,8 @@
 #include "graph/graph.h"
 #include "pare/compress.h"
 
-/* Parameters, bytes of the ONNX file and multiply-accumulates (batch 1) of a network. The rest stays -1. */
+/* Parameters, bytes of the ONNX file and multiply-accumulates (batch 1) of a network. The rest stays -1, and
+ * so does what depends on input dimensions that are free. */
 pare_status pare_measure_size(const pare_graph *g, pare_measure *out);
 
 /* Fills r->layer and r->density: one entry for every node of `before` with a constant weight. Strings go to

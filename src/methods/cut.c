@@ -134,13 +134,24 @@ static pare_status cut_all(const pare_channels *ch, pare_graph *g)
     return PARE_OK;
 }
 
+/* Shapes for looking at channels: what is free becomes `size`, as convolutions and pools do not care. */
+static pare_status infer_for(pare_graph *typed, int64_t size)
+{
+    for (uint32_t i = 0; i < typed->n_inputs; i++) {
+        pare_type *t = &typed->value[typed->input[i]].type;
+        for (int d = 1; d < t->rank; d++)
+            if (t->dim[d] < 0) t->dim[d] = size;
+    }
+    PARE_TRY(pare_bind_shapes(typed, 1, NULL, 0));
+    return pare_infer(typed, false);
+}
+
 pare_status pare_shrink(pare_graph *g, bool exact, int64_t *gone, int64_t *of)
 {
     pare_graph *typed = NULL;
     pare_channels ch = { 0 };
     PARE_TRY(pare_graph_clone(g, &typed));
-    pare_status st = pare_bind_shapes(typed, 1, NULL, 0);
-    if (st == PARE_OK) st = pare_infer(typed, false);
+    pare_status st = infer_for(typed, 64);
     if (st == PARE_OK) st = pare_channels_find(typed, exact, &ch);
     *gone = *of = 0;
     for (pare_id v = 0; st == PARE_OK && v < typed->n_values; v++)

@@ -17,7 +17,8 @@ pare_status pare_cut_slot(const pare_channels *ch, pare_graph *g, pare_id node, 
                           int axis, pare_id v2, int axis2);
 
 /* Removes every channel that nothing needs and reports how many went, of how many.
- * PARE_EINVAL if an input's shape is not known (but for the batch). */
+ * Free dimensions are taken as 64 (the batch as 1). An error of pare_infer() if that contradicts the network.
+ */
 pare_status pare_shrink(pare_graph *g, bool exact, int64_t *gone, int64_t *of);
 
 #endif

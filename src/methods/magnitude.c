@@ -124,7 +124,7 @@ static pare_status compress(pare_job *job, pare_graph **g, const void *opt)
     if (!o->shrink) return PARE_OK;
     int64_t gone, of;
     pare_status st = pare_shrink(*g, true, &gone, &of);
-    if (st == PARE_EINVAL || st == PARE_EUNSUPPORTED) {
+    if (st == PARE_EINVAL || st == PARE_EFORMAT || st == PARE_EUNSUPPORTED) {
         job->say(job, "channels stay: %s", pare_error());
         pare_error_clear();
         st = PARE_OK;

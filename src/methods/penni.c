@@ -155,7 +155,8 @@ static pare_status remove_channels(run *r, bool exact)
     int64_t gone, of;
     if (!r->o->shrink) return PARE_OK;
     pare_status st = pare_shrink(*r->g, exact, &gone, &of);
-    if (st == PARE_EINVAL || st == PARE_EUNSUPPORTED) { /* shapes that only running tells */
+    if (st == PARE_EINVAL || st == PARE_EFORMAT ||
+        st == PARE_EUNSUPPORTED) { /* shapes that only running tells */
         r->job->say(r->job, "channels stay: %s", pare_error());
         pare_error_clear();
         return PARE_OK;
