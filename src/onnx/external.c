@@ -8,57 +8,37 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-enum { FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY }; /* a FIFO must not hang us */
+enum { FLAGS = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY }; /* a FIFO must not hang us */
 
-/* For kernels before 5.6, and sandboxes that forbid openat2: one component at a time, none of them a link or
- * "..". */
-static int open_by_parts(int folder, const char *location)
+/* One component at a time, each relative to the folder opened before, none of them a link or "..": what openat2 with
+ * RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS would do, on every kernel and in every sandbox. */
+static int open_beneath(const char *folder, const char *location)
 {
-    char part[256];
-    int fd = dup(folder);
-    for (const char *p = location; fd >= 0;) {
+    char part[NAME_MAX + 1];
+    int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    for (const char *p = location; fd >= 0 && *p;) {
         size_t n = strcspn(p, "/");
-        if (n >= sizeof part) {
-            close(fd);
-            errno = ENAMETOOLONG;
-            return -1;
+        int why = n >= sizeof part ? ENAMETOOLONG : 0, next = -1;
+        if (!why) {
+            memcpy(part, p, n);
+            part[n] = 0;
+            p += n;
+            while (*p == '/') p++;
+            if (strcmp(part, "..") == 0) why = EXDEV;
         }
-        memcpy(part, p, n);
-        part[n] = 0;
-        p += n;
-        while (*p == '/') p++;
-        if (strcmp(part, "..") == 0) {
-            close(fd);
-            errno = EXDEV;
-            return -1;
+        if (!why) {
+            next = openat(fd, part, *p ? O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC : FLAGS);
+            why = errno;
         }
-        int next = openat(fd, part, FLAGS | O_NOFOLLOW | (*p ? O_DIRECTORY : 0));
-        int why = errno;
         close(fd);
         errno = why;
         fd = next;
-        if (!*p) break;
     }
-    return fd;
-}
-
-static int open_beneath(const char *folder, const char *location)
-{
-    int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0) return -1;
-    struct open_how how = { .flags = FLAGS,
-                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
-    int fd = (int)syscall(SYS_openat2, dir, location, &how, sizeof how);
-    if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EINVAL)) fd = open_by_parts(dir, location);
-    int why = errno;
-    close(dir);
-    errno = why;
     return fd;
 }
 
