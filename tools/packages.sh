@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what building and testing need, as far as it is missing. Debian 12; root or sudo.
+# ocl-icd-opencl-dev: the CMake file of libdnnl-dev asks for OpenCL and the package does not depend on it.
 set -eu
-need='build-essential cmake ninja-build pkg-config protobuf-c-compiler libprotobuf-c-dev libonnx-dev libdnnl-dev
+need='build-essential cmake ninja-build pkg-config protobuf-c-compiler libprotobuf-c-dev libonnx-dev libdnnl-dev ocl-icd-opencl-dev
 liblapacke-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev libjansson-dev libcurl4-openssl-dev libarchive-dev libssl-dev
 libcmocka-dev libonnx-testdata'
 command -v dpkg-query >/dev/null || exit 0 # another system: CMake says what is missing
