@@ -49,12 +49,12 @@ BINARY_OP(bitwise_xor, "BitwiseXor", "bits set in exactly one", 18, bit_infer)
 /* --- shifts. An amount outside of 0 to width - 1 moves every bit out: 0, or -1 for a negative number to the
  * right --- */
 
-enum { LEFT, RIGHT };
+enum { NOT_GIVEN = -1, LEFT, RIGHT };
 typedef struct shift_attrs {
     int direction;
 } shift_attrs;
 static const pare_field shift_fields[] = {
-    PARE_ENUM(shift_attrs, direction, LEFT, "LEFT|RIGHT", "toward the high or the low bits"),
+    PARE_ENUM(shift_attrs, direction, NOT_GIVEN, "LEFT|RIGHT", "toward the high or the low bits; required"),
     PARE_FIELDS_END,
 };
 
@@ -76,6 +76,8 @@ SHIFT_RUNS(right, SHIFT_SIGNED, SHIFT_RIGHT)
 
 static pare_status shift_infer(const pare_node *n, const pare_arg *in, pare_type *out)
 {
+    const shift_attrs *a = n->attrs;
+    if (a->direction == NOT_GIVEN) return pare_fail(PARE_EFORMAT, "the attribute direction is missing");
     return pare_binary_infer(n, in, pare_types_ints, out);
 }
 static pare_status shift_eval(const pare_node *n, const pare_tensor *in, pare_tensor *out)

@@ -204,6 +204,7 @@ static void test_bits(void **state)
           VECTOR(PARE_U64, 3, 1, 64, 200));
     GIVES("BitShift", "direction=RIGHT", 3, V(-4, -1, 0), VECTOR(PARE_I64, 3, -8, -8, 8),
           VECTOR(PARE_I64, 3, 1, 64, -1));
+    REFUSES("BitShift", "", PARE_EFORMAT, "direction", VECTOR(PARE_U8, 1, 1), VECTOR(PARE_U8, 1, 1));
     GIVES("Xor", "", 2, V(0, 1), VECTOR(PARE_BOOL, 2, 2, 0),
           VECTOR(PARE_BOOL, 2, 1, 1)); /* 2 is true as well */
     GIVES("BitwiseNot", "", 2, V(-1, 5), VECTOR(PARE_I16, 2, 0, -6));
