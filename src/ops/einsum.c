@@ -13,6 +13,8 @@ static const pare_field fields[] = {
     PARE_FIELDS_END,
 };
 
+/* Two dozen labels of 3 are more than a day: hostile, or meant for another program. */
+#define STEPS_MOST 1e12
 enum { LETTERS = 52, MAX_LOOPS = LETTERS + PARE_MAX_RANK };
 /* Loop ids: letters first, then the dimensions of "..." counted from their right end. */
 typedef struct plan {
@@ -125,6 +127,11 @@ static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
     PARE_TRY(pare_op_same_dtype(n, in, 0, n->n_in));
     for (uint32_t i = 0; i < n->n_in; i++) t[i] = in[i].type;
     PARE_TRY(read_plan(n, t, &p));
+    double steps = 1;
+    for (int l = 0; l < MAX_LOOPS; l++) steps *= (double)p.size[l];
+    if (steps > STEPS_MOST)
+        return pare_fail(PARE_ELIMIT, "%g products are more than the %g that pare computes", steps,
+                         STEPS_MOST);
     out[0].dtype = in[0].type.dtype;
     out[0].rank = p.rank[PARE_MAX_IN];
     for (int d = 0; d < out[0].rank; d++) out[0].dim[d] = p.size[p.label[PARE_MAX_IN][d]];

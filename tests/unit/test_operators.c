@@ -252,6 +252,28 @@ static void test_einsum(void **state)
     GIVES("Einsum", "equation=...j->...", 2, V(3, 7), operand(PARE_F32, 2, DIMS(2, 2), V(1, 2, 3, 4)));
 }
 
+/* Six inputs of 256 numbers that ask for 2^48 products. */
+static void test_einsum_is_limited(void **state)
+{
+    (void)state;
+    const pare_op *op = pare_op_find("Einsum");
+    struct {
+        const char *equation;
+    } attrs = { "abcdefgh,ijklmnop,qrstuvwx,yzABCDEF,GHIJKLMN,OPQRSTUV->" };
+    assert_int_equal(op->attrs_size, sizeof attrs);
+    pare_node n = {
+        .name = "n", .op = op, .attrs = &attrs, .attrs_size = sizeof attrs, .n_in = 6, .n_out = 1
+    };
+    pare_arg in[6] = { { { PARE_U8, 8, { 2, 2, 2, 2, 2, 2, 2, 2 } }, NULL } };
+    for (int i = 1; i < 6; i++) in[i] = in[0];
+    pare_type out = { 0 };
+    assert_int_equal(op->infer(&n, in, &out), PARE_ELIMIT);
+    n.n_in = 4;
+    attrs.equation = "abcdefgh,ijklmnop,qrstuvwx,yzABCDEF->";
+    assert_int_equal(op->infer(&n, in, &out), PARE_OK);
+    assert_int_equal(out.rank, 0);
+}
+
 static void test_split_and_concat(void **state)
 {
     (void)state;
@@ -300,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_scatter_checks_data),
         cmocka_unit_test(test_sizes_that_do_not_fit),
         cmocka_unit_test(test_einsum),
+        cmocka_unit_test(test_einsum_is_limited),
         cmocka_unit_test(test_split_and_concat),
         cmocka_unit_test(test_every_operator_is_complete),
     };
