@@ -15,8 +15,8 @@
 
 enum { FLAGS = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY }; /* a FIFO must not hang us */
 
-/* One component at a time, each relative to the folder opened before, none of them a link or "..": what openat2 with
- * RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS would do, on every kernel and in every sandbox. */
+/* One component at a time, each relative to the folder opened before, none of them a link or "..": what
+ * openat2 with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS would do, on every kernel and in every sandbox. */
 static int open_beneath(const char *folder, const char *location)
 {
     char part[NAME_MAX + 1];

@@ -4,6 +4,20 @@
 #include <string.h>
 
 static void *take(void *arena, size_t size) { return pare_arena_alloc(arena, size); }
+
+/* Remembers that memory ran out, which protobuf-c does not tell from a malformed message. */
+typedef struct counted {
+    pare_arena *arena;
+    bool failed;
+} counted;
+
+static void *take_counted(void *user, size_t size)
+{
+    counted *c = user;
+    void *p = pare_arena_alloc(c->arena, size);
+    if (!p) c->failed = true;
+    return p;
+}
 static void leave(void *arena, void *p)
 {
     (void)arena;
@@ -18,18 +32,16 @@ ProtobufCAllocator pare_proto_allocator(pare_arena *arena)
 pare_status pare_proto_unpack(const uint8_t *data, size_t size, pare_arena *arena, Onnx__ModelProto **out)
 {
     PARE_TRY(pare_onnx_scan(data, size));
-    ProtobufCAllocator a = pare_proto_allocator(arena);
+    counted c = { arena, false };
+    ProtobufCAllocator a = { .alloc = take_counted, .free = leave, .allocator_data = &c };
     Onnx__ModelProto *m = onnx__model_proto__unpack(&a, size, data);
     if (m) {
         *out = m;
         return PARE_OK;
     }
-    size_t used = pare_arena_used(arena);
     if (pare_arena_over_budget(arena))
-        return pare_fail(PARE_ELIMIT, "its %zu bytes unpack to more than %zu", size, used);
-    /* protobuf-c does not say why it failed; out of memory is told apart by asking for more. */
-    if (!pare_arena_alloc(arena, 1 << 16))
-        return pare_fail(PARE_ENOMEM, "no memory to unpack %zu bytes", size);
+        return pare_fail(PARE_ELIMIT, "its %zu bytes unpack to more than %zu", size, pare_arena_used(arena));
+    if (c.failed) return pare_fail(PARE_ENOMEM, "no memory to unpack %zu bytes", size);
     return pare_fail(PARE_EFORMAT, "its %zu bytes are not an ONNX model", size);
 }
 

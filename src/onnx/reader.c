@@ -501,8 +501,8 @@ static pare_status finish_softmax(reader *r, const pare_graph *typed)
                                            typed->value[n->in[0]].type.rank),
                       name, op, "export the model with opset 13 or later"));
     }
-    return r->n_softmax && !r->sink ? pare_graph_sort(r->g)
-                                    : PARE_OK; /* with a sink, a cycle was told before */
+    pare_status st = r->n_softmax ? pare_graph_sort(r->g) : PARE_OK;
+    return r->sink && st == PARE_EFORMAT ? PARE_OK : st; /* a cycle, which the sink knows of */
 }
 
 static pare_status validate(reader *r)
