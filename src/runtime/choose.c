@@ -93,7 +93,6 @@ static void question(const pare_core *c, const pare_work *w, pare_question *q)
         q->weight[i] = g->value[v].weight;
         if (q->weight[i] && q->weight[i]->codec && !q->codec) q->codec = q->weight[i]->codec->name;
     }
-    if (w->chain.residual != PARE_NONE) q->in[w->node->n_in] = g->value[w->chain.residual].type;
     for (uint32_t i = 0; i < w->node->n_out; i++)
         if (w->node->out[i] != PARE_NONE) q->out[i] = g->value[w->node->out[i]].type;
     q->p.in = q->in;

@@ -33,12 +33,14 @@ pare_status pare_measure(const pare_core *c, const pare_work *w, const pare_impl
     uint32_t n_in = w->node->n_in + (w->chain.residual != PARE_NONE);
     pare_status st = PARE_OK;
     for (uint32_t i = 0; st == PARE_OK && i < n_in; i++) {
-        if (p->in[i].dtype == PARE_UNDEFINED) continue;
-        const pare_weight *k = p->weight[i];
+        bool residual = i == w->node->n_in; /* of the output's type */
+        const pare_type *type = residual ? &p->out[0] : &p->in[i];
+        const pare_weight *k = residual ? NULL : p->weight[i];
+        if (type->dtype == PARE_UNDEFINED) continue;
         if (k && !k->codec)
             in[i] = pare_tensor_ref(&k->part[0]);
         else if (!k)
-            st = filled(&p->in[i], i, &in[i]);
+            st = filled(type, i, &in[i]);
     }
     for (uint32_t i = 0; st == PARE_OK && i < w->node->n_out; i++)
         if (p->out[i].dtype != PARE_UNDEFINED) st = pare_tensor_of(&p->out[i], &out[i]);

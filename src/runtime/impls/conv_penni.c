@@ -64,7 +64,7 @@ typedef struct packed {
 static bool accepts(const pare_prepare *p)
 {
     const pare_conv_attrs *a = p->node->attrs;
-    bool bias_known = p->node->n_in < 3 || p->in[2].dtype == PARE_UNDEFINED || p->weight[2];
+    bool bias_known = p->in[2].dtype == PARE_UNDEFINED || p->weight[2];
     return p->in[0].dtype == PARE_F32 && p->in[0].rank == 4 && a->group == 1 && bias_known;
 }
 
@@ -142,14 +142,14 @@ static double model_ns(const pare_prepare *p)
 {
     packed k = { 0 };
     measure(p, &k);
-    double basis = 0.4, combine = 0.3;
+    double basis = 0.4, combine = 0.3, copy = 2;
     if (strcmp(p->kernels->isa, "avx512") == 0)
-        basis = 85, combine = 42;
+        basis = 90, combine = 56, copy = 14;
     else if (strcmp(p->kernels->isa, "avx2") == 0)
-        basis = 40, combine = 24;
+        basis = 41, combine = 27, copy = 10;
     double pixels = (double)(k.tiles * k.tile);
     double ns = pixels * ((double)k.rows * (double)k.taps / basis + k.nonzeros / combine);
-    ns += (double)(k.c_in * k.w.in[0] * k.w.in[1]) / 4 + (double)k.n_out * pixels / 4;
+    ns += ((double)(k.c_in * k.w.in[0] * k.w.in[1]) + (double)k.n_out * pixels) / copy;
     ns *= (double)k.images;
     if (p->threads > 1 && ns > 20000) ns = ns / (0.85 * p->threads) + 3000;
     return ns + 500;

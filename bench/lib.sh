@@ -1,0 +1,41 @@
+# Shared by the experiments beside this file: where things are, and how a result becomes a CSV row.
+#   PARE       the program (default: build/release/pare)
+#   PARE_DATA  folder with the sets and models that the experiment names (cifar10/, models/NAME/model.onnx, ...)
+#   RUNS       where long work keeps checkpoints and logs (default: runs/, ignored by git)
+#   THREADS    threads for training (default: all)
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+PARE=${PARE:-$root/build/release/pare}
+RUNS=${RUNS:-$root/runs}
+THREADS=${THREADS:-$(nproc)}
+results=$root/bench/results
+[ -x "$PARE" ] || { echo "build first: cmake --preset release && cmake --build --preset release" >&2; exit 1; }
+[ -d "${PARE_DATA:-}" ] || { echo "PARE_DATA must name a folder with the data; see bench/README.md" >&2; exit 1; }
+mkdir -p "$RUNS" "$results"
+
+machine() { awk -F': ' '/model name/{n=$2} /cpu family/{f=$2} /^model\t/{m=$2} END{printf "%s family %s model %s", n, f, m}' /proc/cpuinfo; }
+commit() { git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown; }
+
+# row FILE HEADER FIELD...: appends a dated row; writes the header line first if the file is new.
+row() {
+    file=$results/$1; header=$2; shift 2
+    [ -f "$file" ] || echo "date,machine,threads,commit,$header" >"$file"
+    line="$(date -u +%F),$(machine),$THREADS,$(commit)"
+    for field; do line="$line,$field"; done
+    echo "$line" >>"$file"
+    echo "$line"
+}
+
+# json FILE a.b: the value of a nested key in pare's indented JSON (numbers, words, no lists).
+json() {
+    awk -v want="$2" '
+        { line = $0; sub(/^ */, "", line); depth = (length($0) - length(line)) / 2
+          if (match(line, /^"[^"]*":/)) {
+              key[depth] = substr(line, 2, RLENGTH - 3); path = key[1]
+              for (i = 2; i <= depth; i++) path = path "." key[i]
+              value = substr(line, RLENGTH + 1); gsub(/^ *|,$|"/, "", value)
+              if (path == want) { print value; exit } } }' "$1"
+}
+
+model() { echo "$PARE_DATA/models/$1/model.onnx"; }
+pre() { echo "$PARE_DATA/models/models.json:$1"; }
