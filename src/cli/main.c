@@ -20,6 +20,7 @@
     X(init)         \
     X(compress)     \
     X(verify)       \
+    X(data)         \
     X(list)         \
     X(doctor)       \
     X(demo)         \

@@ -70,4 +70,13 @@ for family in methods codecs operators kernels; do
     json_keys "$family" name summary
 done
 expect 2 "$pare" list nonsense
+
+# data: nothing is fetched here (the unit tests have a server); port 9 answers nobody
+expect 2 "$pare" data get mnist
+stderr_has '\--to'
+expect 2 "$pare" data get nonsense --to x
+stderr_has 'fashion-mnist'
+expect 2 "$pare" data put mnist --to x
+expect 5 "$pare" data get mnist --to x --from http://127.0.0.1:9
+expect 5 "$pare" data get mnist --to x --from file:///etc
 finish
