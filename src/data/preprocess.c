@@ -91,7 +91,8 @@ static pare_status parse(const char *text, size_t size, const char *where, json_
 {
     json_error_t error;
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
-    if (!root && json_error_code(&error) == json_error_out_of_memory)
+    /* Before the first token it fails for want of memory without saying so. */
+    if (!root && (json_error_code(&error) == json_error_out_of_memory || !*error.text))
         return pare_fail(PARE_ENOMEM, "no memory to read '%s'", where);
     if (!root) return pare_fail(PARE_EFORMAT, "'%s', line %d: %s", where, error.line, error.text);
     *out = root;
