@@ -351,7 +351,9 @@ static void add(struct archive *a, const char *path, int type, const char *data,
     archive_entry_set_pathname(e, path);
     archive_entry_set_filetype(e, (unsigned)type);
     archive_entry_set_perm(e, 0644);
-    if (type == AE_IFLNK)
+    if (type == 0)
+        archive_entry_set_hardlink(e, "/etc/passwd");
+    else if (type == AE_IFLNK)
         archive_entry_set_symlink(e, "/etc/passwd");
     else
         archive_entry_set_size(e, (int64_t)size);
@@ -371,6 +373,7 @@ static size_t hostile_archive(uint8_t *buf, size_t room, bool with_b)
     add(a, "../evil.txt", AE_IFREG, "evil", 4);
     add(a, "top/../../evil.txt", AE_IFREG, "evil", 4);
     add(a, "top/b.txt", AE_IFLNK, NULL, 0);
+    add(a, "top/b.txt", 0, NULL, 0); /* a hard link */
     add(a, "top/a.bin", AE_IFREG, "abc", 3);
     add(a, "top/unwanted.txt", AE_IFREG, "x", 1);
     if (with_b) add(a, "top/b.txt", AE_IFREG, "words", 5);

@@ -361,6 +361,16 @@ static void test_fit(void **state)
     for (int i = 0; i < 36 * 28; i++) assert_true(((float *)t.data)[i] == (float)want.px[i * 3]);
     pare_tensor_free(&t);
     pare_picture_free(&want);
+    /* 33 = 1.1 * 30 is scaled, too */
+    pp = (pare_preprocess){ .crop_w = 33, .crop_h = 22 };
+    type.dim[2] = 20, type.dim[3] = 30;
+    want = loaded(path);
+    pare_picture_crop(&want, 33, 22);
+    assert_int_equal(pare_picture_resize(&want, 30, 20), PARE_OK);
+    assert_int_equal(pare_image_load(path, &pp, &type, &t), PARE_OK);
+    for (int i = 0; i < 30 * 20; i++) assert_true(((float *)t.data)[i] == (float)want.px[i * 3]);
+    pare_tensor_free(&t);
+    pare_picture_free(&want);
     /* stated; free dimensions follow; blue first; 8-bit network input with rounding and saturation */
     pp = (pare_preprocess){
         .crop_w = 20, .crop_h = 10, .bgr = true, .nhwc = true, .n_scale = 1, .scale = { 1.5f }
