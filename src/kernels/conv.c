@@ -3,6 +3,9 @@
 #include "kernels/conv.h"
 #include "kernels/kernels.h"
 
+#include <math.h>
+#include <stdbool.h>
+
 static void put(const pare_conv_tile *t, const pare_conv_lanes *lanes, size_t row, const float *sum)
 {
     for (uint32_t i = 0; i < lanes->n_runs; i++) {
@@ -41,7 +44,40 @@ void pare_conv_row_c(const pare_conv_tile *t)
     }
 }
 
-void pare_take_c(const float *src, size_t stride, size_t n, float *dst)
+void pare_conv_max_c(const pare_conv_tile *t)
 {
-    for (size_t i = 0; i < n; i++) dst[i] = src[i * stride];
+    for (size_t j = 0; j < t->vectors; j++) {
+        const pare_conv_lanes *lanes = &t->lanes[j];
+        const float *x = t->x + lanes->in;
+        for (uint32_t i = 0; i < lanes->n_runs; i++) {
+            const pare_conv_run *r = &t->run[lanes->run + i];
+            for (uint32_t l = 0; l < r->n; l++) {
+                float best = x[t->off[0] + r->lane + l];
+                for (size_t k = 1; k < t->taps; k++) {
+                    float v = x[t->off[k] + r->lane + l];
+                    if (v > best || isnan(v)) best = v;
+                }
+                t->y[r->out + l] = best;
+            }
+        }
+    }
+}
+
+void pare_conv_fill_c(const pare_conv_fill *f)
+{
+    float *to = f->to;
+    for (size_t c = 0; c < f->channels; c++)
+        for (size_t i = 0; i < f->row_phases; i++)
+            for (size_t j = 0; j < f->col_planes; j++) {
+                for (size_t r = 0; r < f->rows[i]; r++, to += f->width) {
+                    int64_t y = (int64_t)r * f->stride_y + f->first[i];
+                    bool inside = y >= 0 && y < f->in_y;
+                    const float *row = f->x + c * f->channel + (inside ? y * f->in_x : 0);
+                    for (size_t q = 0; q < f->width; q++) {
+                        int64_t x = (int64_t)q * f->stride_x + f->shift[j];
+                        to[q] = inside && x >= 0 && x < f->in_x ? row[x] : f->pad;
+                    }
+                }
+                to += f->skip[i] * f->width;
+            }
 }

@@ -53,8 +53,29 @@ typedef void pare_conv_tile_fn(const pare_conv_tile *t);
  * ignored. */
 typedef void pare_conv_row_fn(const pare_conv_tile *t);
 
-/* dst[i] = src[i * stride], i < n. Reads nothing beyond src[(n - 1) * stride]. */
-typedef void pare_take_fn(const float *src, size_t stride, size_t n, float *dst);
+/* The same as pare_conv_row_fn with the largest of the taps instead of their weighted sum: y = max over k of
+ * x[off[k] + pixel]. NaN is larger than all. w, bias, residual and the activation are not used. */
+typedef void pare_conv_max_fn(const pare_conv_tile *t);
+
+/* Lays out a band of the input: for every channel c, row phase i, column plane j, in this order, rows of
+ * `width` floats
+ *
+ *   row r, column q  =  x[c * channel + y * in_x + q * stride_x + shift[j]],  y = r * stride_y + first[i],
+ *
+ * and `pad` where row or column lie outside. Writes up to a vector beyond the end. */
+enum { PARE_CONV_PLANES = 32 }; /* row phases or column planes, at most */
+typedef struct pare_conv_fill {
+    const float *x;
+    size_t channels, channel;
+    int64_t in_y, in_x, stride_y, stride_x;
+    size_t row_phases, col_planes, width;
+    int64_t first[PARE_CONV_PLANES];                       /* input row of row 0 */
+    size_t rows[PARE_CONV_PLANES], skip[PARE_CONV_PLANES]; /* rows to fill; rows to leave behind them */
+    int64_t shift[PARE_CONV_PLANES];
+    float pad;
+    float *to;
+} pare_conv_fill;
+typedef void pare_conv_fill_fn(const pare_conv_fill *f);
 
 enum { PARE_CONV_MR_MOST = 16, PARE_VL_MOST = 16 };
 

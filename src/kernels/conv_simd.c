@@ -1,55 +1,54 @@
 /* Convolution kernels in vectors: a block of MR output channels times NV vectors of pixels stays in registers
  * while the taps stream past, MR * NV multiply-adds for NV loads and MR broadcasts. */
 #include "kernels/conv.h"
-#include "kernels/simd.h"
-
-#include <string.h>
+#include "kernels/partial.h"
 
 #if PARE_VEC_BYTES == 64
 enum { MR = 8, NV = 3 }; /* 24 of 32 registers are sums */
 #else
 enum { MR = 6, NV = 2 }; /* 12 of 16 */
 #endif
+enum {
+    AHEAD = 512
+}; /* floats: weights of large layers come from memory, and hardware looks ahead one page at most */
 enum { ROW_NV = 8 }; /* depthwise: sums of one row only */
 
-/* One vector of sums of output row `row` to its places. */
-INLINE void put(const pare_conv_tile *t, const pare_conv_lanes *lanes, size_t row, vec sum)
+/* One vector of sums of output row `row` to its places. The tile comes by value: stores cannot change it
+ * then. */
+INLINE void put(const pare_conv_tile t, const pare_conv_lanes *lanes, size_t row, vec sum)
 {
-    vec v = sum + t->bias[row];
-    const pare_conv_run *run = &t->run[lanes->run];
-    size_t at = row * t->plane;
-    if (lanes->n_runs == 1 && run->n == VL) {
-        if (t->residual) v += load(t->residual + at + run->out);
-        store(t->y + at + run->out, act_apply(t->act, v, t->lo, t->hi, t->alpha));
+    vec v = sum + t.bias[row];
+    const pare_conv_run *run = t.run + lanes->run;
+    uint32_t n = lanes->n_runs;
+    float *y = t.y + row * t.plane;
+    const float *residual = t.residual ? t.residual + row * t.plane : NULL;
+    if (n == 1 && run->n == VL) {
+        if (residual) v += load(residual + run->out);
+        store(y + run->out, act_apply(t.act, v, t.lo, t.hi, t.alpha));
         return;
     }
-    float lane[VL];
-    if (t->residual) {
-        memset(lane, 0, sizeof lane);
-        for (uint32_t i = 0; i < lanes->n_runs; i++)
-            for (uint32_t l = 0; l < run[i].n; l++) lane[run[i].lane + l] = t->residual[at + run[i].out + l];
-        v += load(lane);
-    }
-    store(lane, act_apply(t->act, v, t->lo, t->hi, t->alpha));
-    for (uint32_t i = 0; i < lanes->n_runs; i++) {
-        float *y = t->y + at + run[i].out;
-        const float *from = lane + run[i].lane;
-        for (uint32_t l = 0; l < run[i].n; l++) y[l] = from[l];
+    for (uint32_t i = 0; i < n; i++) {
+        lanes_mask m = lanes_of((int)run[i].lane, (int)run[i].n);
+        int64_t at = (int64_t)run[i].out - (int64_t)run[i].lane;
+        vec u = v;
+        if (residual) u += load_lanes(residual + at, m, (vec){ 0 });
+        store_lanes(y + at, m, act_apply(t.act, u, t.lo, t.hi, t.alpha));
     }
 }
 
-INLINE void block(const pare_conv_tile *t, const pare_conv_lanes *lanes, size_t row, const int nv)
+INLINE void block(const pare_conv_tile t, const pare_conv_lanes *lanes, size_t row, const int nv)
 {
-    const float *w = t->w + row * t->taps, *x[NV];
-    const uint32_t *off = t->off;
-    for (int j = 0; j < nv; j++) x[j] = t->x + lanes[j].in;
+    const float *w = t.w + row * t.taps, *x[NV];
+    const uint32_t *off = t.off;
+    for (int j = 0; j < nv; j++) x[j] = t.x + lanes[j].in;
     vec acc[MR][NV];
 #pragma GCC unroll 16
     for (int r = 0; r < MR; r++)
 #pragma GCC unroll 4
         for (int j = 0; j < nv; j++) acc[r][j] = (vec){ 0 };
-    for (size_t k = 0; k < t->taps; k++) {
+    for (size_t k = 0; k < t.taps; k++) {
         vec b[NV];
+        __builtin_prefetch(w + k * MR + AHEAD);
 #pragma GCC unroll 4
         for (int j = 0; j < nv; j++) b[j] = load(x[j] + off[k]);
 #pragma GCC unroll 16
@@ -64,17 +63,18 @@ INLINE void block(const pare_conv_tile *t, const pare_conv_lanes *lanes, size_t 
     for (int r = 0; r < MR; r++)
 #pragma GCC unroll 4
         for (int j = 0; j < nv; j++) sum[r * nv + j] = acc[r][j];
-    size_t rows = t->rows - row < MR ? t->rows - row : MR;
+    size_t rows = t.rows - row < MR ? t.rows - row : MR;
     for (size_t r = 0; r < rows; r++)
         for (int j = 0; j < nv; j++) put(t, &lanes[j], row + r, sum[r * (size_t)nv + (size_t)j]);
 }
 
-void ISA(pare_conv_tile)(const pare_conv_tile *t)
+void ISA(pare_conv_tile)(const pare_conv_tile *tile)
 {
-    for (size_t row = 0; row < t->rows;
+    const pare_conv_tile t = *tile;
+    for (size_t row = 0; row < t.rows;
          row += MR) { /* a block of weights stays in the cache while pixels pass */
-        size_t left = t->vectors;
-        for (const pare_conv_lanes *l = t->lanes; left > 0;) {
+        size_t left = t.vectors;
+        for (const pare_conv_lanes *l = t.lanes; left > 0;) {
             /* Never a lone vector if it can be helped: 4 are 2 + 2, not 3 + 1. */
             size_t n = left == 4 && NV == 3 ? 2 : left < NV ? left : NV;
             if (n == 3)
@@ -89,16 +89,16 @@ void ISA(pare_conv_tile)(const pare_conv_tile *t)
     }
 }
 
-INLINE void row_block(const pare_conv_tile *t, const pare_conv_lanes *lanes, const int nv)
+INLINE void row_block(const pare_conv_tile t, const pare_conv_lanes *lanes, const int nv)
 {
     const float *x[ROW_NV];
     vec acc[ROW_NV];
-    for (int j = 0; j < nv; j++) x[j] = t->x + lanes[j].in;
+    for (int j = 0; j < nv; j++) x[j] = t.x + lanes[j].in;
 #pragma GCC unroll 8
     for (int j = 0; j < nv; j++) acc[j] = (vec){ 0 };
-    for (size_t k = 0; k < t->taps; k++) {
-        vec a = broadcast(t->w[k]);
-        size_t o = t->off[k];
+    for (size_t k = 0; k < t.taps; k++) {
+        vec a = broadcast(t.w[k]);
+        size_t o = t.off[k];
 #pragma GCC unroll 8
         for (int j = 0; j < nv; j++) acc[j] += a * load(x[j] + o);
     }
@@ -106,32 +106,103 @@ INLINE void row_block(const pare_conv_tile *t, const pare_conv_lanes *lanes, con
     for (int j = 0; j < nv; j++) put(t, &lanes[j], 0, acc[j]);
 }
 
-void ISA(pare_conv_row)(const pare_conv_tile *t)
+void ISA(pare_conv_row)(const pare_conv_tile *tile)
 {
+    const pare_conv_tile t = *tile;
     size_t j = 0;
-    for (; j + ROW_NV <= t->vectors; j += ROW_NV) row_block(t, t->lanes + j, ROW_NV);
-    for (; j + 4 <= t->vectors; j += 4) row_block(t, t->lanes + j, 4);
-    for (; j < t->vectors; j++) row_block(t, t->lanes + j, 1);
+    for (; j + ROW_NV <= t.vectors; j += ROW_NV) row_block(t, t.lanes + j, ROW_NV);
+    for (; j + 4 <= t.vectors; j += 4) row_block(t, t.lanes + j, 4);
+    for (; j + 2 <= t.vectors; j += 2) row_block(t, t.lanes + j, 2);
+    if (j < t.vectors) row_block(t, t.lanes + j, 1);
 }
 
-void ISA(pare_take)(const float *src, size_t stride, size_t n, float *dst)
+/* b where it is larger or NaN. */
+INLINE vec larger(vec a, vec b) { return choose((b > a) | (b != b), b, a); }
+
+INLINE void max_block(const pare_conv_tile t, const pare_conv_lanes *lanes, const int nv)
 {
-    size_t i = 0;
-    if (stride == 1) {
-        memcpy(dst, src, n * sizeof *dst);
+    const float *x[4];
+    vec best[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < nv; j++) {
+        x[j] = t.x + lanes[j].in;
+        best[j] = load(x[j] + t.off[0]);
+    }
+    for (size_t k = 1; k < t.taps; k++)
+#pragma GCC unroll 4
+        for (int j = 0; j < nv; j++) best[j] = larger(best[j], load(x[j] + t.off[k]));
+    for (int j = 0; j < nv; j++)
+        for (uint32_t i = 0; i < lanes[j].n_runs; i++) {
+            pare_conv_run r = t.run[lanes[j].run + i];
+            store_lanes(t.y + ((int64_t)r.out - (int64_t)r.lane), lanes_of((int)r.lane, (int)r.n), best[j]);
+        }
+}
+
+void ISA(pare_conv_max)(const pare_conv_tile *tile)
+{
+    const pare_conv_tile t = *tile;
+    size_t j = 0;
+    for (; j + 4 <= t.vectors; j += 4) max_block(t, t.lanes + j, 4);
+    for (; j < t.vectors; j++) max_block(t, t.lanes + j, 1);
+}
+
+/* One row of a plane: source column of destination column q is q * stride + shift. */
+INLINE void fill_row(const pare_conv_fill f, const float *row, int64_t shift, float *to)
+{
+    vec pad = broadcast(f.pad);
+    int64_t width = (int64_t)f.width;
+    if (f.stride_x == 1) {
+        for (int64_t q = 0; q < width; q += VL) {
+            int64_t s = q + shift;
+            if (s >= 0 && s + VL <= f.in_x)
+                store(to + q, load(row + s));
+            else
+                store(to + q, load_lanes(row + s, lanes_within(s, f.in_x), pad));
+        }
         return;
     }
-    if (stride == 2) {
-        for (; i + VL < n;
-             i += VL) { /* two vectors in, their even lanes out; the last of n must not be read past */
-            vec a = load(src + 2 * i), b = load(src + 2 * i + VL);
+    if (f.stride_x == 2) {
+        for (int64_t q = 0; q < width; q += VL) { /* two vectors in, their even lanes out */
+            int64_t s = 2 * q + shift;
+            vec a, b;
+            if (s >= 0 && s + 2 * VL <= f.in_x) {
+                a = load(row + s);
+                b = load(row + s + VL);
+            } else {
+                a = load_lanes(row + s, lanes_within(s, f.in_x), pad);
+                b = load_lanes(row + s + VL, lanes_within(s + VL, f.in_x), pad);
+            }
 #if PARE_VEC_BYTES == 64
-            store(dst + i, __builtin_shuffle(
-                               a, b, (ivec){ 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30 }));
+            store(to + q, __builtin_shuffle(
+                              a, b, (ivec){ 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30 }));
 #else
-            store(dst + i, __builtin_shuffle(a, b, (ivec){ 0, 2, 4, 6, 8, 10, 12, 14 }));
+            store(to + q, __builtin_shuffle(a, b, (ivec){ 0, 2, 4, 6, 8, 10, 12, 14 }));
 #endif
         }
+        return;
     }
-    for (; i < n; i++) dst[i] = src[i * stride];
+    for (int64_t q = 0; q < width; q++) {
+        int64_t s = q * f.stride_x + shift;
+        to[q] = s >= 0 && s < f.in_x ? row[s] : f.pad;
+    }
+}
+
+/* In the order of memory, so that what a row writes beyond its end is overwritten by the next. */
+void ISA(pare_conv_fill)(const pare_conv_fill *fill)
+{
+    const pare_conv_fill f = *fill;
+    float *to = f.to;
+    for (size_t c = 0; c < f.channels; c++)
+        for (size_t i = 0; i < f.row_phases; i++)
+            for (size_t j = 0; j < f.col_planes; j++) {
+                int64_t shift = f.shift[j], y = f.first[i];
+                for (size_t r = 0; r < f.rows[i]; r++, to += f.width, y += f.stride_y) {
+                    if (y >= 0 && y < f.in_y) {
+                        fill_row(f, f.x + c * f.channel + (size_t)(y * f.in_x), shift, to);
+                        continue;
+                    }
+                    for (size_t q = 0; q < f.width; q += VL) store(to + q, broadcast(f.pad));
+                }
+                to += f.skip[i] * f.width;
+            }
 }

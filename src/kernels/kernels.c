@@ -13,7 +13,8 @@
         .conv_mr = MR,                             \
         .conv_tile = pare_conv_tile_##ISA,         \
         .conv_row = pare_conv_row_##ISA,           \
-        .take = pare_take_##ISA,                   \
+        .conv_max = pare_conv_max_##ISA,           \
+        .conv_fill = pare_conv_fill_##ISA,         \
         .gemm_nr = NR,                             \
         .gemm_tile = pare_gemm_tile_##ISA,         \
         .unary = pare_unary_##ISA,                 \
@@ -27,7 +28,8 @@
 #define DECLARE(ISA)                               \
     pare_conv_tile_fn pare_conv_tile_##ISA;        \
     pare_conv_row_fn pare_conv_row_##ISA;          \
-    pare_take_fn pare_take_##ISA;                  \
+    pare_conv_max_fn pare_conv_max_##ISA;          \
+    pare_conv_fill_fn pare_conv_fill_##ISA;        \
     pare_gemm_tile_fn pare_gemm_tile_##ISA;        \
     pare_unary_fn pare_unary_##ISA;                \
     pare_binary_fn pare_binary_##ISA;              \

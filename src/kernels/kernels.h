@@ -19,7 +19,8 @@ typedef struct pare_kernels {
     size_t conv_mr; /* output channels in a block of packed convolution weights */
     pare_conv_tile_fn *conv_tile;
     pare_conv_row_fn *conv_row;
-    pare_take_fn *take;
+    pare_conv_max_fn *conv_max;
+    pare_conv_fill_fn *conv_fill;
     size_t gemm_nr; /* columns of a packed panel of the matrix product */
     pare_gemm_tile_fn *gemm_tile;
     pare_unary_fn *unary;

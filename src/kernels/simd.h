@@ -19,7 +19,10 @@ typedef int32_t ivec __attribute__((vector_size(PARE_VEC_BYTES), aligned(4), may
 
 INLINE vec load(const float *p) { return *(const vec *)p; }
 INLINE void store(float *p, vec v) { *(vec *)p = v; }
-INLINE vec broadcast(float x) { return x - (vec){ 0 }; } /* x + 0 would turn -0 into 0, and so costs an addition */
+INLINE vec broadcast(float x)
+{
+    return x - (vec){ 0 };
+} /* x + 0 would turn -0 into 0, and so costs an addition */
 
 /* mask lanes (all ones where true) of a, the others of b. */
 INLINE vec choose(ivec mask, vec a, vec b) { return (vec)(((ivec)a & mask) | ((ivec)b & ~mask)); }

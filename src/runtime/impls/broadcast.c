@@ -106,7 +106,7 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *s, int threads)
 {
     const packed *k = s->packed;
-    pare_parallel_for(k->items, pare_rows_threads(k->n * k->runs, threads), item, (void *)s);
+    pare_team_for(k->items, pare_rows_threads(k->n * k->runs, threads), item, (void *)s);
     return PARE_OK;
 }
 

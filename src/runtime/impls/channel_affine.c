@@ -93,7 +93,7 @@ static pare_status run(const pare_step *s, int threads)
 {
     const packed *k = s->packed;
     size_t items = (k->planes + planes_of(k) - 1) / planes_of(k);
-    pare_parallel_for(items, pare_rows_threads(k->planes * k->plane, threads), item, (void *)s);
+    pare_team_for(items, pare_rows_threads(k->planes * k->plane, threads), item, (void *)s);
     return PARE_OK;
 }
 

@@ -1,5 +1,5 @@
 /* Concat and Split of any element type: whole blocks are copied. */
-#include "base/parallel.h"
+#include "base/team.h"
 #include "ops/attr.h"
 #include "runtime/impl.h"
 
@@ -54,7 +54,7 @@ static pare_status run(const pare_step *s, int threads)
               .axis = pare_attr_int(s->node, "axis", 0) };
     size_t all = pare_tensor_bytes(j.whole),
            block = block_bytes(j.whole->rank, j.whole->dim, j.whole->dtype, j.axis);
-    pare_parallel_for(all / block, all < SERIAL_BYTES ? 1 : threads, item, &j);
+    pare_team_for(all / block, all < SERIAL_BYTES ? 1 : threads, item, &j);
     return PARE_OK;
 }
 

@@ -1,6 +1,6 @@
 /* Conv, float32, dense, one input channel in each group (depthwise, with any multiplier): one output row of
  * taps at a time. An item is some channels of one image; each lays out its plane in the thread's scratch. */
-#include "base/parallel.h"
+#include "base/team.h"
 #include "runtime/impls/conv_common.h"
 
 #include <stdlib.h>
@@ -18,7 +18,9 @@ typedef struct packed {
 static bool layout(const pare_prepare *p, pare_conv_layout *l, double *cycles)
 {
     if (!pare_conv_is_plain(p) || !pare_conv_layout_shape(p, l) || l->channels != 1) return false;
-    return pare_conv_layout_choose(l, p->kernels, 1, BUFFER_BYTES, cycles);
+    return pare_conv_layout_choose(
+        l, p->kernels,
+        &(pare_conv_wish){ .rows_out = 1, .one_row = true, .budget = BUFFER_BYTES, .bands = 1 }, cycles);
 }
 
 static bool accepts(const pare_prepare *p)
@@ -106,7 +108,7 @@ static void item(void *user, size_t index, int thread)
             const pare_conv_band *b = band == l->bands - 1 ? &l->last : &l->full;
             t.x = x;
             if (l->mode != PARE_CONV_DIRECT) {
-                pare_conv_layout_fill(l, s->kernels, x, band, buffer);
+                pare_conv_layout_fill(l, s->kernels, x, band, 0, buffer);
                 t.x = buffer;
             }
             t.vectors = b->vectors;
@@ -129,7 +131,7 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *s, int threads)
 {
     const packed *k = s->packed;
-    pare_parallel_for((size_t)(k->images * k->chunks), k->serial ? 1 : threads, item, (void *)s);
+    pare_team_for((size_t)(k->images * k->chunks), k->serial ? 1 : threads, item, (void *)s);
     return PARE_OK;
 }
 

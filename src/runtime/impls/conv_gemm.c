@@ -3,7 +3,7 @@
  * Work is cut into items (image, group, band, part of the pixels, part of the output channels). An item lays
  * out its band in its thread's scratch unless the thread did that for the item before, then runs the kernel
  * over it. */
-#include "base/parallel.h"
+#include "base/team.h"
 #include "runtime/impls/conv_common.h"
 
 #include <stdlib.h>
@@ -11,6 +11,8 @@
 enum {
     BUFFER_BYTES = 320 << 10, /* of a band: stays in the second-level cache beside a block of weights */
     ITEM_MACS = 3 << 20,      /* some 30 us: small enough to balance, large enough to start */
+    LEAST_MACS = 256 << 10,   /* of an item of a small step */
+    LEAST_ROWS = 16,          /* output channels that share one laying out of their band */
     SERIAL_MACS = 300 << 10,  /* below, starting threads costs more than it gains */
     HEADER_FLOATS = 16,       /* scratch begins with the number of the band that lies in it */
 };
@@ -25,26 +27,44 @@ typedef struct packed {
     bool serial;
 } packed;
 
+/* Multiply-adds of an item: an eighth of the step, within bounds. */
+static double item_macs(double all)
+{
+    double each = all / 8;
+    return each < LEAST_MACS ? LEAST_MACS : each > ITEM_MACS ? ITEM_MACS : each;
+}
+
+static bool layout(const pare_prepare *p, pare_conv_layout *l, double *cycles)
+{
+    if (!pare_conv_is_plain(p) || !pare_conv_layout_shape(p, l)) return false;
+    int64_t groups = p->in[0].dim[1] / l->channels, rows = p->out[0].dim[1] / groups;
+    double macs =
+        (double)rows * (double)(l->out_y * l->out_x) * (double)(l->channels * l->kernel_y * l->kernel_x);
+    double all = macs * (double)p->in[0].dim[0] * (double)groups;
+    /* What images, groups and parts of the output channels give, bands need not. */
+    double parts = rows < LEAST_ROWS ? 1 : (double)(rows / LEAST_ROWS);
+    pare_conv_wish wish = { .rows_out = rows,
+                            .budget = BUFFER_BYTES,
+                            .bands = macs / item_macs(all) / parts };
+    return pare_conv_layout_choose(l, p->kernels, &wish, cycles);
+}
+
 static bool accepts(const pare_prepare *p)
 {
     pare_conv_layout l;
     double cycles;
-    if (!pare_conv_is_plain(p) || !pare_conv_layout_shape(p, &l)) return false;
-    return pare_conv_layout_choose(&l, p->kernels, p->out[0].dim[1] / (p->in[0].dim[1] / l.channels),
-                                   BUFFER_BYTES, &cycles);
+    return layout(p, &l, &cycles);
 }
 
 static double model_ns(const pare_prepare *p)
 {
     pare_conv_layout l;
     double cycles = 0;
-    if (!pare_conv_layout_shape(p, &l)) return 1e17;
-    int64_t groups = p->in[0].dim[1] / l.channels, rows = p->out[0].dim[1] / groups;
-    if (!pare_conv_layout_choose(&l, p->kernels, rows, BUFFER_BYTES, &cycles)) return 1e17;
-    double n = (double)p->in[0].dim[0] * (double)groups;
-    double bytes = 4 * (double)rows * (double)groups * (double)(l.channels * l.kernel_x * l.kernel_y);
-    double ns = n * (cycles + 150) * 0.3,
-           weights = bytes * 0.02; /* about 3.3 cycles a ns; 50 GB/s for weights */
+    if (!layout(p, &l, &cycles)) return 1e17;
+    double images = (double)p->in[0].dim[0], groups = (double)p->in[0].dim[1] / (double)l.channels;
+    double bytes = 4 * (double)p->out[0].dim[1] * (double)(l.channels * l.kernel_x * l.kernel_y);
+    double ns = images * groups * (cycles + 150) * 0.28,
+           weights = bytes * 0.06; /* 3.6 cycles a ns; weights at 16 GB/s */
     return 500 + (ns > weights ? ns : weights) / p->threads;
 }
 
@@ -80,25 +100,24 @@ static int64_t clamp(int64_t x, int64_t lo, int64_t hi) { return x < lo ? lo : x
 static void cut(packed *k, int64_t mr, int64_t vl)
 {
     const pare_conv_layout *l = &k->l;
-    double plane =
-        (double)l->full.vectors * (double)vl * (double)l->taps; /* multiply-adds of one output channel */
+    double macs = (double)vl * (double)l->taps * (double)k->rows; /* of one vector of pixels */
+    double all = macs * (double)l->full.vectors * (double)(l->bands * k->groups * k->images),
+           each = item_macs(all);
+    int64_t vectors = (int64_t)l->full.vectors, most = k->rows / LEAST_ROWS;
     k->parts = 1;
-    k->part_vectors = (int64_t)l->full.vectors;
-    if (l->mode == PARE_CONV_DIRECT) { /* so many pixels that their channels stay in the cache */
-        int64_t fit = BUFFER_BYTES / (l->channels * vl * 4);
-        k->part_vectors = clamp(fit / 6 * 6, 6, k->part_vectors > 6 ? k->part_vectors : 6);
-        k->parts = ((int64_t)l->full.vectors + k->part_vectors - 1) / k->part_vectors;
-        k->part_vectors = ((int64_t)l->full.vectors + k->parts - 1) / k->parts;
-        plane = plane / (double)k->parts;
+    if (l->mode == PARE_CONV_DIRECT) {
+        int64_t fit =
+            clamp(BUFFER_BYTES / (l->channels * vl * 4), 6, vectors); /* their channels stay in the cache */
+        int64_t least = (vectors + fit - 1) / fit, want = (int64_t)(macs * (double)vectors / each + 0.5);
+        k->parts = clamp(want, least, vectors / 6 > least ? vectors / 6 : least);
+        most = k->rows / (2 * mr);
     }
-    /* Every chunk lays out its band again when another thread runs it: at least 32 channels share that. */
-    int64_t most = k->rows / (l->mode == PARE_CONV_DIRECT ? 2 * mr : 32);
-    int64_t want = (int64_t)(plane * (double)k->rows / ITEM_MACS);
-    k->chunks = clamp(want, 1, most < 1 ? 1 : most);
+    k->part_vectors = (vectors + k->parts - 1) / k->parts;
+    k->chunks = clamp((int64_t)(macs * (double)k->part_vectors / each + 0.5), 1, most < 1 ? 1 : most);
     k->chunk_rows = (k->rows + k->chunks - 1) / k->chunks;
     k->chunk_rows = (k->chunk_rows + mr - 1) / mr * mr;
     k->chunks = (k->rows + k->chunk_rows - 1) / k->chunk_rows;
-    k->serial = plane * (double)(k->rows * k->parts * l->bands * k->groups * k->images) < SERIAL_MACS;
+    k->serial = all < SERIAL_MACS;
 }
 
 static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch_bytes)
@@ -107,11 +126,10 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     if (!k) return pare_fail(PARE_ENOMEM, "no memory for a packed convolution");
     double cycles;
     size_t mr = p->kernels->conv_mr;
-    pare_conv_layout_shape(p, &k->l);
+    layout(p, &k->l, &cycles);
     k->images = p->in[0].dim[0];
     k->groups = p->in[0].dim[1] / k->l.channels;
     k->rows = p->out[0].dim[1] / k->groups;
-    pare_conv_layout_choose(&k->l, p->kernels, k->rows, BUFFER_BYTES, &cycles);
     pare_status st = pare_conv_layout_build(&k->l, p->kernels->vl);
     size_t blocks = ((size_t)k->rows + mr - 1) / mr, all = 0, all_bias = 0;
     if (st == PARE_OK && pare_mul_size(blocks * mr, k->l.taps, &k->group_weights) &&
@@ -153,7 +171,7 @@ static void item(void *user, size_t index, int thread)
     } else {
         float *scratch = (float *)((char *)s->scratch + (size_t)thread * s->scratch_bytes);
         int64_t *inside = (int64_t *)scratch;
-        if (*inside != place) pare_conv_layout_fill(l, s->kernels, x, band, scratch + HEADER_FLOATS);
+        if (*inside != place) pare_conv_layout_fill(l, s->kernels, x, band, 0, scratch + HEADER_FLOATS);
         *inside = place;
         t.x = scratch + HEADER_FLOATS;
     }
@@ -183,7 +201,7 @@ static pare_status run(const pare_step *s, int threads)
         for (int t = 0; t < threads; t++)
             *(int64_t *)((char *)s->scratch + (size_t)t * s->scratch_bytes) = -1;
     size_t items = (size_t)(k->images * k->groups * k->l.bands * k->parts * k->chunks);
-    pare_parallel_for(items, k->serial ? 1 : threads, item, (void *)s);
+    pare_team_for(items, k->serial ? 1 : threads, item, (void *)s);
     return PARE_OK;
 }
 

@@ -1,31 +1,29 @@
 #include "runtime/impls/conv_layout.h"
 
+#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-bool pare_conv_layout_shape(const pare_prepare *p, pare_conv_layout *l)
+bool pare_conv_layout_window(const pare_window *w, int64_t channels, pare_conv_layout *l)
 {
-    pare_window w;
-    if (p->in[0].rank < 3 || p->in[0].rank > 4) return false;
-    pare_conv_window(p->node, &p->in[0], &p->in[1], &w);
-    int x = w.spatial - 1;
-    for (int d = 0; d < w.spatial; d++)
-        if (w.begin[d] < 0 || w.end[d] < 0) return false;
-    *l = (pare_conv_layout){ .in_x = w.in[x],
-                             .out_x = w.out[x],
-                             .kernel_x = w.kernel[x],
-                             .stride_x = w.stride[x],
-                             .dil_x = w.dilation[x],
-                             .pad_x = w.begin[x],
+    if (w->spatial > 2) return false;
+    int x = w->spatial - 1;
+    for (int d = 0; d < w->spatial; d++)
+        if (w->begin[d] < 0 || w->end[d] < 0) return false;
+    *l = (pare_conv_layout){ .in_x = w->in[x],
+                             .out_x = w->out[x],
+                             .kernel_x = w->kernel[x],
+                             .stride_x = w->stride[x],
+                             .dil_x = w->dilation[x],
+                             .pad_x = w->begin[x],
                              .in_y = 1,
                              .out_y = 1,
                              .kernel_y = 1,
                              .stride_y = 1,
                              .dil_y = 1,
-                             .channels = p->in[1].dim[1] };
-    if (w.spatial == 2) {
-        l->in_y = w.in[0], l->out_y = w.out[0], l->kernel_y = w.kernel[0];
-        l->stride_y = w.stride[0], l->dil_y = w.dilation[0], l->pad_y = w.begin[0];
+                             .channels = channels };
+    if (w->spatial == 2) {
+        l->in_y = w->in[0], l->out_y = w->out[0], l->kernel_y = w->kernel[0];
+        l->stride_y = w->stride[0], l->dil_y = w->dilation[0], l->pad_y = w->begin[0];
     }
     /* All sizes below are products of these: far from overflow, and offsets fit 32 bits (checked on the
      * buffer). */
@@ -34,6 +32,14 @@ bool pare_conv_layout_shape(const pare_prepare *p, pare_conv_layout *l)
            l->out_x < most && l->out_y < most && l->pad_x < most && l->pad_y < most && l->stride_x < 4096 &&
            l->stride_y < 4096 && l->dil_x < 4096 && l->dil_y < 4096 && l->in_x * l->in_y < INT64_C(1) << 31 &&
            l->out_x * l->out_y < INT64_C(1) << 31;
+}
+
+bool pare_conv_layout_shape(const pare_prepare *p, pare_conv_layout *l)
+{
+    pare_window w;
+    if (p->in[0].rank < 3 || p->in[0].rank > 4) return false;
+    pare_conv_window(p->node, &p->in[0], &p->in[1], &w);
+    return pare_conv_layout_window(&w, p->in[1].dim[1], l);
 }
 
 /* Adds `value` to a list of distinct numbers; its index, or -1 if the list is full. */
@@ -90,31 +96,33 @@ static size_t vectors_of(const pare_conv_layout *l, int64_t rows, size_t vl)
 
 /* A rough count of cycles for one image and group: multiply-adds at two a cycle, stores, and filling the
  * buffers. */
-static double cost_of(const pare_conv_layout *l, const pare_kernels *k, int64_t rows_out)
+static double cost_of(const pare_conv_layout *l, const pare_kernels *k, const pare_conv_wish *wish)
 {
-    double taps = (double)l->channels * (double)(l->kernel_x * l->kernel_y), mr = (double)k->conv_mr;
-    double blocks = rows_out == 1 ? 1 : (double)((rows_out + (int64_t)k->conv_mr - 1) / (int64_t)k->conv_mr);
-    if (rows_out == 1) mr = 1;
-    double put = l->mode == PARE_CONV_WRAP                               ? 14
-                 : l->mode == PARE_CONV_ROWS && (size_t)l->out_x % k->vl ? 8
-                                                                         : 2,
-           vectors = 0;
-    for (int64_t b = 0; b < l->bands; b++) {
-        int64_t rows = l->out_y - b * l->rows < l->rows ? l->out_y - b * l->rows : l->rows;
-        vectors += (double)vectors_of(l, rows, k->vl);
-        if (l->bands > 64) { /* all but the last are alike */
-            vectors *= (double)l->bands;
-            break;
-        }
-    }
-    double fill = l->mode == PARE_CONV_DIRECT ? 0 : 0.2 * (double)l->bands * (double)l->buffer_floats;
-    return vectors * blocks * mr * (taps / 2 + put) + fill;
+    double taps = (double)l->channels * (double)(l->kernel_x * l->kernel_y), mr = (double)k->conv_mr,
+           rows = (double)wish->rows_out;
+    double blocks = wish->one_row ? rows : ceil(rows / mr),
+           vectors = (double)vectors_of(l, l->rows, k->vl) * (double)(l->bands - 1);
+    if (wish->one_row) mr = 1;
+    vectors += (double)vectors_of(l, l->out_y - (l->bands - 1) * l->rows, k->vl);
+    double put = l->mode == PARE_CONV_WRAP                               ? 8
+                 : l->mode == PARE_CONV_ROWS && (size_t)l->out_x % k->vl ? 5
+                                                                         : 3;
+    double cycles = vectors * blocks * mr * (taps * (wish->compares ? 2 : 0.5) + put);
+    if (l->mode == PARE_CONV_DIRECT) return cycles;
+    /* A row costs at least a few cycles, then a vector of loads and stores each, twice that with strides. */
+    double lines = 0,
+           each = 4 + ceil((double)l->width[0] / (double)k->vl) * (l->stride_x == 1   ? 1.5
+                                                                   : l->stride_x == 2 ? 4
+                                                                                      : (double)k->vl);
+    for (int i = 0; i < l->row_phases; i++) lines += (double)(l->rows + l->reach_y[i]);
+    return cycles + (double)l->bands * (double)l->channels * (double)l->col_planes * lines * each;
 }
 
-bool pare_conv_layout_choose(pare_conv_layout *l, const pare_kernels *k, int64_t rows_out, size_t budget,
+bool pare_conv_layout_choose(pare_conv_layout *l, const pare_kernels *k, const pare_conv_wish *wish,
                              double *cycles)
 {
     bool found = false;
+    double least = 0;
     pare_conv_layout best;
     if (l->kernel_x == 1 && l->kernel_y == 1 && l->stride_x == 1 && l->stride_y == 1 && l->in_x == l->out_x &&
         l->in_y == l->out_y && l->pad_x == 0 && l->pad_y == 0 && (size_t)(l->in_x * l->in_y) >= k->vl &&
@@ -123,7 +131,7 @@ bool pare_conv_layout_choose(pare_conv_layout *l, const pare_kernels *k, int64_t
         l->rows = l->out_y;
         l->bands = 1;
         l->buffer_floats = 0;
-        *cycles = cost_of(l, k, rows_out);
+        *cycles = cost_of(l, k, wish);
         return true;
     }
     for (int mode = PARE_CONV_ROWS; mode <= PARE_CONV_SHIFTED; mode++) {
@@ -135,14 +143,18 @@ bool pare_conv_layout_choose(pare_conv_layout *l, const pare_kernels *k, int64_t
             try.rows = (l->out_y + bands - 1) / bands;
             try.bands = (l->out_y + try.rows - 1) / try.rows;
             if (!plan_planes(&try, k->vl)) continue;
-            if (try.buffer_floats * 4 > budget && try.rows > 1) continue;
-            double c = cost_of(&try, k, rows_out);
-            if (!found || c < *cycles) {
+            if (try.buffer_floats * 4 > wish->budget && try.rows > 1) continue;
+            double c = cost_of(&try, k, wish), idle = wish->bands / (double)try.bands;
+            if (idle < 1) idle = 1;
+            double score = c * (1 + 0.3 * (idle - 1)); /* threads that find nothing to do cost as well */
+            if (!found || score < least) {
                 found = true;
+                least = score;
                 *cycles = c;
                 best = try;
             }
-            if (try.buffer_floats * 4 < budget / 8) break; /* smaller bands only copy more */
+            if (try.buffer_floats * 4 < wish->budget / 8 && (double)try.bands >= wish->bands)
+                break; /* smaller bands only copy more */
         }
     }
     if (found) *l = best;
@@ -227,32 +239,29 @@ void pare_conv_layout_free(pare_conv_layout *l)
 }
 
 void pare_conv_layout_fill(const pare_conv_layout *l, const pare_kernels *k, const float *x, int64_t band,
-                           float *buffer)
+                           float pad, float *buffer)
 {
     int64_t y0 = band * l->rows, rows = l->out_y - y0 < l->rows ? l->out_y - y0 : l->rows;
-    for (size_t i = 0; i < k->vl; i++) buffer[l->buffer_floats - 1 - i] = 0; /* read, never used */
-    for (int j = 0; j < l->col_planes; j++) {
-        int64_t shift = l->col_shift[j] - l->pad_x, lo = 0,
-                hi = l->width[j]; /* columns [lo, hi) lie within x */
-        if (shift < 0) lo = (-shift + l->stride_x - 1) / l->stride_x;
-        if (lo > hi) lo = hi;
-        int64_t inside = l->in_x - shift <= 0 ? 0 : (l->in_x - shift - 1) / l->stride_x + 1;
-        if (inside < hi) hi = inside < lo ? lo : inside;
-        size_t width = (size_t)l->width[j], left = (size_t)lo, n = (size_t)(hi - lo);
-        for (int64_t c = 0; c < l->channels; c++)
-            for (int i = 0; i < l->row_phases; i++) {
-                float *to = buffer + (size_t)c * l->channel_floats + l->plane_at[i][j];
-                for (int64_t r = 0; r < rows + l->reach_y[i]; r++, to += width) {
-                    int64_t y = (y0 + r) * l->stride_y + l->row_phase[i] - l->pad_y;
-                    if (y < 0 || y >= l->in_y) {
-                        memset(to, 0, width * sizeof *to);
-                        continue;
-                    }
-                    const float *from = x + (c * l->in_y + y) * l->in_x + shift + lo * l->stride_x;
-                    for (size_t q = 0; q < left; q++) to[q] = 0;
-                    if (n > 0) k->take(from, (size_t)l->stride_x, n, to + left);
-                    for (size_t q = left + n; q < width; q++) to[q] = 0;
-                }
-            }
+    pare_conv_fill f = {
+        .x = x,
+        .channels = (size_t)l->channels,
+        .channel = (size_t)(l->in_y * l->in_x),
+        .in_y = l->in_y,
+        .in_x = l->in_x,
+        .stride_y = l->stride_y,
+        .stride_x = l->stride_x,
+        .row_phases = (size_t)l->row_phases,
+        .col_planes = (size_t)l->col_planes,
+        .width = (size_t)l->width[0],
+        .pad = pad,
+        .to = buffer,
+    };
+    for (int i = 0; i < l->row_phases; i++) {
+        f.first[i] = y0 * l->stride_y + l->row_phase[i] - l->pad_y;
+        f.rows[i] = (size_t)(rows + l->reach_y[i]);
+        f.skip[i] = (size_t)(l->rows - rows);
     }
+    for (int j = 0; j < l->col_planes; j++) f.shift[j] = l->col_shift[j] - l->pad_x;
+    k->conv_fill(&f);
+    for (size_t i = 0; i < k->vl; i++) buffer[l->buffer_floats - 1 - i] = 0; /* read, never used */
 }

@@ -24,8 +24,6 @@ typedef enum pare_conv_mode {
     PARE_CONV_DIRECT
 } pare_conv_mode;
 
-enum { PARE_CONV_PLANES = 32 }; /* row phases or column planes, at most */
-
 typedef struct pare_conv_band {
     size_t vectors;
     pare_conv_lanes *lanes;
@@ -49,21 +47,29 @@ typedef struct pare_conv_layout {
     pare_conv_band full, last; /* tables for bands of `rows` rows and for the last one */
 } pare_conv_layout;
 
-/* Geometry of a Conv with 1 or 2 spatial dimensions; false if it is of another kind. */
+/* Geometry of a Conv, and of any window, with 1 or 2 spatial dimensions; false if it is of another kind. */
 bool pare_conv_layout_shape(const pare_prepare *p, pare_conv_layout *l);
+bool pare_conv_layout_window(const pare_window *w, int64_t channels, pare_conv_layout *l);
 
-/* Chooses mode and bands for `rows_out` output channels of each group, so that a buffer stays within `budget`
- * bytes where it can. *cycles: what one image and group will take roughly. False if no layout fits. Allocates
- * nothing. */
-bool pare_conv_layout_choose(pare_conv_layout *l, const pare_kernels *k, int64_t rows_out, size_t budget,
+/* What the choice of a layout depends on. */
+typedef struct pare_conv_wish {
+    int64_t rows_out; /* output channels of each group */
+    bool one_row;     /* the kernel takes one output channel at a time, not a block */
+    bool compares;    /* taps are compared instead of multiplied (pools) */
+    size_t budget;    /* bytes that a buffer should not exceed */
+    double bands;     /* so many are wanted, to keep threads busy */
+} pare_conv_wish;
+
+/* Chooses mode and bands. *cycles: what one image and group will take roughly. False if no layout fits. */
+bool pare_conv_layout_choose(pare_conv_layout *l, const pare_kernels *k, const pare_conv_wish *wish,
                              double *cycles);
 
 /* Builds off and the tables of the chosen layout. */
 pare_status pare_conv_layout_build(pare_conv_layout *l, size_t vl);
 void pare_conv_layout_free(pare_conv_layout *l);
 
-/* Copies what band `band` needs of channels x[0..channels) into the buffer. */
+/* Copies what band `band` needs of channels x[0..channels) into the buffer; `pad` stands outside of x. */
 void pare_conv_layout_fill(const pare_conv_layout *l, const pare_kernels *k, const float *x, int64_t band,
-                           float *buffer);
+                           float pad, float *buffer);
 
 #endif

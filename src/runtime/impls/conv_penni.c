@@ -10,7 +10,7 @@
  *
  * Sums run over channels, then basis kernels, ascending, whatever the tiling: results do not depend on
  * threads. */
-#include "base/parallel.h"
+#include "base/team.h"
 #include "codecs/penni.h"
 #include "ops/conv_attrs.h"
 #include "runtime/impl.h"
@@ -445,18 +445,18 @@ static pare_status run(const pare_step *s, int threads)
     job j = { .s = s, .k = k };
     double work = ((double)k->rows * (double)k->taps + k->nonzeros) * (double)k->len;
     if (threads <= 1 || k->images >= threads || work < SERIAL_MACS) {
-        pare_parallel_for((size_t)k->images, work * (double)k->images < SERIAL_MACS ? 1 : threads, item_image,
-                          &j);
+        pare_team_for((size_t)k->images, work * (double)k->images < SERIAL_MACS ? 1 : threads, item_image,
+                      &j);
         return PARE_OK;
     }
     for (j.image = 0; j.image < k->images; j.image++) {
         if (k->tiles > 1) {
-            pare_parallel_for(k->n_channels, threads, item_pack, &j);
-            pare_parallel_for(k->tiles, threads, item_tile, &j);
+            pare_team_for(k->n_channels, threads, item_pack, &j);
+            pare_team_for(k->tiles, threads, item_tile, &j);
         } else {
             j.chunk = 16;
-            pare_parallel_for((k->n_channels + j.chunk - 1) / j.chunk, threads, item_basis, &j);
-            pare_parallel_for(((size_t)k->n_out + j.chunk - 1) / j.chunk, threads, item_combine, &j);
+            pare_team_for((k->n_channels + j.chunk - 1) / j.chunk, threads, item_basis, &j);
+            pare_team_for(((size_t)k->n_out + j.chunk - 1) / j.chunk, threads, item_combine, &j);
         }
     }
     return PARE_OK;

@@ -85,7 +85,7 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *s, int threads)
 {
     size_t n = (size_t)pare_tensor_count(&s->out[0]);
-    pare_parallel_for(pare_rows_items(n), pare_rows_threads(n, threads), item, (void *)s);
+    pare_team_for(pare_rows_items(n), pare_rows_threads(n, threads), item, (void *)s);
     return PARE_OK;
 }
 

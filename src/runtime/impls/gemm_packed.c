@@ -1,8 +1,8 @@
-/* Gemm and MatMul, float32, with a constant right operand: packed into panels once, then streamed past the
- * rows. */
-#include "base/parallel.h"
+/* Gemm and MatMul, float32, with a constant right operand, and Conv to a single pixel: packed into panels
+ * once, then streamed past the rows. */
+#include "base/team.h"
 #include "ops/attr.h"
-#include "runtime/impl.h"
+#include "runtime/impls/conv_common.h"
 
 #include <stdlib.h>
 
@@ -44,10 +44,29 @@ static void matmul_shape(const pare_prepare *p, shape *s)
     s->b_row = s->n, s->b_step = 1;
 }
 
+/* A convolution whose kernel covers the whole input once: images are rows. */
+static bool conv_shape(const pare_prepare *p, shape *s)
+{
+    pare_window w;
+    if (!pare_conv_is_plain(p) || p->in[1].dim[1] != p->in[0].dim[1]) return false;
+    pare_conv_window(p->node, &p->in[0], &p->in[1], &w);
+    *s = (shape){ .m = p->in[0].dim[0], .n = p->in[1].dim[0], .k = p->in[1].dim[1], .alpha = 1, .beta = 1 };
+    for (int d = 0; d < w.spatial; d++) {
+        if (w.out[d] != 1 || w.in[d] != w.kernel[d] || w.begin[d] != 0) return false;
+        s->k *= w.kernel[d];
+    }
+    s->a_row = s->k, s->a_step = 1;
+    s->b_row = 1, s->b_step = s->k;
+    return true;
+}
+
+static bool is_conv(const pare_prepare *p) { return p->node->op->name[0] == 'C'; }
 static bool is_gemm(const pare_prepare *p) { return p->node->op->name[0] == 'G'; }
 
 static bool accepts(const pare_prepare *p)
 {
+    shape s;
+    if (is_conv(p)) return conv_shape(p, &s);
     const pare_weight *b = p->weight[1], *c = p->weight[2];
     if (p->in[0].dtype != PARE_F32 || !b || b->codec || p->in[1].rank != 2 || p->in[0].rank < 1) return false;
     if (p->epilogue.scale && p->out[0].rank != 2) return false; /* channels are columns only then */
@@ -60,7 +79,9 @@ static bool accepts(const pare_prepare *p)
 
 static void shape_of(const pare_prepare *p, shape *s)
 {
-    if (is_gemm(p))
+    if (is_conv(p))
+        conv_shape(p, s);
+    else if (is_gemm(p))
         gemm_shape(p, s);
     else
         matmul_shape(p, s);
@@ -87,7 +108,7 @@ static void release(void *v)
 static void pack(const pare_prepare *p, packed *k)
 {
     const shape *s = &k->s;
-    const pare_weight *bias = is_gemm(p) ? p->weight[2] : NULL;
+    const pare_weight *bias = is_gemm(p) || is_conv(p) ? p->weight[2] : NULL;
     const float *b = p->weight[1]->part[0].data, *c = bias ? bias->part[0].data : NULL;
     int64_t nr = (int64_t)p->kernels->gemm_nr, c_step = bias && pare_tensor_count(&bias->part[0]) > 1;
     for (int64_t j = 0; j < s->n; j++) {
@@ -163,13 +184,13 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *s, int threads)
 {
     const packed *k = s->packed;
-    pare_parallel_for((size_t)(k->chunks * k->row_chunks), k->serial ? 1 : threads, item, (void *)s);
+    pare_team_for((size_t)(k->chunks * k->row_chunks), k->serial ? 1 : threads, item, (void *)s);
     return PARE_OK;
 }
 
 const pare_impl pare_impl_gemm_packed = {
     .name = "gemm_packed",
-    .op = "Gemm|MatMul",
+    .op = "Gemm|MatMul|Conv",
     .packs = true,
     .fuses = true,
     .accepts = accepts,

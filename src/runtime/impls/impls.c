@@ -7,7 +7,7 @@
     X(conv_gemm)      \
     X(conv_depthwise) \
     X(gemm_packed)    \
-    X(pool_rows)      \
+    X(pool_taps)      \
     X(reduce_rows)    \
     X(channel_affine) \
     X(broadcast)      \

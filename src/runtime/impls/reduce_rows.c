@@ -78,8 +78,8 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *s, int threads)
 {
     size_t row = *(const size_t *)s->packed, n = (size_t)pare_tensor_count(&s->in[0]), rows = n / row;
-    pare_parallel_for((rows + rows_each(row) - 1) / rows_each(row), pare_rows_threads(n, threads), item,
-                      (void *)s);
+    pare_team_for((rows + rows_each(row) - 1) / rows_each(row), pare_rows_threads(n, threads), item,
+                  (void *)s);
     return PARE_OK;
 }
 

@@ -2,7 +2,7 @@
 #ifndef IMPLS_ROWS_COMMON_H
 #define IMPLS_ROWS_COMMON_H
 
-#include "base/parallel.h"
+#include "base/team.h"
 #include "runtime/impl.h"
 
 enum {

@@ -1,0 +1,160 @@
+/* One team of threads for the process. A job is opened by a single atomic word that also counts who is
+ * inside; workers join by incrementing it, so nobody reads the job of a closed one. */
+#define _GNU_SOURCE /* pthread_atfork's prototype under strict ISO */
+#include "base/team.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { MOST = 256, SPINS = 3000 }; /* of some 15 to 40 ns each */
+
+/* state: [generation : 32][open : 1][workers inside : 31] */
+#define OPEN       (UINT64_C(1) << 31)
+#define GENERATION (UINT64_C(1) << 32)
+
+static struct {
+    pthread_mutex_t owner; /* held while a loop runs */
+    pthread_t id[MOST];
+    int workers; /* started; changed under `owner` */
+    _Alignas(64) _Atomic uint64_t state;
+    /* The job: written before it is opened, constant while anybody is inside. */
+    size_t count;
+    int threads;
+    pare_parallel_fn *fn;
+    void *user;
+    _Alignas(64) atomic_size_t next;
+    atomic_int seats; /* numbers given to threads that joined */
+    /* Sleeping */
+    _Alignas(64) atomic_int sleeping;
+    pthread_mutex_t door;
+    pthread_cond_t bell;
+    bool leave; /* under `door` */
+} team = { .owner = PTHREAD_MUTEX_INITIALIZER,
+           .door = PTHREAD_MUTEX_INITIALIZER,
+           .bell = PTHREAD_COND_INITIALIZER };
+
+static _Thread_local bool inside;
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static void work(int thread)
+{
+    size_t count = team.count;
+    for (size_t i; (i = atomic_fetch_add_explicit(&team.next, 1, memory_order_relaxed)) < count;)
+        team.fn(team.user, i, thread);
+}
+
+/* Is there an open job of another generation than `seen`? */
+static bool news(uint64_t state, uint64_t seen) { return (state & OPEN) && state / GENERATION != seen; }
+
+static void join(uint64_t *seen)
+{
+    uint64_t state = atomic_load_explicit(&team.state, memory_order_acquire);
+    while (news(state, *seen)) {
+        if (!atomic_compare_exchange_weak_explicit(&team.state, &state, state + 1, memory_order_acquire,
+                                                   memory_order_acquire))
+            continue;
+        *seen = state / GENERATION;
+        int seat = atomic_fetch_add_explicit(&team.seats, 1, memory_order_relaxed) + 1;
+        if (seat < team.threads) work(seat);
+        atomic_fetch_sub_explicit(&team.state, 1, memory_order_release);
+        return;
+    }
+}
+
+/* false: the process ends. */
+static bool await(uint64_t seen)
+{
+    for (int i = 0; i < SPINS; i++) {
+        if (news(atomic_load_explicit(&team.state, memory_order_relaxed), seen)) return true;
+        relax();
+    }
+    pthread_mutex_lock(&team.door);
+    atomic_fetch_add(&team.sleeping, 1);
+    while (!team.leave && !news(atomic_load(&team.state), seen)) pthread_cond_wait(&team.bell, &team.door);
+    atomic_fetch_sub(&team.sleeping, 1);
+    bool stay = !team.leave;
+    pthread_mutex_unlock(&team.door);
+    return stay;
+}
+
+static void *life(void *unused)
+{
+    (void)unused;
+    inside = true; /* loops within items are ordinary ones */
+    for (uint64_t seen = UINT64_MAX; await(seen);) join(&seen);
+    return NULL;
+}
+
+/* A forked child has none of the threads. */
+static void forget(void)
+{
+    team.workers = 0;
+    atomic_store(&team.state, 0);
+    atomic_store(&team.sleeping, 0);
+    pthread_mutex_init(&team.owner, NULL);
+    pthread_mutex_init(&team.door, NULL);
+    pthread_cond_init(&team.bell, NULL);
+}
+
+/* Starts threads until there are `want`. Fewer is no error: the loop runs on what there is. */
+static void hire(int want)
+{
+    static bool prepared;
+    if (!prepared) prepared = pthread_atfork(NULL, NULL, forget) == 0;
+    if (want > MOST) want = MOST;
+    while (team.workers < want && pthread_create(&team.id[team.workers], NULL, life, NULL) == 0)
+        team.workers++;
+}
+
+/* Before the library goes, so do its threads. */
+__attribute__((destructor)) static void dismiss(void)
+{
+    pthread_mutex_lock(&team.door);
+    team.leave = true;
+    pthread_cond_broadcast(&team.bell);
+    pthread_mutex_unlock(&team.door);
+    for (int i = 0; i < team.workers; i++) pthread_join(team.id[i], NULL);
+    team.workers = 0;
+}
+
+void pare_team_for(size_t count, int threads, pare_parallel_fn *fn, void *user)
+{
+    if (threads <= 1 || count <= 1 || inside || pthread_mutex_trylock(&team.owner) != 0) {
+        for (size_t i = 0; i < count; i++) fn(user, i, 0);
+        return;
+    }
+    inside = true;
+    if (team.workers < threads - 1) hire(threads - 1);
+    team.count = count;
+    team.threads = threads;
+    team.fn = fn;
+    team.user = user;
+    atomic_store_explicit(&team.next, 0, memory_order_relaxed);
+    atomic_store_explicit(&team.seats, 0, memory_order_relaxed);
+    uint64_t state = atomic_load(&team.state);
+    atomic_store(&team.state, (state / GENERATION + 1) * GENERATION | OPEN);
+    if (atomic_load(&team.sleeping) > 0) {
+        pthread_mutex_lock(&team.door);
+        pthread_cond_broadcast(&team.bell);
+        pthread_mutex_unlock(&team.door);
+    }
+    work(0);
+    atomic_fetch_and(&team.state, ~OPEN);
+    for (int i = 0; (atomic_load_explicit(&team.state, memory_order_acquire) & (OPEN - 1)) != 0; i++) {
+        if (i < SPINS)
+            relax();
+        else
+            sched_yield();
+    }
+    inside = false;
+    pthread_mutex_unlock(&team.owner);
+}
