@@ -35,7 +35,7 @@ typedef enum pare_split { PARE_TEST, PARE_TRAIN } pare_split;
 
 /** Opens cifar10:DIR, mnist:DIR (IDX, plain or .gz), npy:X.npy,Y.npy, images:DIR[,LABELS.csv] or glyphs[:seed=N,train=N,test=N].
  * npy and images have one part, which serves as both splits unless a second pair follows (npy:X,Y,XTRAIN,YTRAIN) or DIR
- * has folders train and test. Checks sizes and labels at once.
+ * has folders train and test (or val). Checks sizes and labels at once.
  * @retval PARE_EINVAL  the specification is not of one of these forms
  * @retval PARE_EIO     a file is missing or short
  * @retval PARE_EFORMAT a file is not what it should be; labels and images differ in number */
@@ -66,6 +66,8 @@ typedef struct pare_augment {
 /** Fills `out` (float32 [n,C,H,W] or [n,H,W,C], allocated by the caller for the network's input shape) with samples
  * index[0..n). Pictures whose size is not the input's are fitted: resize and crop as stated; without a statement the
  * middle t x t when t <= side < 1.1 t, else a bilinear resize to the input's size.
+ * @param pp       NULL for none: 0-255, RGB, [N,C,H,W]
+ * @param out      its first dimension may exceed n; other types than float32 are rounded and saturated
  * @param augment  NULL for none
  * @param label    receives n labels; may be NULL
  * @retval PARE_EFORMAT  a picture is damaged (named), or channels do not match the input (both numbers)
@@ -74,7 +76,10 @@ PARE_API PARE_NODISCARD pare_status pare_dataset_batch(const pare_dataset *d, co
                                                        const int64_t *index, int64_t n, const pare_augment *augment,
                                                        pare_tensor *out, int *label);
 
-/** Decodes a JPEG or PNG into a network input of type `type` ([1,C,H,W] or [1,H,W,C]); `out` is yours to free. */
+/** Decodes a JPEG or PNG into a network input of type `type` ([1,C,H,W] or [1,H,W,C], 1 or 3 channels); `out` is yours
+ * to free. Free dimensions take what the picture has after the stated resize and crop. pp: NULL for none.
+ * @retval PARE_EFORMAT  the picture is damaged, or is neither JPEG nor PNG
+ * @retval PARE_ELIMIT   it has more pixels or scans than are decoded */
 PARE_API PARE_NODISCARD pare_status pare_image_load(const char *path, const pare_preprocess *pp, const pare_type *type,
                                                     pare_tensor *out);
 
