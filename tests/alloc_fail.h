@@ -17,6 +17,8 @@ void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t size);
 void *__real_aligned_alloc(size_t align, size_t size);
+char *__real_strdup(const char *s);
+char *__real_strndup(const char *s, size_t n);
 
 static struct {
     atomic_long at, count; /* the allocation that fails, 0 for none; those made so far */
@@ -40,6 +42,11 @@ void *__wrap_aligned_alloc(size_t align, size_t size)
 {
     return alloc_fails() ? NULL : __real_aligned_alloc(align, size);
 }
+
+char *__wrap_strdup(const char *s);
+char *__wrap_strndup(const char *s, size_t n);
+char *__wrap_strdup(const char *s) { return alloc_fails() ? NULL : __real_strdup(s); }
+char *__wrap_strndup(const char *s, size_t n) { return alloc_fails() ? NULL : __real_strndup(s, n); }
 
 /* Counts from now on; allocation `at` fails (0: none), and with `on` every later one too. */
 static inline void alloc_fail_set(long at, int on)

@@ -213,8 +213,9 @@ pare_status pare_upgrade(pare_draft *d)
 }
 
 /* --- the old softmax --- */
-static pare_status add_step(pare_graph *g, const char *op_name, const char *name, const int64_t *axis,
-                            uint32_t n_in, const pare_id *in, pare_id out)
+/* A node with at most one attribute that is not its default, an integer or flag. */
+static pare_status add_step(pare_graph *g, const char *op_name, const char *attr, int64_t v, uint32_t n_in,
+                            const pare_id *in, pare_id out)
 {
     const pare_op *op = pare_op_find(op_name);
     if (!op) return pare_fail(PARE_EUNSUPPORTED, "operator '%s' is not supported", op_name);
@@ -223,9 +224,10 @@ static pare_status add_step(pare_graph *g, const char *op_name, const char *name
         attrs = pare_arena_alloc(g->arena, op->attrs_size);
         if (!attrs) return pare_fail(PARE_ENOMEM, "no memory for attributes");
         pare_fields_default(op->attrs, attrs);
-        if (axis) PARE_TRY(pare_field_set_int(pare_field_find(op->attrs, "axis", 4), *axis, attrs));
+        const pare_field *f = attr ? pare_field_find(op->attrs, attr, strlen(attr)) : NULL;
+        if (f) PARE_TRY(pare_field_set_int(f, v, attrs));
     }
-    return pare_graph_add_node(g, op, name, attrs, op->attrs_size, n_in, in, 1, &out, NULL);
+    return pare_graph_add_node(g, op, "", attrs, op->attrs_size, n_in, in, 1, &out, NULL);
 }
 
 static pare_status new_value(pare_graph *g, const char *base, const char *what, pare_id *out)
@@ -247,9 +249,9 @@ static pare_status unfold(pare_graph *g, pare_id node, int64_t axis)
     g->node[node].out[0] = rows;
     g->value[rows].producer = node;
     g->value[out].producer = PARE_NONE;
-    PARE_TRY(add_step(g, "Flatten", "", &axis, 1, &in, flat));
-    PARE_TRY(add_step(g, "Shape", "", NULL, 1, &in, shape));
-    return add_step(g, "Reshape", "", NULL, 2, (pare_id[]){ rows, shape }, out);
+    PARE_TRY(add_step(g, "Flatten", "axis", axis, 1, &in, flat));
+    PARE_TRY(add_step(g, "Shape", NULL, 0, 1, &in, shape));
+    return add_step(g, "Reshape", "allowzero", 1, 2, (pare_id[]){ rows, shape }, out);
 }
 
 pare_status pare_upgrade_softmax(pare_graph *g, pare_id softmax_out, int64_t axis, int rank)

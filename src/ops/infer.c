@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SMALL = 65536 };
+enum { SMALL = 65536, SMALL_MOST = 16 << 20 };
 #define FOLD_MOST ((size_t)64 << 20)
 /* No activation may be larger: beyond it a file is hostile or needs another program. */
 #define VALUE_MOST ((size_t)16 << 30)
@@ -21,6 +21,7 @@ typedef struct known {
     pare_tensor *t; /* n_values; data NULL = unknown */
     bool *owned;
     size_t budget; /* bytes that results above SMALL may still take */
+    size_t small;  /* bytes that the small ones may still take together */
     double work;   /* bytes and operations that folding may still cost */
 } known;
 
@@ -88,8 +89,9 @@ static pare_status infer_node(pare_graph *g, pare_id id, known *k, bool fold)
     }
     /* Shape needs the type of its input only. */
     if (strcmp(n->op->name, "Shape") == 0 || strcmp(n->op->name, "Size") == 0) all = true;
-    if (!all || bytes > (fold ? k->budget : SMALL) || !afford(k, n, arg, type, bytes)) return PARE_OK;
-    if (bytes > SMALL) k->budget -= bytes;
+    size_t *left = bytes > SMALL ? &k->budget : &k->small;
+    if (!all || bytes > *left || (!fold && bytes > SMALL) || !afford(k, n, arg, type, bytes)) return PARE_OK;
+    *left -= bytes;
     pare_tensor out[PARE_MAX_OUT] = { 0 };
     if (strcmp(n->op->name, "Shape") == 0 || strcmp(n->op->name, "Size") == 0) {
         pare_tensor shape_only = pare_tensor_borrow(&arg[0].type, NULL);
@@ -126,6 +128,7 @@ pare_status pare_infer_each(pare_graph *g, bool fold, pare_infer_fault_fn *fault
     known k = { .t = calloc(n_values + 1, sizeof *k.t),
                 .owned = calloc(n_values + 1, sizeof *k.owned),
                 .budget = SMALL,
+                .small = SMALL_MOST,
                 .work = fold ? WORK_FOLD : WORK_SHAPES };
     pare_status st = k.t && k.owned ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for the shapes of %u values", n_values);
     for (uint32_t i = 0; i < n_values; i++) {

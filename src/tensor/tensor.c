@@ -190,7 +190,7 @@ pare_status pare_tensor_i64(const int64_t *v, int rank, int64_t n, pare_tensor *
 {
     pare_tensor t;
     PARE_TRY(pare_tensor_new(PARE_I64, rank, &n, &t));
-    memcpy(t.data, v, (size_t)(rank ? n : 1) * sizeof *v);
+    if (rank == 0 || n) memcpy(t.data, v, pare_tensor_bytes(&t));
     *out = t;
     return PARE_OK;
 }

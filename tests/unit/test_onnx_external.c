@@ -41,14 +41,17 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    static const char *const files[] = { "outside.bin",     "model/w.bin",     "model/sub/w.bin", "model/hard1.bin", "model/hard2.bin",
-                                         "model/link.bin",  "model/up",        "model/fifo",      "model/m.onnx",    "model/sub",
-                                         "model" };
+    static const char *const files[] = {
+        "outside.bin",    "model/w.bin", "model/sub/w.bin", "model/hard1.bin", "model/hard2.bin",
+        "model/link.bin", "model/up",    "model/fifo",      "model/m.onnx",    "model/sub",
+        "model"
+    };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) (void)remove(at(files[i]));
     return rmdir(top);
 }
 
-static void external(make *m, Onnx__TensorProto *t, const char *location, const char *offset, const char *length)
+static void external(make *m, Onnx__TensorProto *t, const char *location, const char *offset,
+                     const char *length)
 {
     const char *const pairs[3][2] = { { "location", location }, { "offset", offset }, { "length", length } };
     t->has_data_location = 1;
@@ -63,18 +66,22 @@ static void external(make *m, Onnx__TensorProto *t, const char *location, const 
 }
 
 /* A model whose tensor lies outside; as initialiser, or as attribute of a Constant. */
-static const uint8_t *model(make *m, bool constant, const char *location, const char *offset, const char *length, size_t *size)
+static const uint8_t *model(make *m, bool constant, const char *location, const char *offset,
+                            const char *length, size_t *size)
 {
     *m = make_new(17);
     Onnx__TensorProto *t = make_tensor(m, "w", PARE_F32, 1, (int64_t[]){ 2 }, NULL, 0);
     external(m, t, location, offset, length);
-    if (constant) make_attr(m, make_node(m, "Constant", "c", "", "w"), "value", 4)->t = t;
-    else MAKE_PUSH(m, m->graph->initializer, m->graph->n_initializer, t);
+    if (constant)
+        make_attr(m, make_node(m, "Constant", "c", "", "w"), "value", 4)->t = t;
+    else
+        MAKE_PUSH(m, m->graph->initializer, m->graph->n_initializer, t);
     make_output(m, "w", PARE_F32, 1, (int64_t[]){ 2 });
     return make_bytes(m, size);
 }
 
-static pare_status load(bool constant, const char *location, const char *offset, const char *length, pare_graph **g)
+static pare_status load(bool constant, const char *location, const char *offset, const char *length,
+                        pare_graph **g)
 {
     make m;
     size_t size;
@@ -90,11 +97,15 @@ static void test_inside(void **state)
     static const struct {
         const char *location, *offset, *length;
         float first;
-    } cases[] = { { "w.bin", NULL, NULL, 1 }, { "w.bin", "8", NULL, 3 }, { "sub/w.bin", "4", "8", 2 }, { "./sub//w.bin", "0", "8", 1 } };
+    } cases[] = { { "w.bin", NULL, NULL, 1 },
+                  { "w.bin", "8", NULL, 3 },
+                  { "sub/w.bin", "4", "8", 2 },
+                  { "./sub//w.bin", "0", "8", 1 } };
     for (int constant = 0; constant < 2; constant++)
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
             pare_graph *g;
-            if (load(constant, cases[i].location, cases[i].offset, cases[i].length, &g) != PARE_OK) fail_msg("%s: %s", cases[i].location, pare_error());
+            if (load(constant, cases[i].location, cases[i].offset, cases[i].length, &g) != PARE_OK)
+                fail_msg("%s: %s", cases[i].location, pare_error());
             const float *v = g->value[pare_graph_find(g, "w")].weight->part[0].data;
             assert_float_equal(v[0], cases[i].first, 0);
             assert_float_equal(v[1], cases[i].first + 1, 0);
@@ -150,12 +161,14 @@ static void test_not_from_memory(void **state)
     const uint8_t *bytes = model(&m, false, "w.bin", NULL, NULL, &size);
     pare_graph *g;
     assert_int_equal(pare_model_load_memory(bytes, size, "m.onnx", &g), PARE_EUNSUPPORTED);
-    assert_non_null(strstr(pare_error(), "initialiser 'w': external data 'w.bin' is not read for a model in memory"));
+    assert_non_null(
+        strstr(pare_error(), "initialiser 'w': external data 'w.bin' is not read for a model in memory"));
     make_free(&m);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_inside), cmocka_unit_test(test_refused), cmocka_unit_test(test_not_from_memory) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_inside), cmocka_unit_test(test_refused),
+                                        cmocka_unit_test(test_not_from_memory) };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
