@@ -31,6 +31,17 @@ typedef struct pare_kernels {
     pare_penni_combine_fn *penni_combine;
 } pare_kernels;
 
+/* The plain versions, which define the arithmetic: what tests compare the others with. */
+pare_conv_tile_fn pare_conv_tile_c;
+pare_conv_row_fn pare_conv_row_c;
+pare_conv_max_fn pare_conv_max_c;
+pare_conv_fill_fn pare_conv_fill_c;
+pare_gemm_tile_fn pare_gemm_tile_c;
+pare_unary_fn pare_unary_c;
+pare_binary_fn pare_binary_c;
+pare_sum_fn pare_sum_c;
+pare_largest_fn pare_largest_c;
+
 /* The table for the instruction sets in `cpu` (pare_cpu_detect()). */
 void pare_kernels_init(pare_kernels *k, unsigned cpu);
 

@@ -90,7 +90,7 @@ static inline pare_id add_node(pare_graph *g, const char *op_name, const char *a
         pare_fields_default(op->attrs, a);
         OK(pare_fields_parse(op->attrs, op_name, attrs, g->arena, a));
     }
-    OK(pare_graph_add_value(g, name, NULL, &out));
+    OK(pare_graph_add_value(g, pare_graph_unique(g, name), NULL, &out));
     OK(pare_graph_add_node(g, op, name, a, op->attrs_size, n_in, in, 1, &out, NULL));
     return out;
 }

@@ -1,5 +1,6 @@
 /* Plans: layout of memory, views, outputs, clones, errors. Against node-by-node evaluation. */
 #include "base/rng.h"
+#include "codecs/bitmap.h"
 #include "pare/plan.h"
 #include "runtime/layout.h"
 #include "support/build.h"
@@ -167,11 +168,119 @@ static void test_views(void **state)
     pare_graph_free(g);
 }
 
+/* Conv with an encoded weight -> BatchNormalization -> Add -> Relu is one step, run dense on the decoded
+ * weight. */
+static void test_encoded_weight_is_fused(void **state)
+{
+    (void)state;
+    pare_graph *g;
+    OK(pare_graph_new(&g));
+    pare_type xt = f32_type(4, 2, 4, 10, 10), wt = f32_type(4, 4, 4, 3, 3);
+    pare_tensor k = random_tensor(wt, 4), x = random_tensor(xt, 5);
+    for (int i = 0; i < 144; i += 3) ((float *)k.data)[i] = 0;
+    pare_weight coded;
+    pare_id v, in = add_input(g, "x", xt), p[4];
+    OK(pare_bitmap_encode(&wt, k.data, NULL, &coded));
+    OK(pare_graph_add_constant(g, "w", coded, &v));
+    for (int i = 0; i < 4; i++) {
+        p[i] = add_random(g, "bn", f32_type(1, 4), 7);
+        for (int c = 0; c < 4; c++)
+            ((float *)g->value[p[i]].weight->part[0].data)[c] = 1.0f + (float)(c * i) / 2;
+    }
+    pare_id y = add_node(g, "Conv", "pads=1/1/1/1", "conv", 2, in, v);
+    y = add_node(g, "BatchNormalization", "", "bn", 5, y, p[0], p[1], p[2], p[3]);
+    y = add_node(g, "Relu", "", "relu", 1, add_node(g, "Add", "", "add", 2, in, y));
+    OK(pare_graph_mark_output(g, y));
+    compare(g, &(pare_plan_options){ 0 }, &x);
+    compare(g, &(pare_plan_options){ .choice = PARE_CHOOSE_MEASURE }, &x);
+    compare(g, &(pare_plan_options){ .force = "reference" }, &x);
+    pare_plan *plan;
+    OK(pare_plan_create(g, NULL, &plan));
+    pare_step_info info;
+    assert_int_equal(pare_plan_steps(plan), 1);
+    pare_plan_step(plan, 0, &info);
+    assert_string_equal(info.codec, "bitmap");
+    assert_non_null(strstr(info.why, "composed"));
+    assert_true(info.macs == 2.0 * 100 * 144);
+    pare_plan_memory memory;
+    pare_plan_memory_use(plan, &memory);
+    assert_true(memory.weights > 0 && memory.activations == 0);
+    pare_plan_free(plan);
+    pare_tensor_free(&k);
+    pare_tensor_free(&x);
+    pare_graph_free(g);
+}
+
+/* A residual that is computed after the convolution it is added to. */
+static void test_late_residual(void **state)
+{
+    (void)state;
+    pare_graph *g;
+    OK(pare_graph_new(&g));
+    pare_type xt = f32_type(4, 1, 4, 6, 6), wt = f32_type(4, 4, 4, 1, 1);
+    pare_tensor x = random_tensor(xt, 5);
+    pare_id in = add_input(g, "x", xt);
+    pare_id a = add_node(g, "Conv", "", "a", 2, in, add_random(g, "w", wt, 1)),
+            b = add_node(g, "Conv", "", "b", 2, in, add_random(g, "w", wt, 2));
+    pare_id c = add_node(g, "Relu", "", "c", 1, b);
+    pare_id s = add_node(g, "Add", "", "s", 2, a, c), t = add_node(g, "Add", "", "t", 2, s, s),
+            u = add_node(g, "Mul", "", "u", 2, t, c);
+    OK(pare_graph_mark_output(g, u));
+    compare(g, &(pare_plan_options){ 0 }, &x);
+    pare_plan *plan;
+    OK(pare_plan_create(g, NULL, &plan));
+    assert_int_equal(pare_plan_steps(plan), 4); /* b+c, a+s, t, u */
+    pare_plan_free(plan);
+    pare_tensor_free(&x);
+    pare_graph_free(g);
+}
+
+/* Outputs that nobody named, and data that only running can reject. */
+static void test_unnamed_and_data_errors(void **state)
+{
+    (void)state;
+    pare_graph *g;
+    OK(pare_graph_new(&g));
+    pare_id x = add_input(g, "x", f32_type(2, 3, 8));
+    pare_type it = { .dtype = PARE_I64, .rank = 1, .dim = { 2 } };
+    pare_id i = add_input(g, "i", it), y = add_node(g, "Gather", "axis=1", "gather", 2, x, i), out[2],
+            k = add_ints(g, 1, (int64_t[]){ 1 });
+    OK(pare_graph_add_value(g, "values", NULL, &out[0]));
+    out[1] = PARE_NONE;
+    const pare_op *op = pare_op_find("TopK");
+    assert_non_null(op);
+    void *attrs = pare_arena_alloc(g->arena, op->attrs_size);
+    pare_fields_default(op->attrs, attrs);
+    OK(pare_graph_add_node(g, op, "top", attrs, op->attrs_size, 2, (pare_id[]){ y, k }, 2, out, NULL));
+    OK(pare_graph_mark_output(g, out[0]));
+    pare_plan *plan;
+    OK(pare_plan_create(g, NULL, &plan));
+    pare_tensor in[2] = { random_tensor(f32_type(2, 3, 8), 1) }, result;
+    OK(pare_tensor_of(&it, &in[1]));
+    OK(pare_tensor_of(&(pare_type){ PARE_F32, 2, { 3, 1 } }, &result));
+    ((int64_t *)in[1].data)[0] = 7;
+    OK(pare_plan_run(plan, in, &result));
+    for (int r = 0; r < 3; r++) {
+        const float *row = (const float *)in[0].data + 8 * r;
+        assert_true(((float *)result.data)[r] == (row[7] > row[0] ? row[7] : row[0]));
+    }
+    ((int64_t *)in[1].data)[1] = 8;
+    assert_int_equal(pare_plan_run(plan, in, &result), PARE_EFORMAT);
+    assert_non_null(strstr(pare_error(), "gather"));
+    pare_tensor_free(&in[0]);
+    pare_tensor_free(&in[1]);
+    pare_tensor_free(&result);
+    pare_plan_free(plan);
+    pare_graph_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layout), cmocka_unit_test(test_layout_reuses), cmocka_unit_test(test_outputs),
-        cmocka_unit_test(test_errors), cmocka_unit_test(test_views),
+        cmocka_unit_test(test_layout),        cmocka_unit_test(test_layout_reuses),
+        cmocka_unit_test(test_outputs),       cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_views),         cmocka_unit_test(test_encoded_weight_is_fused),
+        cmocka_unit_test(test_late_residual), cmocka_unit_test(test_unnamed_and_data_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,287 @@
+/* Every instruction set's kernels give what the plain ones give, on random and awkward sizes, and touch
+ * nothing beyond what they say. PENNI's kernels are in test_penni_kernels.c. */
+#include "base/cpu.h"
+#include "base/rng.h"
+#include "kernels/kernels.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { GUARD = 64 }; /* floats before and behind every output */
+static const float guard = 12345.0f;
+
+static float *fresh(size_t n, pare_rng *rng)
+{
+    float *x = malloc((n + 1) * sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < n; i++) x[i] = rng ? (float)pare_rng_normal(rng) : 0;
+    return x;
+}
+static float *guarded(size_t n)
+{
+    float *x = malloc((n + 2 * GUARD) * sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < n + 2 * GUARD; i++) x[i] = guard;
+    return x + GUARD;
+}
+static void drop_guarded(float *x) { free(x - GUARD); }
+
+/* |got - want| <= tolerance * scale within; outside both untouched. NaN matches NaN. */
+static void same(const float *got, const float *want, size_t n, double scale, double tolerance,
+                 const char *what)
+{
+    for (size_t i = 0; i < n + 2 * GUARD; i++) {
+        float g = got[(ptrdiff_t)i - GUARD], w = want[(ptrdiff_t)i - GUARD];
+        if (isnan(g) && isnan(w)) continue;
+        if (!(fabs((double)g - (double)w) <= tolerance * scale) && !(isinf(w) && g == w))
+            fail_msg("%s: float %td of %zu is %.9g instead of %.9g", what, (ptrdiff_t)i - GUARD, n, (double)g,
+                     (double)w);
+        if ((i < GUARD || i >= n + GUARD) && g != guard)
+            fail_msg("%s: float %td of %zu is touched", what, (ptrdiff_t)i - GUARD, n);
+    }
+}
+
+/* Calls `check` with the table of every instruction set that this processor has. */
+static void each_isa(void (*check)(const pare_kernels *k, uint64_t seed), uint64_t seeds)
+{
+    unsigned cpu = pare_cpu_detect();
+    for (unsigned mask = 0; mask <= cpu; mask++) {
+        if (mask & ~cpu) continue;
+        pare_kernels k;
+        pare_kernels_init(&k, mask);
+        for (uint64_t seed = 1; seed <= seeds; seed++) check(&k, seed);
+    }
+}
+
+static void check_conv(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 1);
+    size_t taps = 1 + pare_rng_below(&rng, 40), rows = 1 + pare_rng_below(&rng, 30),
+           vectors = 1 + pare_rng_below(&rng, 11);
+    size_t in = 200 + vectors * k->vl, plane = vectors * k->vl + 3,
+           blocks = (rows + k->conv_mr - 1) / k->conv_mr * k->conv_mr;
+    float *x = fresh(in + 64, &rng), *w = fresh(blocks * taps, &rng), *bias = fresh(blocks, &rng),
+          *residual = fresh(rows * plane, &rng);
+    uint32_t *off = malloc(taps * sizeof *off);
+    pare_conv_lanes *lanes = calloc(vectors, sizeof *lanes);
+    pare_conv_run *run = calloc(vectors * k->vl, sizeof *run);
+    assert_true(off && lanes && run);
+    for (size_t t = 0; t < taps; t++) off[t] = (uint32_t)pare_rng_below(&rng, 150);
+    uint32_t runs = 0, out = 0;
+    for (size_t v = 0; v < vectors; v++) { /* runs rise in memory, with gaps */
+        lanes[v] = (pare_conv_lanes){ (uint32_t)pare_rng_below(&rng, in - 150 - k->vl), runs, 0 };
+        if (pare_rng_below(&rng, 2)) {
+            run[runs++] = (pare_conv_run){ 0, (uint32_t)k->vl, out };
+            out += (uint32_t)k->vl;
+        } else {
+            for (uint32_t lane = (uint32_t)pare_rng_below(&rng, 3); lane < k->vl;) {
+                uint32_t n = 1 + (uint32_t)pare_rng_below(&rng, k->vl - lane);
+                run[runs++] = (pare_conv_run){ lane, n, out };
+                out += n;
+                lane += n + 1;
+            }
+        }
+        lanes[v].n_runs = runs - lanes[v].run;
+    }
+    assert_true(out <= plane);
+    for (int act = 0; act < 4; act++) {
+        pare_conv_tile t = { .mr = k->conv_mr,
+                             .vl = k->vl,
+                             .taps = taps,
+                             .off = off,
+                             .x = x,
+                             .vectors = vectors,
+                             .lanes = lanes,
+                             .run = run,
+                             .rows = rows,
+                             .w = w,
+                             .bias = bias,
+                             .plane = plane,
+                             .act = (pare_act)act,
+                             .lo = -1,
+                             .hi = 2,
+                             .alpha = 0.1f,
+                             .residual = seed % 2 ? residual : NULL };
+        char what[160];
+        for (int kind = 0; kind < 3; kind++) {
+            float *want = guarded(rows * plane), *got = guarded(rows * plane);
+            static const char *const names[] = { "conv_tile", "conv_row", "conv_max" };
+            if (kind > 0) t.rows = 1;
+            t.y = want;
+            (kind == 0 ? pare_conv_tile_c : kind == 1 ? pare_conv_row_c : pare_conv_max_c)(&t);
+            t.y = got;
+            (kind == 0 ? k->conv_tile : kind == 1 ? k->conv_row : k->conv_max)(&t);
+            snprintf(what, sizeof what, "%s/%s taps=%zu rows=%zu vectors=%zu act=%d seed=%llu", names[kind],
+                     k->isa, taps, rows, vectors, act, (unsigned long long)seed);
+            same(got, want, rows * plane, 4 * sqrt((double)taps) + 4, 1e-6, what);
+            drop_guarded(want);
+            drop_guarded(got);
+        }
+    }
+    free(x), free(w), free(bias), free(residual), free(off), free(lanes), free(run);
+}
+static void test_conv(void **state)
+{
+    (void)state;
+    each_isa(check_conv, 60);
+}
+
+static void check_fill(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 2);
+    pare_conv_fill f = { .channels = 1 + pare_rng_below(&rng, 3),
+                         .in_y = 1 + (int64_t)pare_rng_below(&rng, 9),
+                         .in_x = 1 + (int64_t)pare_rng_below(&rng, 50),
+                         .stride_y = 1 + (int64_t)pare_rng_below(&rng, 3),
+                         .stride_x = 1 + (int64_t)pare_rng_below(&rng, 3),
+                         .row_phases = 1 + pare_rng_below(&rng, 2),
+                         .col_planes = 1 + pare_rng_below(&rng, 3),
+                         .width = 1 + pare_rng_below(&rng, 60),
+                         .pad = seed % 2 ? 0 : -INFINITY };
+    f.channel = (size_t)(f.in_y * f.in_x);
+    size_t total = 0;
+    for (size_t i = 0; i < f.row_phases; i++) {
+        f.first[i] = (int64_t)pare_rng_below(&rng, 7) - 3;
+        f.rows[i] = 1 + pare_rng_below(&rng, 8);
+        f.skip[i] = 0; /* what is skipped may hold what rows before wrote beyond their ends */
+        total += f.rows[i] * f.width * f.col_planes * f.channels;
+    }
+    for (size_t j = 0; j < f.col_planes; j++) f.shift[j] = (int64_t)pare_rng_below(&rng, 9) - 5;
+    float *x = fresh(f.channels * f.channel, &rng), *want = guarded(total + k->vl),
+          *got = guarded(total + k->vl);
+    f.x = x;
+    f.to = want;
+    pare_conv_fill_c(&f);
+    f.to = got;
+    k->conv_fill(&f);
+    for (size_t i = 0; i < k->vl; i++)
+        got[total + i] = want[total + i] = guard; /* may be written, by contract */
+    char what[160];
+    snprintf(what, sizeof what, "conv_fill/%s x %lldx%lld width=%zu stride_x=%lld seed=%llu", k->isa,
+             (long long)f.in_y, (long long)f.in_x, f.width, (long long)f.stride_x, (unsigned long long)seed);
+    same(got, want, total + k->vl, 0, 0, what);
+    free(x);
+    drop_guarded(want);
+    drop_guarded(got);
+}
+static void test_fill(void **state)
+{
+    (void)state;
+    each_isa(check_fill, 300);
+}
+
+static void check_gemm(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 3);
+    size_t m = 1 + pare_rng_below(&rng, 20), n = 1 + pare_rng_below(&rng, 200), kk = pare_rng_below(&rng, 60),
+           ldc = n + pare_rng_below(&rng, 9);
+    size_t panels = (n + k->gemm_nr - 1) / k->gemm_nr * k->gemm_nr;
+    bool transposed = seed % 3 == 0;
+    float *a = fresh(m * kk + 1, &rng), *b = fresh(panels * kk, &rng), *shift = fresh(panels, &rng),
+          *residual = fresh(m * ldc, &rng);
+    float *want = guarded(m * ldc), *got = guarded(m * ldc);
+    pare_gemm_tile t = { .nr = k->gemm_nr,
+                         .m = m,
+                         .n = n,
+                         .k = kk,
+                         .a = a,
+                         .row = transposed ? 1 : kk,
+                         .step = transposed ? m : 1,
+                         .b = b,
+                         .shift = shift,
+                         .residual = seed % 2 ? residual : NULL,
+                         .ldc = ldc,
+                         .act = (pare_act)(seed % 4),
+                         .lo = -2,
+                         .hi = 1,
+                         .alpha = 0.5f };
+    t.c = want;
+    pare_gemm_tile_c(&t);
+    t.c = got;
+    k->gemm_tile(&t);
+    char what[160];
+    snprintf(what, sizeof what, "gemm_tile/%s m=%zu n=%zu k=%zu seed=%llu", k->isa, m, n, kk,
+             (unsigned long long)seed);
+    same(got, want, m * ldc, 4 * sqrt((double)kk) + 4, 1e-6, what);
+    free(a), free(b), free(shift), free(residual);
+    drop_guarded(want);
+    drop_guarded(got);
+}
+static void test_gemm(void **state)
+{
+    (void)state;
+    each_isa(check_gemm, 100);
+}
+
+static void check_rows(const pare_kernels *k, uint64_t seed)
+{
+    static const size_t sizes[] = { 0, 1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 257 };
+    pare_rng rng = pare_rng_stream(seed, 4);
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        size_t n = sizes[s];
+        float *x = fresh(n + 1, &rng), *y = fresh(n + 1, &rng);
+        for (size_t i = 0; i < n; i++) {
+            x[i] *= seed % 2 ? 3 : 40; /* also far outside of what exp can give */
+            if (seed % 5 == 0 && i % 7 == 3) x[i] = NAN;
+            if (seed % 5 == 1 && i % 7 == 3) y[i] = NAN;
+        }
+        char what[120];
+        for (int f = 0; f <= PARE_UNARY_AFFINE; f++) {
+            float *want = guarded(n), *got = guarded(n), scale = 1;
+            pare_unary_c((pare_unary)f, n, x, 0.3f, 0.8f, want);
+            k->unary((pare_unary)f, n, x, 0.3f, 0.8f, got);
+            snprintf(what, sizeof what, "unary %d/%s n=%zu seed=%llu", f, k->isa, n,
+                     (unsigned long long)seed);
+            for (size_t i = 0; i < n; i++) /* relative to each number, where it is large */
+                if (isfinite(want[i]) && fabsf(want[i]) > 1) {
+                    if (!(fabsf(got[i] - want[i]) <= 1e-5f * fabsf(want[i])))
+                        fail_msg("%s: %.9g instead of %.9g", what, (double)got[i], (double)want[i]);
+                    got[i] = want[i] = 1;
+                }
+            same(got, want, n, (double)scale, 2e-6, what);
+            drop_guarded(want);
+            drop_guarded(got);
+        }
+        for (int f = 0; f <= PARE_BINARY_MIN; f++)
+            for (size_t step = 0; step < 4; step++) {
+                float *want = guarded(n), *got = guarded(n);
+                pare_binary_c((pare_binary)f, n, x, step & 1, y, step >> 1, want);
+                k->binary((pare_binary)f, n, x, step & 1, y, step >> 1, got);
+                snprintf(what, sizeof what, "binary %d/%s n=%zu steps %zu seed=%llu", f, k->isa, n, step,
+                         (unsigned long long)seed);
+                same(got, want, n, 0, 0, what);
+                drop_guarded(want);
+                drop_guarded(got);
+            }
+        float a = pare_largest_c(n, y), b = k->largest(n, y), sum = pare_sum_c(n, y), got = k->sum(n, y);
+        if (a != b && !(isnan(a) && isnan(b)))
+            fail_msg("largest/%s n=%zu: %g instead of %g", k->isa, n, (double)b, (double)a);
+        if (!(fabsf(sum - got) <= 1e-5f * (float)(n + 1)) && !isnan(sum))
+            fail_msg("sum/%s n=%zu: %g instead of %g", k->isa, n, (double)got, (double)sum);
+        free(x);
+        free(y);
+    }
+}
+static void test_rows(void **state)
+{
+    (void)state;
+    each_isa(check_rows, 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_conv),
+        cmocka_unit_test(test_fill),
+        cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_rows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
