@@ -259,6 +259,50 @@ static void test_target_and_cancel(void **state)
     assert_int_not_equal(access(o.out_path, F_OK), 0);
 }
 
+/* Asks to stop at every n-th report. */
+typedef struct impatient {
+    int n, reports;
+} impatient;
+
+static bool stop_now_and_then(void *user, const char *stage, int64_t done, int64_t total, const char *detail)
+{
+    impatient *i = user;
+    return ++i->reports % i->n != 0;
+}
+
+/* Retraining on drawn digits. Interrupted again and again, the result has the same bytes. */
+static void test_retraining_resumes(void **state)
+{
+    pare_dataset *train;
+    OK(pare_dataset_open("glyphs:train=96", PARE_TRAIN, &train));
+    const char *methods[] = { "penni:density=0.3,swap=1,steps=2", NULL };
+    pare_compress_options o = options(methods, in_scratch("whole.onnx"));
+    o.epochs = 5;
+    o.train.batch = 32;
+    o.run_dir = in_scratch("whole");
+    pare_compress_report r;
+    pare_status st = pare_compress(net, train, NULL, &pp, &o, NULL, &r);
+    if (st == PARE_EUNSUPPORTED) { /* built without oneDNN */
+        pare_dataset_free(train);
+        skip();
+    }
+    OK(st);
+    pare_compress_report_free(&r);
+    o.out_path = in_scratch("parts.onnx");
+    o.run_dir = in_scratch("parts");
+    o.train.threads = 2;
+    impatient user = { .n = 7 };
+    pare_progress p = { stop_now_and_then, &user };
+    int interruptions = 0;
+    while ((st = pare_compress(net, train, NULL, &pp, &o, &p, &r)) == PARE_ECANCELLED && interruptions < 100)
+        interruptions++;
+    OK(st);
+    pare_compress_report_free(&r);
+    assert_true(interruptions > 0);
+    assert_same_file(in_scratch("whole.onnx"), o.out_path);
+    pare_dataset_free(train);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +312,7 @@ int main(void)
         cmocka_unit_test(test_run_folder),
         cmocka_unit_test(test_run_folder_is_locked),
         cmocka_unit_test(test_target_and_cancel),
+        cmocka_unit_test(test_retraining_resumes),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
