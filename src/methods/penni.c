@@ -100,7 +100,7 @@ static pare_status decompose(run *r)
         if (o.basis > most) most = o.basis;
         done++;
     }
-    if (done == 0)
+    if (done == 0 && !pare_penni_any(g))
         return pare_fail(PARE_EUNSUPPORTED, "penni: the network has no convolution that can share kernels");
     r->job->say(r->job, "decomposed %lld layers into at most %lld basis kernels each", (long long)done,
                 (long long)most);

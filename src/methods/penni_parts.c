@@ -86,6 +86,8 @@ static pare_id next_penni(const pare_graph *g, pare_id v)
     v != PARE_NONE;               \
     v = next_penni(g, v + 1)
 
+bool pare_penni_any(const pare_graph *g) { return next_penni(g, 0) != PARE_NONE; }
+
 pare_status pare_penni_renormalise(pare_graph *g)
 {
     for (EACH_PENNI(g, v)) {

@@ -17,6 +17,9 @@ bool pare_penni_fits(const pare_graph *g, const pare_node *n);
  * ones. */
 pare_status pare_penni_decompose(pare_graph *g, pare_id node, int64_t basis, int init, uint64_t seed);
 
+/* Is a weight stored with penni already, as in a network that is compressed further? */
+bool pare_penni_any(const pare_graph *g);
+
 /* Every basis kernel to unit norm, its scale into the coefficients; in place. */
 pare_status pare_penni_renormalise(pare_graph *g);
 

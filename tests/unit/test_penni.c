@@ -587,6 +587,18 @@ static void test_stages(void **state)
         forget(&part);
         pare_graph_free(again);
     }
+    /* What is compressed already can be compressed further. */
+    double before = 0, after = 0;
+    for (pare_id v = 0; v < g->n_values; v++)
+        if (g->value[v].weight && g->value[v].weight->codec)
+            before += (double)pare_tensor_count(&g->value[v].weight->part[PARE_PENNI_VALUES]);
+    diary more = { .epochs = 0 };
+    OK(run_method("penni", "density=0.1", &more, 0, &g));
+    forget(&more);
+    for (pare_id v = 0; v < g->n_values; v++)
+        if (g->value[v].weight && g->value[v].weight->codec)
+            after += (double)pare_tensor_count(&g->value[v].weight->part[PARE_PENNI_VALUES]);
+    assert_true(after > 0 && after < before);
     pare_graph_free(g);
     pare_graph_free(g0);
 }
