@@ -228,8 +228,9 @@ pare_status pare_draft_finish(const pare_draft *d)
                 return pare_fail(PARE_EFORMAT, "attribute '%s' is given twice", a->name);
         pare_status st = fill(d, a, f, attrs);
         /* The tables speak to users about options; in a file the same fault is the file's. */
-        if (st == PARE_EINVAL) st = f->kind == PARE_FIELD_ENUM ? PARE_EUNSUPPORTED : PARE_EFORMAT;
-        if (st != PARE_OK) return pare_note(st, "attribute");
+        if (st == PARE_EINVAL)
+            return pare_note(f->kind == PARE_FIELD_ENUM ? PARE_EUNSUPPORTED : PARE_EFORMAT, "attribute");
+        if (st != PARE_OK) return st;
     }
     return pare_graph_add_node(d->g, op, d->name, attrs, op->attrs_size, d->n_in, d->in, d->n_out, d->out,
                                NULL);

@@ -231,8 +231,8 @@ static void mutate_scalar(pare_rng *rng, const tree *t, pare_arena *arena, const
     switch (f->type) {
     case PROTOBUF_C_TYPE_INT64:
     case PROTOBUF_C_TYPE_UINT64:
-        *(int64_t *)at = pare_rng_below(rng, 3) ? PICK(rng, odd_numbers)
-                                                : *(int64_t *)at + (int64_t)pare_rng_below(rng, 5) - 2;
+        *(uint64_t *)at = pare_rng_below(rng, 3) ? (uint64_t)PICK(rng, odd_numbers)
+                                                 : *(uint64_t *)at + pare_rng_below(rng, 5) - 2;
         break;
     case PROTOBUF_C_TYPE_FLOAT: *(float *)at = (float)PICK(rng, odd_reals); break;
     case PROTOBUF_C_TYPE_DOUBLE: *(double *)at = PICK(rng, odd_reals); break;
