@@ -36,53 +36,69 @@ INLINE void put(const pare_conv_tile t, const pare_conv_lanes *lanes, size_t row
     }
 }
 
-INLINE void block(const pare_conv_tile t, const pare_conv_lanes *lanes, size_t row, const int nv)
+/* The sums of one block. A function of its own, so that nothing else competes for registers: one spilled sum
+ * halves the speed on AVX2. sum: [MR][nv] */
+INLINE void sums(const pare_conv_tile *t, const float *w, const pare_conv_lanes *lanes, const int nv,
+                 vec *sum)
 {
-    const float *w = t.w + row * t.taps, *x[NV];
-    const uint32_t *off = t.off;
-    for (int j = 0; j < nv; j++) x[j] = t.x + lanes[j].in;
+    const float *x[NV];
+    const uint32_t *off = t->off, *end = off + t->taps;
+    for (int j = 0; j < nv; j++) x[j] = t->x + lanes[j].in;
     vec acc[MR][NV];
 #pragma GCC unroll 16
     for (int r = 0; r < MR; r++)
 #pragma GCC unroll 4
         for (int j = 0; j < nv; j++) acc[r][j] = (vec){ 0 };
-    for (size_t k = 0; k < t.taps; k++) {
+    for (; off < end; off++, w += MR) {
         vec b[NV];
-        __builtin_prefetch(w + k * MR + AHEAD);
+        __builtin_prefetch(w + AHEAD);
 #pragma GCC unroll 4
-        for (int j = 0; j < nv; j++) b[j] = load(x[j] + off[k]);
+        for (int j = 0; j < nv; j++) b[j] = load(x[j] + *off);
 #pragma GCC unroll 16
         for (int r = 0; r < MR; r++) {
-            vec a = broadcast(w[k * MR + r]);
+            vec a = broadcast(w[r]);
 #pragma GCC unroll 4
             for (int j = 0; j < nv; j++) acc[r][j] += a * b[j];
         }
     }
-    vec sum[MR * NV];
 #pragma GCC unroll 16
     for (int r = 0; r < MR; r++)
 #pragma GCC unroll 4
         for (int j = 0; j < nv; j++) sum[r * nv + j] = acc[r][j];
-    size_t rows = t.rows - row < MR ? t.rows - row : MR;
-    for (size_t r = 0; r < rows; r++)
-        for (int j = 0; j < nv; j++) put(t, &lanes[j], row + r, sum[r * (size_t)nv + (size_t)j]);
 }
+#define SUMS(N)                                                                             \
+    static __attribute__((noinline)) void sums_##N(const pare_conv_tile *t, const float *w, \
+                                                   const pare_conv_lanes *lanes, vec *sum)  \
+    {                                                                                       \
+        sums(t, w, lanes, N, sum);                                                          \
+    }
+SUMS(1)
+SUMS(2)
+#if PARE_VEC_BYTES == 64
+SUMS(3)
+#endif
 
 void ISA(pare_conv_tile)(const pare_conv_tile *tile)
 {
     const pare_conv_tile t = *tile;
     for (size_t row = 0; row < t.rows;
          row += MR) { /* a block of weights stays in the cache while pixels pass */
-        size_t left = t.vectors;
+        const float *w = t.w + row * t.taps;
+        size_t rows = t.rows - row < MR ? t.rows - row : MR, left = t.vectors;
         for (const pare_conv_lanes *l = t.lanes; left > 0;) {
             /* Never a lone vector if it can be helped: 4 are 2 + 2, not 3 + 1. */
             size_t n = left == 4 && NV == 3 ? 2 : left < NV ? left : NV;
-            if (n == 3)
-                block(t, l, row, 3 <= NV ? 3 : NV);
+            vec sum[MR * NV];
+            if (n == 1)
+                sums_1(tile, w, l, sum);
             else if (n == 2)
-                block(t, l, row, 2);
+                sums_2(tile, w, l, sum);
+#if PARE_VEC_BYTES == 64
             else
-                block(t, l, row, 1);
+                sums_3(tile, w, l, sum);
+#endif
+            for (size_t r = 0; r < rows; r++)
+                for (size_t j = 0; j < n; j++) put(t, &l[j], row + r, sum[r * n + j]);
             l += n;
             left -= n;
         }
