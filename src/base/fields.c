@@ -76,9 +76,19 @@ const pare_field *pare_field_find(const pare_field *fields, const char *name, si
     return NULL;
 }
 
+/* As short as it can be and still be that number: 1e-12, not 9.9999999999999998e-13. */
+static const char *number_text(double v, char text[32])
+{
+    snprintf(text, 32, "%.15g", v);
+    if (strtod(text, NULL) != v) snprintf(text, 32, "%.17g", v);
+    return text;
+}
+
 static pare_status out_of_range(const pare_field *f, double v)
 {
-    return pare_fail(PARE_EINVAL, "%s: %.17g is not within %.17g to %.17g", f->name, v, f->min, f->max);
+    char text[3][32];
+    return pare_fail(PARE_EINVAL, "%s: %s is not within %s to %s", f->name, number_text(v, text[0]),
+                     number_text(f->min, text[1]), number_text(f->max, text[2]));
 }
 
 pare_status pare_field_set_int(const pare_field *f, int64_t v, void *object)

@@ -56,6 +56,12 @@ pare_status pare_read_file(const char *path, size_t limit, uint8_t **data, size_
     return PARE_OK;
 }
 
+bool pare_file_special(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISREG(info.st_mode);
+}
+
 bool pare_file_exists(const char *path)
 {
     struct stat info;
@@ -92,6 +98,9 @@ pare_status pare_write_file(const char *path, const void *data, size_t size, boo
 {
     if (!force && pare_file_exists(path))
         return pare_fail(PARE_EINVAL, "'%s' exists; give --force to replace it", path);
+    /* rename() would put a file where a device or a pipe was, for root even at /dev/null. */
+    if (pare_file_special(path))
+        return pare_fail(PARE_EINVAL, "'%s' is not a regular file, so it is not replaced", path);
     char *temp = pare_format("%s.XXXXXX", path);
     if (!temp) return pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", path);
     int fd = mkostemp(temp, O_CLOEXEC);
@@ -124,6 +133,7 @@ pare_status pare_write_file(const char *path, const void *data, size_t size, boo
 
 pare_status pare_make_dirs(const char *path)
 {
+    if (!*path) return pare_fail(PARE_EINVAL, "the name of a folder is empty");
     char *copy = strdup(path);
     if (!copy) return pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", path);
     pare_status st = PARE_OK;

@@ -8,13 +8,16 @@
 pare_status pare_read_file(const char *path, size_t limit, uint8_t **data, size_t *size);
 
 /* Writes to a temporary name in the same folder, syncs, and renames onto `path`, then syncs the folder.
- * An existing `path` is refused with PARE_EINVAL unless `force`; on any error the old file is as it was. */
+ * An existing `path` is refused with PARE_EINVAL unless `force`, and always if it is a device, a pipe or a folder;
+ * on any error the old file is as it was. */
 pare_status pare_write_file(const char *path, const void *data, size_t size, bool force);
 
-/* Creates `path` and its parents as folders; fine if they exist. */
+/* Creates `path` and its parents as folders; fine if they exist. PARE_EINVAL: the name is empty. */
 pare_status pare_make_dirs(const char *path);
 
 bool pare_file_exists(const char *path);
+/* Is it there, and something else than a regular file? */
+bool pare_file_special(const char *path);
 
 /* snprintf into malloc'ed memory: the caller's to free(); NULL if out of memory. */
 char *pare_format(const char *fmt, ...) PARE_PRINTF(1, 2);

@@ -95,7 +95,11 @@ static pare_status read_tensors(state *s)
         PARE_TRY(pare_npy_load(path, &s->file[i]));
         s->n_files = i + 1;
         for (size_t k = 0; k < i; k++)
-            if (strcmp(s->name[k], s->name[i]) == 0)
+            if (strcmp(s->name[k], s->name[i]) == 0 && !*s->name[i])
+                return pare_fail(PARE_EINVAL,
+                                 "--in: '%.200s' and '%.200s' have no name; say which as NAME=X.npy",
+                                 in->v[k], in->v[i]);
+            else if (strcmp(s->name[k], s->name[i]) == 0)
                 return pare_fail(PARE_EINVAL, "--in: input '%.200s' is given twice", s->name[i]);
     }
     return PARE_OK;
@@ -192,11 +196,18 @@ static pare_status allocate(state *s, bool pictures)
                              s->n_in);
         if (!used) return pare_fail(PARE_EINVAL, "--in: the network has no input '%.200s'", s->name[k]);
     }
-    for (size_t i = 0; i < s->n_in; i++)
+    for (size_t i = 0; i < s->n_in; i++) {
+        char want[160], have[160];
+        const char *name = pare_plan_input(s->plan, i, &t);
+        pare_type given = { .dtype = s->in[i].dtype, .rank = s->in[i].rank };
+        memcpy(given.dim, s->in[i].dim, sizeof given.dim);
         if (!s->in[i].data && pare_numel(s->in[i].rank, s->in[i].dim) != 0 &&
             s->in[i].dtype == PARE_UNDEFINED)
-            return pare_fail(PARE_EINVAL, "input '%.200s' is missing; give --in %.200s=X.npy",
-                             pare_plan_input(s->plan, i, &t), pare_plan_input(s->plan, i, &t));
+            return pare_fail(PARE_EINVAL, "input '%.200s' is missing; give --in %.200s=X.npy", name, name);
+        if (given.dtype != t.dtype) /* shapes were compared while planning */
+            return pare_fail(PARE_EINVAL, "input '%.200s' is %s instead of %s", name,
+                             cli_type_text(&given, have, sizeof have), cli_type_text(&t, want, sizeof want));
+    }
     return PARE_OK;
 }
 
@@ -243,22 +254,27 @@ static pare_status save_outputs(const state *s, const pare_tensor *t)
     return PARE_OK;
 }
 
-/* The K best of `n` scores, greatest first; the lower index wins a tie. */
+/* The K best of `n` scores, greatest first; the lower index wins a tie, and NaN loses to everything. */
 static void best_of(const float *x, size_t n, size_t k, size_t *best)
 {
-    for (size_t r = 0; r < k; r++) {
-        size_t pick = n;
-        for (size_t i = 0; i < n; i++) {
-            bool taken = false;
-            for (size_t q = 0; q < r; q++) taken |= best[q] == i;
-            if (!taken && (pick == n || x[i] > x[pick])) pick = i;
-        }
-        best[r] = pick;
+    size_t have = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = have;
+        while (at > 0 && (x[i] > x[best[at - 1]] || (isnan(x[best[at - 1]]) && !isnan(x[i])))) at--;
+        if (at == k) continue;
+        if (have < k) have++;
+        memmove(best + at + 1, best + at, (have - at - 1) * sizeof *best);
+        best[at] = i;
     }
 }
 
-/* Scores that are no probabilities are shown with a softmax over them. */
-static double probability(const float *x, size_t n, size_t i)
+/* How scores are shown as probabilities: as they are, or by a softmax over them. */
+typedef struct scale {
+    bool as_is;
+    double most, sum;
+} scale;
+
+static scale scale_of(const float *x, size_t n)
 {
     double sum = 0, most = -INFINITY, low = INFINITY;
     for (size_t k = 0; k < n; k++) {
@@ -266,11 +282,12 @@ static double probability(const float *x, size_t n, size_t i)
         if (x[k] > most) most = x[k];
         if (x[k] < low) low = x[k];
     }
-    if (low >= 0 && fabs(sum - 1) < 1e-3) return x[i];
-    double z = 0;
-    for (size_t k = 0; k < n; k++) z += exp(x[k] - most);
-    return exp(x[i] - most) / z;
+    scale s = { .as_is = low >= 0 && fabs(sum - 1) < 1e-3, .most = most };
+    for (size_t k = 0; k < n && !s.as_is; k++) s.sum += exp(x[k] - most);
+    return s;
 }
+
+static double probability(const scale *s, double x) { return s->as_is ? x : exp(x - s->most) / s->sum; }
 
 static pare_status print_top(const state *s, const char *file, json_t *results)
 {
@@ -287,6 +304,7 @@ static pare_status print_top(const state *s, const char *file, json_t *results)
     for (int64_t r = 0; r < rows; r++) {
         const float *x = (const float *)t->data + (size_t)r * each + skip;
         best_of(x, n, top, best);
+        scale shown = scale_of(x, n);
         json_t *item = NULL, *list = NULL;
         if (results) {
             item = json_object();
@@ -298,7 +316,7 @@ static pare_status print_top(const state *s, const char *file, json_t *results)
         }
         for (size_t k = 0; k < top; k++) {
             const char *label = best[k] < s->n_labels ? s->label[best[k]] : NULL;
-            double p = probability(x, n, best[k]);
+            double p = probability(&shown, x[best[k]]);
             if (!results) {
                 printf("  %7.3f %%  %5zu  %s\n", 100 * p, best[k], label ? cli_text(label) : "");
                 continue;

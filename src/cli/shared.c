@@ -144,6 +144,8 @@ pare_status cli_check_output(const char *path, bool force, const char *input)
     if (there && input && stat(path, &a) == 0 && stat(input, &b) == 0 && a.st_dev == b.st_dev &&
         a.st_ino == b.st_ino)
         return pare_fail(PARE_EINVAL, "'%s' is the input; give another name with -o", path);
+    if (there && pare_file_special(path))
+        return pare_fail(PARE_EINVAL, "'%s' is not a regular file; -o wants one", path);
     if (there && !force) return pare_fail(PARE_EINVAL, "'%s' exists; --force replaces it", path);
     char *folder = strdup(path);
     if (!folder) return pare_fail(PARE_ENOMEM, "no memory for a file name");

@@ -91,6 +91,8 @@ typedef struct pare_draft {
     /* Softmax before opset 13 works on a matrix: to be rewritten unless its axis turns out to be the last. */
     bool flattens;
     int64_t axis;
+    /* Resize of opset 10, nearest, whose scales are computed: to be told how it rounds. */
+    bool rounds;
 } pare_draft;
 
 /* The attribute, which nobody else will see any more; NULL if it was not given. */
@@ -133,6 +135,8 @@ pare_status pare_upgrade(pare_draft *d);
 /* Completes a Softmax of before opset 13, found by its output: `rank` of its input, -1 where unknown. The
  * graph may need sorting afterwards. */
 pare_status pare_upgrade_softmax(pare_graph *g, pare_id softmax_out, int64_t axis, int rank);
+/* Completes such a Resize, found by its output, now that its scales are known. */
+pare_status pare_upgrade_resize(pare_graph *g, pare_id resize_out, const pare_tensor *scales);
 /* The oldest opset from 17 on that can express the node. */
 int pare_downgrade_opset(const pare_graph *g, const pare_node *n);
 /* Adapts the written message of a node to `opset`. */

@@ -26,6 +26,8 @@ typedef struct reader {
     int opset;
     old_softmax *softmax; /* one a node at most */
     size_t n_softmax;
+    pare_id *resize; /* outputs of those that wait for their scales; likewise */
+    size_t n_resize;
 } reader;
 
 /* Stops at a problem, or hands it to the sink and goes on. Our own faults and the machine's always stop. */
@@ -358,6 +360,7 @@ static pare_status read_node(reader *r, const Onnx__NodeProto *n)
     PARE_TRY(pare_upgrade(&d));
     PARE_TRY(pare_draft_finish(&d));
     if (d.flattens) r->softmax[r->n_softmax++] = (old_softmax){ d.out[0], d.axis };
+    if (d.rounds) r->resize[r->n_resize++] = d.out[0];
     Onnx__NodeProto rest = *n;
     rest.n_input = rest.n_output = rest.n_attribute = 0;
     rest.name = rest.op_type = rest.domain = NULL;
@@ -411,6 +414,12 @@ static pare_status on_fault(void *user, pare_id node, pare_status st)
         f->count++;
     } else if (at->message && strcmp(at->message, pare_error()) == 0)
         at->again = true;
+    return PARE_OK;
+}
+
+static pare_status pass_over(void *user, pare_id node, pare_status st)
+{
+    (void)user, (void)node, (void)st;
     return PARE_OK;
 }
 
@@ -505,6 +514,31 @@ static pare_status finish_softmax(reader *r, const pare_graph *typed)
     return r->sink && st == PARE_EFORMAT ? PARE_OK : st; /* a cycle, which the sink knows of */
 }
 
+/* A Resize of opset 10 is finished where its scales can be computed without data. They may come from shapes;
+ * with a free size other than the batch no one answer would do. */
+static pare_status finish_resize(reader *r)
+{
+    if (r->n_resize == 0) return PARE_OK;
+    pare_graph *c;
+    PARE_TRY(pare_graph_clone(r->g, &c));
+    pare_status st = has_free_size(c) && !r->shapes.n ? PARE_OK : bind(r, c, 1);
+    if (st == PARE_OK) st = pare_infer_each(c, true, pass_over, NULL);
+    for (size_t i = 0; st == PARE_OK && i < r->n_resize; i++) {
+        pare_id node = r->g->value[r->resize[i]].producer;
+        if (node == PARE_NONE) continue;
+        const pare_node *n = &r->g->node[node];
+        const char *name = n->name;
+        const pare_weight *w = c->value[n->in[2]].weight;
+        st = w && !w->codec
+                 ? pare_upgrade_resize(r->g, r->resize[i], &w->part[0])
+                 : pare_fail(PARE_EUNSUPPORTED, "Resize before opset 11 needs scales that are known "
+                                                "before running");
+        st = tell(r, st, name, "Resize", "export the model with opset 11 or later, or with fixed sizes");
+    }
+    pare_graph_free(c);
+    return st;
+}
+
 static pare_status validate(reader *r)
 {
     faults f = { .of = calloc((size_t)r->g->n_nodes + 1, sizeof *f.of) };
@@ -517,6 +551,7 @@ static pare_status validate(reader *r)
     else if (st == PARE_OK) {
         st = report_faults(r, &f);
         if (st == PARE_OK) st = finish_softmax(r, typed);
+        if (st == PARE_OK) st = finish_resize(r);
     }
     pare_graph_free(typed);
     for (uint32_t i = 0; i < n; i++) free(f.of[i].message);
@@ -545,7 +580,8 @@ static pare_status build(reader *r)
 {
     const Onnx__GraphProto *g = r->model->graph;
     r->softmax = pare_arena_array(r->arena, g->n_node, sizeof *r->softmax);
-    if (!r->softmax) return pare_fail(PARE_ENOMEM, "no memory for %zu nodes", g->n_node);
+    r->resize = pare_arena_array(r->arena, g->n_node, sizeof *r->resize);
+    if (!r->softmax || !r->resize) return pare_fail(PARE_ENOMEM, "no memory for %zu nodes", g->n_node);
     PARE_TRY(read_rest(r));
     for (size_t i = 0; i < r->model->n_functions; i++)
         PARE_TRY(tell(r, pare_function_known(r->model->functions[i]), NULL, NULL,
@@ -566,6 +602,34 @@ static pare_status build(reader *r)
     return validate(r);
 }
 
+/* What people give instead of a model: the first bytes, and what to call it. No ONNX file begins so: its
+ * first byte is the tag of a field of ModelProto. */
+static const struct {
+    const char *start;
+    size_t size;
+    const char *what;
+} strangers[] = {
+    { "PK\3\4", 4,
+      "a ZIP archive (an archive of models, or a PyTorch file: export it with torch.onnx.export)" },
+    { "\x80\2", 2, "a Python pickle (a PyTorch file: export it with torch.onnx.export)" },
+    { "\x89HDF", 4, "an HDF5 file (a Keras model: convert it with tf2onnx)" },
+    { "\x1f\x8b", 2, "compressed by gzip; unpack it first" },
+    { "version https://git-lfs", 23, "a pointer of Git LFS; fetch the file with 'git lfs pull'" },
+    { "<", 1, "text, perhaps a web page that a download gave instead of the file" },
+    { "\x7f"
+      "ELF",
+      4, "a program" },
+    { "\x93NUMPY", 6, "a NumPy array" },
+};
+
+static const char *stranger(const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++)
+        if (size >= strangers[i].size && memcmp(data, strangers[i].start, strangers[i].size) == 0)
+            return strangers[i].what;
+    return NULL;
+}
+
 pare_status pare_onnx_read(const void *data, size_t size, const char *name, const char *folder,
                            pare_onnx_shapes shapes, const pare_onnx_sink *sink, pare_graph **out)
 {
@@ -581,6 +645,8 @@ pare_status pare_onnx_read(const void *data, size_t size, const char *name, cons
     pare_status st = r.arena ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory to read a model");
     if (st == PARE_OK) st = pare_graph_new(&r.g);
     if (st == PARE_OK) st = pare_proto_unpack(data, size, r.arena, &model);
+    if (st == PARE_EFORMAT && stranger(data, size))
+        pare_fail(st, "it is no ONNX model but %s", stranger(data, size));
     r.model = model;
     if (st == PARE_OK) st = read_versions(&r);
     if (st == PARE_OK) st = build(&r);

@@ -134,22 +134,44 @@ static pare_status upsample(pare_draft *d)
     return old_resize(d, false);
 }
 
+static bool linear(const pare_draft *d)
+{
+    for (size_t i = 0; i < d->n_attrs; i++) {
+        const Onnx__AttributeProto *a = d->attr[i];
+        if (a && a->name && strcmp(a->name, "mode") == 0)
+            return a->s.len == 6 && memcmp(a->s.data, "linear", 6) == 0;
+    }
+    return false;
+}
+
+/* Does every dimension keep its size or shrink? */
+static pare_status shrinks(const pare_tensor *scales, bool *out)
+{
+    bool less = false, more = false;
+    for (int64_t i = 0; i < pare_tensor_count(scales); i++) {
+        double s = pare_tensor_get_f64(scales, i);
+        less |= s < 1;
+        more |= s > 1;
+    }
+    *out = less;
+    if (less && more)
+        return pare_fail(PARE_EUNSUPPORTED, "Resize before opset 11 that shrinks and enlarges at once");
+    return PARE_OK;
+}
+
+/* Only "nearest" rounds, so only there do the scales matter. */
 static pare_status resize10(pare_draft *d)
 {
     if (d->n_in != 2 || !pare_draft_has(d, 1))
         return pare_fail(PARE_EFORMAT, "it has %u inputs instead of 2", d->n_in);
     const pare_weight *w = d->g->value[d->in[1]].weight;
-    if (!w || w->type.dtype != PARE_F32)
-        return pare_fail(PARE_EUNSUPPORTED, "Resize before opset 11 needs constant float32 scales");
-    bool shrinks = false, grows = false;
-    for (int64_t i = 0; i < pare_tensor_count(&w->part[0]); i++) {
-        double s = pare_tensor_get_f64(&w->part[0], i);
-        shrinks |= s < 1;
-        grows |= s > 1;
-    }
-    if (shrinks && grows)
-        return pare_fail(PARE_EUNSUPPORTED, "Resize before opset 11 that shrinks and enlarges at once");
-    return old_resize(d, shrinks);
+    bool less = false;
+    if (w && w->type.dtype != PARE_F32)
+        return pare_fail(PARE_EFORMAT, "its scales are %s instead of float32",
+                         pare_dtype_name(w->type.dtype));
+    if (w && !w->codec && !linear(d)) PARE_TRY(shrinks(&w->part[0], &less));
+    d->rounds = !w && !linear(d);
+    return old_resize(d, less);
 }
 
 /* Refuses a newer attribute by name unless the operator knows it or it says what holds anyway. */
@@ -210,6 +232,15 @@ pare_status pare_upgrade(pare_draft *d)
         if (d->opset >= rules[i].from && d->opset < rules[i].until && strcmp(d->op, rules[i].op) == 0)
             return rules[i].rule(d);
     return PARE_OK;
+}
+
+pare_status pare_upgrade_resize(pare_graph *g, pare_id resize_out, const pare_tensor *scales)
+{
+    bool less;
+    PARE_TRY(shrinks(scales, &less));
+    pare_node *n = &g->node[g->value[resize_out].producer];
+    const pare_field *f = pare_field_find(n->op->attrs, "nearest_mode", strlen("nearest_mode"));
+    return less && f ? pare_field_set_str(f, "ceil", strlen("ceil"), g->arena, n->attrs) : PARE_OK;
 }
 
 /* --- the old softmax --- */

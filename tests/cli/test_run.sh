@@ -49,6 +49,20 @@ expect 2 "$pare" run net.onnx --in x.npy --shape 1x2xq
 ) || fail "a full disk is not reported"
 [ -z "$(ls full 2>/dev/null)" ] || fail "a full disk left a partial file: $(ls full)"
 
+expect 2 "$pare" run net.onnx --in x.npy --out ''
+stderr_has 'name of a folder is empty'
+expect 2 "$pare" run net.onnx --in double.npy --out wrong
+[ ! -e wrong ] || fail "a refused input left a folder"
+
+# a device or pipe is never replaced by a file, not even with --force
+mkfifo pipe
+expect 2 "$pare" init lenet -o pipe --force
+stderr_has "'pipe' is not a regular file"
+[ -p pipe ] || fail "a pipe was replaced by a file"
+mkdir devices && mkfifo "devices/$output.npy"
+expect 2 "$pare" run net.onnx --in x.npy --out devices --force
+[ -p "devices/$output.npy" ] || fail "a pipe was replaced by a file"
+
 # a 2 x 2 picture, red green blue white
 base64 -d >dot.png <<END
 iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGP4z8DA8J+BkYHh////DAAe9gT9Ce00PgAAAABJRU5E

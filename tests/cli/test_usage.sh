@@ -42,6 +42,11 @@ stderr_has "missing.onnx"
 echo 'this is no model' >text.onnx
 expect 4 "$pare" verify text.onnx text.onnx
 stderr_has "text.onnx"
+printf 'PK\003\004rest' >zip.onnx
+expect 4 "$pare" check zip.onnx
+stderr_has "zip.onnx: it is no ONNX model but a ZIP archive"
+expect 2 "$pare" verify text.onnx text.onnx --tolerance 0
+stderr_has "0 is not within 1e-12 to 1000000"
 : >empty.onnx
 expect 4 "$pare" verify empty.onnx empty.onnx
 

@@ -180,6 +180,22 @@ static void test_resizing(void **state)
     make_init(&m, "s", PARE_F32, 1, I64(1), F32(0.6F), 4);
     make_node(&m, "Resize", "", "x s", "y"); /* element 1 / 0.6 = 1.67 rounds up when shrinking */
     expect(&m, 17, 2, F32(1, 3), "Resize 10 that shrinks");
+    /* The same with scales that a node gives: they are known once constants are folded. */
+    m = start(10, 1, I64(4));
+    make_init(&m, "a", PARE_F32, 1, I64(1), F32(0.3F), 4);
+    make_node(&m, "Add", "", "a a", "s");
+    make_node(&m, "Resize", "", "x s", "y");
+    expect(&m, 17, 2, F32(1, 3), "Resize 10 that shrinks by a computed scale");
+    m = start(10, 1, I64(2));
+    make_init(&m, "a", PARE_F32, 1, I64(1), F32(1), 4);
+    make_node(&m, "Add", "", "a a", "s");
+    make_text(&m, make_node(&m, "Resize", "", "x s", "y"), "mode", "linear");
+    expect(&m, 17, 4, F32(1, -0.5F, -2, -2), "Resize 10, linear, by a computed scale");
+    m = start(10, 1, I64(2));
+    make_input(&m, "a", PARE_F32, 1, I64(1));
+    make_node(&m, "Add", "", "a a", "s");
+    make_node(&m, "Resize", "r", "x s", "y");
+    refuse(&m, "scales is only known when running");
     m = start(10, 2, I64(2, 2));
     make_init(&m, "s", PARE_F32, 1, I64(2), F32(0.5F, 2), 8);
     make_node(&m, "Resize", "r", "x s", "y");
