@@ -51,7 +51,10 @@ bool pare_field_is_default(const pare_field *f, const void *object)
     const void *at = pare_field_get(f, object);
     switch (f->kind) {
     case PARE_FIELD_INT: return *(const int64_t *)at == (int64_t)f->def;
-    case PARE_FIELD_REAL: return *(const double *)at == f->def;
+    case PARE_FIELD_REAL: { /* NaN as the default means "not given" */
+        double v = *(const double *)at;
+        return v == f->def || (v != v && f->def != f->def);
+    }
     case PARE_FIELD_BOOL: return *(const bool *)at == (f->def != 0);
     case PARE_FIELD_STR: {
         const char *s = *(const char *const *)at;

@@ -298,6 +298,28 @@ static void test_bad_tensors(void **state)
     refuse(&m, PARE_EFORMAT, "300 does not fit int8");
 }
 
+/* A Constant made inside pare, where it is an operator like others: only the attribute that was given is
+ * written. */
+static void test_constant_operator(void **state)
+{
+    (void)state;
+    const pare_op *op = pare_op_find("Constant");
+    assert_non_null(op);
+    pare_graph *g, *h;
+    assert_int_equal(pare_graph_new(&g), PARE_OK);
+    void *attrs = pare_arena_alloc(g->arena, op->attrs_size);
+    pare_fields_default(op->attrs, attrs);
+    assert_int_equal(pare_field_set_int(pare_field_find(op->attrs, "value_int", 9), 7, attrs), PARE_OK);
+    pare_id y;
+    assert_int_equal(pare_graph_add_value(g, "y", NULL, &y), PARE_OK);
+    assert_int_equal(pare_graph_add_node(g, op, "c", attrs, op->attrs_size, 0, NULL, 1, &y, NULL), PARE_OK);
+    assert_int_equal(pare_graph_mark_output(g, y), PARE_OK);
+    h = reload(g);
+    assert_int_equal(*(int64_t *)h->value[pare_graph_find(h, "y")].weight->part[0].data, 7);
+    pare_graph_free(g);
+    pare_graph_free(h);
+}
+
 /* Every model that the data folder holds: read, written, read again, the same constants under the same names.
  */
 static void test_real_models(void **state)
@@ -339,7 +361,8 @@ int main(void)
         cmocka_unit_test(test_round_trip),         cmocka_unit_test(test_every_dtype),
         cmocka_unit_test(test_constant_nodes),     cmocka_unit_test(test_old_initialiser_inputs),
         cmocka_unit_test(test_nodes_in_any_order), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_bad_tensors),        cmocka_unit_test(test_real_models),
+        cmocka_unit_test(test_bad_tensors),        cmocka_unit_test(test_constant_operator),
+        cmocka_unit_test(test_real_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
