@@ -163,30 +163,29 @@ void ISA(pare_conv_max)(const pare_conv_tile *tile)
 }
 
 /* One row of a plane: source column of destination column q is q * stride + shift. */
-INLINE void fill_row(const pare_conv_fill f, const float *row, int64_t shift, float *to)
+INLINE void fill_row(const float *row, int64_t in_x, int64_t stride, int64_t shift, int64_t width, vec pad,
+                     float *to)
 {
-    vec pad = broadcast(f.pad);
-    int64_t width = (int64_t)f.width;
-    if (f.stride_x == 1) {
+    if (stride == 1) {
         for (int64_t q = 0; q < width; q += VL) {
             int64_t s = q + shift;
-            if (s >= 0 && s + VL <= f.in_x)
+            if (s >= 0 && s + VL <= in_x)
                 store(to + q, load(row + s));
             else
-                store(to + q, load_lanes(row + s, lanes_within(s, f.in_x), pad));
+                store(to + q, load_lanes(row + s, lanes_within(s, in_x), pad));
         }
         return;
     }
-    if (f.stride_x == 2) {
+    if (stride == 2) {
         for (int64_t q = 0; q < width; q += VL) { /* two vectors in, their even lanes out */
             int64_t s = 2 * q + shift;
             vec a, b;
-            if (s >= 0 && s + 2 * VL <= f.in_x) {
+            if (s >= 0 && s + 2 * VL <= in_x) {
                 a = load(row + s);
                 b = load(row + s + VL);
             } else {
-                a = load_lanes(row + s, lanes_within(s, f.in_x), pad);
-                b = load_lanes(row + s + VL, lanes_within(s + VL, f.in_x), pad);
+                a = load_lanes(row + s, lanes_within(s, in_x), pad);
+                b = load_lanes(row + s + VL, lanes_within(s + VL, in_x), pad);
             }
 #if PARE_VEC_BYTES == 64
             store(to + q, __builtin_shuffle(
@@ -198,27 +197,32 @@ INLINE void fill_row(const pare_conv_fill f, const float *row, int64_t shift, fl
         return;
     }
     for (int64_t q = 0; q < width; q++) {
-        int64_t s = q * f.stride_x + shift;
-        to[q] = s >= 0 && s < f.in_x ? row[s] : f.pad;
+        int64_t s = q * stride + shift;
+        to[q] = s >= 0 && s < in_x ? row[s] : pad[0];
     }
 }
 
 /* In the order of memory, so that what a row writes beyond its end is overwritten by the next. */
-void ISA(pare_conv_fill)(const pare_conv_fill *fill)
+void ISA(pare_conv_fill)(const pare_conv_fill *f)
 {
-    const pare_conv_fill f = *fill;
-    float *to = f.to;
-    for (size_t c = 0; c < f.channels; c++)
-        for (size_t i = 0; i < f.row_phases; i++)
-            for (size_t j = 0; j < f.col_planes; j++) {
-                int64_t shift = f.shift[j], y = f.first[i];
-                for (size_t r = 0; r < f.rows[i]; r++, to += f.width, y += f.stride_y) {
-                    if (y >= 0 && y < f.in_y) {
-                        fill_row(f, f.x + c * f.channel + (size_t)(y * f.in_x), shift, to);
+    const int64_t in_x = f->in_x, in_y = f->in_y, stride_x = f->stride_x, stride_y = f->stride_y,
+                  width = (int64_t)f->width;
+    const size_t channels = f->channels, row_phases = f->row_phases, col_planes = f->col_planes;
+    const vec pad = broadcast(f->pad);
+    const float *x = f->x;
+    float *to = f->to;
+    for (size_t c = 0; c < channels; c++, x += f->channel)
+        for (size_t i = 0; i < row_phases; i++)
+            for (size_t j = 0; j < col_planes; j++) {
+                const int64_t shift = f->shift[j];
+                int64_t y = f->first[i];
+                for (size_t r = f->rows[i]; r > 0; r--, to += width, y += stride_y) {
+                    if (y >= 0 && y < in_y) {
+                        fill_row(x + y * in_x, in_x, stride_x, shift, width, pad, to);
                         continue;
                     }
-                    for (size_t q = 0; q < f.width; q += VL) store(to + q, broadcast(f.pad));
+                    for (int64_t q = 0; q < width; q += VL) store(to + q, pad);
                 }
-                to += f.skip[i] * f.width;
+                to += f->skip[i] * f->width;
             }
 }

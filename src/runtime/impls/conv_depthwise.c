@@ -35,7 +35,8 @@ static double model_ns(const pare_prepare *p)
     pare_conv_layout l;
     double cycles = 0;
     if (!layout(p, &l, &cycles)) return 1e17;
-    return 500 + (double)p->out[0].dim[0] * (double)p->out[0].dim[1] * (cycles + 60) * 0.3 / p->threads;
+    return 500 +
+           (double)p->out[0].dim[0] * (double)p->out[0].dim[1] * (1.5 * cycles + 100) * 0.28 / p->threads;
 }
 
 static void release(void *v)
@@ -101,23 +102,24 @@ static void item(void *user, size_t index, int thread)
     float *buffer = (float *)((char *)s->scratch + (size_t)thread * s->scratch_bytes);
     pare_conv_tile t = pare_conv_tile_of(s, l);
     t.rows = 1;
-    for (int64_t c = first; c < end; c++) {
-        const float *x =
-            (const float *)s->in[0].data + (size_t)(image * k->channels + c) * (size_t)(l->in_y * l->in_x);
-        for (int64_t band = 0; band < l->bands; band++) {
-            const pare_conv_band *b = band == l->bands - 1 ? &l->last : &l->full;
-            t.x = x;
+    size_t in = (size_t)(l->in_y * l->in_x), first_image = (size_t)(image * k->channels);
+    for (int64_t band = 0; band < l->bands; band++) {
+        const pare_conv_band *b = band == l->bands - 1 ? &l->last : &l->full;
+        pare_conv_fill f;
+        pare_conv_layout_fill_of(l, band, 0, buffer, &f);
+        t.vectors = b->vectors;
+        t.lanes = b->lanes;
+        t.run = b->run;
+        for (int64_t c = first; c < end; c++) {
+            t.x = (const float *)s->in[0].data + (first_image + (size_t)c) * in;
             if (l->mode != PARE_CONV_DIRECT) {
-                pare_conv_layout_fill(l, s->kernels, x, band, 0, buffer);
+                pare_conv_layout_fill(l, s->kernels, &f, t.x);
                 t.x = buffer;
             }
-            t.vectors = b->vectors;
-            t.lanes = b->lanes;
-            t.run = b->run;
             for (int64_t r = 0; r < k->rows; r++) {
                 size_t channel = (size_t)(c * k->rows + r);
-                size_t y = ((size_t)(image * k->channels * k->rows) + channel) * t.plane +
-                           (size_t)(band * l->rows * l->out_x);
+                size_t y =
+                    (first_image * (size_t)k->rows + channel) * t.plane + (size_t)(band * l->rows * l->out_x);
                 t.w = k->w + channel * l->taps;
                 t.bias = k->bias + channel;
                 t.y = (float *)s->out[0].data + y;

@@ -171,7 +171,11 @@ static void item(void *user, size_t index, int thread)
     } else {
         float *scratch = (float *)((char *)s->scratch + (size_t)thread * s->scratch_bytes);
         int64_t *inside = (int64_t *)scratch;
-        if (*inside != place) pare_conv_layout_fill(l, s->kernels, x, band, 0, scratch + HEADER_FLOATS);
+        if (*inside != place) {
+            pare_conv_fill f;
+            pare_conv_layout_fill_of(l, band, 0, scratch + HEADER_FLOATS, &f);
+            pare_conv_layout_fill(l, s->kernels, &f, x);
+        }
         *inside = place;
         t.x = scratch + HEADER_FLOATS;
     }

@@ -238,30 +238,30 @@ void pare_conv_layout_free(pare_conv_layout *l)
     free(l->last.run);
 }
 
-void pare_conv_layout_fill(const pare_conv_layout *l, const pare_kernels *k, const float *x, int64_t band,
-                           float pad, float *buffer)
+void pare_conv_layout_fill_of(const pare_conv_layout *l, int64_t band, float pad, float *buffer,
+                              pare_conv_fill *f)
 {
     int64_t y0 = band * l->rows, rows = l->out_y - y0 < l->rows ? l->out_y - y0 : l->rows;
-    pare_conv_fill f = {
-        .x = x,
-        .channels = (size_t)l->channels,
-        .channel = (size_t)(l->in_y * l->in_x),
-        .in_y = l->in_y,
-        .in_x = l->in_x,
-        .stride_y = l->stride_y,
-        .stride_x = l->stride_x,
-        .row_phases = (size_t)l->row_phases,
-        .col_planes = (size_t)l->col_planes,
-        .width = (size_t)l->width[0],
-        .pad = pad,
-        .to = buffer,
-    };
+    f->channels = (size_t)l->channels;
+    f->channel = (size_t)(l->in_y * l->in_x);
+    f->in_y = l->in_y, f->in_x = l->in_x;
+    f->stride_y = l->stride_y, f->stride_x = l->stride_x;
+    f->row_phases = (size_t)l->row_phases, f->col_planes = (size_t)l->col_planes;
+    f->width = (size_t)l->width[0];
+    f->pad = pad;
+    f->to = buffer;
     for (int i = 0; i < l->row_phases; i++) {
-        f.first[i] = y0 * l->stride_y + l->row_phase[i] - l->pad_y;
-        f.rows[i] = (size_t)(rows + l->reach_y[i]);
-        f.skip[i] = (size_t)(l->rows - rows);
+        f->first[i] = y0 * l->stride_y + l->row_phase[i] - l->pad_y;
+        f->rows[i] = (size_t)(rows + l->reach_y[i]);
+        f->skip[i] = (size_t)(l->rows - rows);
     }
-    for (int j = 0; j < l->col_planes; j++) f.shift[j] = l->col_shift[j] - l->pad_x;
-    k->conv_fill(&f);
-    for (size_t i = 0; i < k->vl; i++) buffer[l->buffer_floats - 1 - i] = 0; /* read, never used */
+    for (int j = 0; j < l->col_planes; j++) f->shift[j] = l->col_shift[j] - l->pad_x;
+}
+
+void pare_conv_layout_fill(const pare_conv_layout *l, const pare_kernels *k, pare_conv_fill *f,
+                           const float *x)
+{
+    f->x = x;
+    k->conv_fill(f);
+    for (size_t i = 0; i < k->vl; i++) f->to[l->buffer_floats - 1 - i] = 0; /* read, never used */
 }

@@ -68,8 +68,11 @@ bool pare_conv_layout_choose(pare_conv_layout *l, const pare_kernels *k, const p
 pare_status pare_conv_layout_build(pare_conv_layout *l, size_t vl);
 void pare_conv_layout_free(pare_conv_layout *l);
 
-/* Copies what band `band` needs of channels x[0..channels) into the buffer; `pad` stands outside of x. */
-void pare_conv_layout_fill(const pare_conv_layout *l, const pare_kernels *k, const float *x, int64_t band,
-                           float pad, float *buffer);
+/* Describes how to lay out band `band` into the buffer, `pad` standing outside of x: once for many planes. */
+void pare_conv_layout_fill_of(const pare_conv_layout *l, int64_t band, float pad, float *buffer,
+                              pare_conv_fill *f);
+/* Lays out channels x[0..channels) as described. */
+void pare_conv_layout_fill(const pare_conv_layout *l, const pare_kernels *k, pare_conv_fill *f,
+                           const float *x);
 
 #endif

@@ -59,7 +59,7 @@ static double model_ns(const pare_prepare *p)
     pare_conv_layout l;
     double cycles = 0;
     if (!layout(p, &w, &l, &cycles)) return 1e17;
-    return 300 + (double)p->in[0].dim[0] * (double)p->in[0].dim[1] * (cycles + 60) * 0.28 / p->threads;
+    return 300 + (double)p->in[0].dim[0] * (double)p->in[0].dim[1] * (1.5 * cycles + 100) * 0.28 / p->threads;
 }
 
 static void release(void *v)
@@ -138,30 +138,33 @@ static void item(void *user, size_t index, int thread)
     size_t in = (size_t)(l->in_y * l->in_x), out = (size_t)(l->out_y * l->out_x);
     int64_t first = (int64_t)index * k->chunk,
             end = first + k->chunk < k->planes ? first + k->chunk : k->planes;
-    for (int64_t i = first; i < end; i++) {
-        const float *x = (const float *)s->in[0].data + (size_t)i * in;
-        float *y = (float *)s->out[0].data + (size_t)i * out;
-        for (int64_t band = 0; band < l->bands; band++) {
-            const pare_conv_band *b = band == l->bands - 1 ? &l->last : &l->full;
-            pare_conv_tile t = { .vl = s->kernels->vl,
-                                 .taps = l->taps,
-                                 .off = l->off,
-                                 .x = x,
-                                 .vectors = b->vectors,
-                                 .lanes = b->lanes,
-                                 .run = b->run,
-                                 .rows = 1,
-                                 .w = k->one,
-                                 .bias = k->zero,
-                                 .y = y + band * l->rows * l->out_x,
-                                 .plane = out };
+    pare_conv_tile t = { .vl = s->kernels->vl,
+                         .taps = l->taps,
+                         .off = l->off,
+                         .rows = 1,
+                         .w = k->one,
+                         .bias = k->zero,
+                         .plane = out };
+    for (int64_t band = 0; band < l->bands; band++) {
+        const pare_conv_band *b = band == l->bands - 1 ? &l->last : &l->full;
+        pare_conv_fill f;
+        pare_conv_layout_fill_of(l, band, average ? 0 : -INFINITY, buffer, &f);
+        t.vectors = b->vectors;
+        t.lanes = b->lanes;
+        t.run = b->run;
+        for (int64_t i = first; i < end; i++) {
+            t.x = (const float *)s->in[0].data + (size_t)i * in;
+            t.y = (float *)s->out[0].data + (size_t)i * out + (size_t)(band * l->rows * l->out_x);
             if (l->mode != PARE_CONV_DIRECT) {
-                pare_conv_layout_fill(l, s->kernels, x, band, average ? 0 : -INFINITY, buffer);
+                pare_conv_layout_fill(l, s->kernels, &f, t.x);
                 t.x = buffer;
             }
             (average ? s->kernels->conv_row : s->kernels->conv_max)(&t);
         }
-        if (average) s->kernels->binary(PARE_BINARY_DIV, out, y, 1, k->divisor, 1, y);
+    }
+    for (int64_t i = first; average && i < end; i++) {
+        float *y = (float *)s->out[0].data + (size_t)i * out;
+        s->kernels->binary(PARE_BINARY_DIV, out, y, 1, k->divisor, 1, y);
     }
 }
 
