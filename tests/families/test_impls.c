@@ -324,11 +324,45 @@ static void test_operators(void **state)
         { .op = "Elu", "alpha=0.7", 2, { 3, 70 }, 0, false, { { 0 } } },
         { .op = "Neg", "", 2, { 3, 70 }, 0, false, { { 0 } } },
         { .op = "Abs", "", 2, { 3, 70 }, 0, false, { { 0 } } },
+        { .op = "Transpose", "perm=0/2/3/1", 4, { 2, 3, 4, 5 }, 0, false, { { 0 } } },
+        { .op = "Transpose", "", 3, { 30, 4, 500 }, 0, false, { { 0 } } },
+        { .op = "Transpose", "perm=1/0/2", 3, { 70, 8, 200 }, 0, false, { { 0 } } },
         { .op = "Concat", "axis=1", 4, { 2, 3, 4, 5 }, 1, false, { { 4, { 2, 7, 4, 5 } } } },
         { .op = "Concat", "axis=-1", 3, { 20, 3, 40 }, 1, true, { { 3, { 20, 3, 1 } } } },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int tail = 0; tail < TAILS; tail++) one_op(&cases[i], tail);
+}
+
+/* Slice and Pad: lists of integers as constants. */
+static void moved(const char *op, pare_type x, int lists, const int64_t *a, const int64_t *b,
+                  const int64_t *axes, const int64_t *steps, int n)
+{
+    one_case c = { 0 };
+    snprintf(c.what, sizeof c.what, "%s of rank %d, first number %lld", op, x.rank, (long long)a[0]);
+    OK(pare_graph_new(&c.g));
+    pare_id in = add_input(c.g, "x", x), p = add_ints(c.g, n, a), q = b ? add_ints(c.g, n, b) : PARE_NONE;
+    pare_id r = axes ? add_ints(c.g, n, axes) : PARE_NONE, s = steps ? add_ints(c.g, n, steps) : PARE_NONE;
+    if (strcmp(op, "Pad") == 0) q = add_scalar(c.g, 2.5f);
+    pare_id y = add_node(c.g, op, "", "node", (uint32_t)(1 + lists), in, p, q, r, s);
+    OK(pare_graph_mark_output(c.g, y));
+    c.in[0] = random_tensor(x, 1);
+    run_case(&c);
+}
+
+static void test_moves(void **state)
+{
+    (void)state;
+    pare_type x = f32_type(4, 2, 5, 9, 10), big = f32_type(4, 2, 40, 33, 35);
+#define L(...) (const int64_t[]){ __VA_ARGS__ }
+    moved("Slice", x, 4, L(0, 1), L(9, 10), L(2, 3), L(2, 2), 2);
+    moved("Slice", x, 4, L(-1, 3, -100), L(-100, 1000, 100), L(-1, 1, 0), L(-3, 1, 1), 3);
+    moved("Slice", x, 2, L(1), L(2), NULL, NULL, 1);
+    moved("Slice", big, 4, L(1, 4), L(30, 100), L(1, 3), L(1, 5), 2);
+    moved("Pad", x, 2, L(0, 2, 0, 0, 0, 3, 0, 0), NULL, NULL, NULL, 8);
+    moved("Pad", x, 2, L(1, -1, 2, -3, 0, 2, -4, 5), NULL, NULL, NULL, 8);
+    moved("Pad", big, 2, L(0, 0, 1, 1, 0, 0, 1, 1), NULL, NULL, NULL, 8);
+#undef L
 }
 
 /* Every file of the folder is in the registry, under its own name. */
@@ -373,9 +407,8 @@ static void test_all_ran(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv),      cmocka_unit_test(test_conv_random),
-        cmocka_unit_test(test_operators), cmocka_unit_test(test_all_listed),
-        cmocka_unit_test(test_all_ran),
+        cmocka_unit_test(test_conv),  cmocka_unit_test(test_conv_random), cmocka_unit_test(test_operators),
+        cmocka_unit_test(test_moves), cmocka_unit_test(test_all_listed),  cmocka_unit_test(test_all_ran),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
     X(broadcast)      \
     X(elementwise)    \
     X(concat_blocks)  \
+    X(strided_copy)   \
     X(copy)           \
     X(reference)
 
