@@ -75,5 +75,5 @@ expect 3 "$pare" compress net.onnx -o target.onnx --method magnitude:density=0.0
     [ $? = 5 ] || exit 1
 ) || fail "a full disk is exit 5"
 cmp -s small.onnx before || fail "a full disk damaged the old file"
-ls | grep -qE '\.tmp|~|^\.' && fail "a temporary file was left: $(ls -A)"
+ls -A | grep -qE '\.tmp|~|^\.' && fail "a temporary file was left: $(ls -A)"
 finish
