@@ -178,20 +178,20 @@ static pare_status tie_conv(pare_channels *ch, pare_id node, bool *ok)
 
 static pare_status forward_mix(pare_channels *ch, pare_id node)
 {
-    const pare_node *node_ = &ch->g->node[node];
+    const pare_node *self = &ch->g->node[node];
     const pare_mix *m = ch->mix[node];
-    bool apart = strcmp(node_->op->name, "Conv") == 0 && depthwise(ch, node);
+    bool apart = strcmp(self->op->name, "Conv") == 0 && depthwise(ch, node);
     for (int64_t n = 0; n < m->n; n++) {
         double sum = m->bias ? (double)m->bias[n] : 0;
         bool fixed = true;
         for (int64_t c = 0; fixed && c < m->c; c++) {
             float t;
             if (!pare_mix_reads(m, n, c)) continue;
-            int64_t from = apart ? n / (m->n / pare_cells_of(ch, node_->in[0])) : c;
-            fixed = known(ch, node_->in[0], from, &t) && (t == 0 || !m->pads);
+            int64_t from = apart ? n / (m->n / pare_cells_of(ch, self->in[0])) : c;
+            fixed = known(ch, self->in[0], from, &t) && (t == 0 || !m->pads);
             if (fixed) sum += (double)t * pare_mix_sum(m, n, c);
         }
-        if (fixed) learn(ch, node_->out[0], n, sum);
+        if (fixed) learn(ch, self->out[0], n, sum);
     }
     /* A depthwise convolution's channels are tied; nothing flows backward through it. */
     if (apart) {
