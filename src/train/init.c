@@ -115,7 +115,7 @@ static map unary(builder *b, const char *op_name, const char *name, map x)
 
 static map relu(builder *b, const char *of, map x)
 {
-    char name[128];
+    char name[192];
     snprintf(name, sizeof name, "%s.relu", of);
     return unary(b, "Relu", name, x);
 }
@@ -141,7 +141,7 @@ static map conv(builder *b, const char *name, map x, int64_t out, int64_t k, int
 
 static map norm(builder *b, const char *of, map x)
 {
-    char name[128];
+    char name[192];
     snprintf(name, sizeof name, "%s.bn", of);
     const pare_op *op = op_named(b, "BatchNormalization");
     if (b->st != PARE_OK) return x;
@@ -204,7 +204,7 @@ static map shortcut_a(builder *b, const char *name, map x, int64_t out)
 {
     const pare_op *slice = op_named(b, "Slice"), *pad = op_named(b, "Pad");
     if (b->st != PARE_OK) return x;
-    char s[128], p[128];
+    char s[192], p[192];
     snprintf(s, sizeof s, "%s.slice", name);
     snprintf(p, sizeof p, "%s.pad", name);
     pare_id in[5] = { x.v, ints(b, s, "starts", (int64_t[]){ 0, 0 }, 2),
@@ -221,7 +221,7 @@ static map shortcut_a(builder *b, const char *name, map x, int64_t out)
  */
 static map basic_block(builder *b, const char *name, map x, int64_t out, int64_t stride, bool project)
 {
-    char n[128];
+    char n[160];
     snprintf(n, sizeof n, "%s.conv1", name);
     map y = relu(b, n, conv_norm(b, n, x, out, 3, stride, 1));
     snprintf(n, sizeof n, "%s.conv2", name);
