@@ -4,7 +4,12 @@
 
 #include <math.h>
 
-static float clip(float x, float lo, float hi) { return x < lo ? lo : x > hi ? hi : x; }
+/* If lo > hi, everything becomes hi. */
+static float clip(float x, float lo, float hi)
+{
+    x = x < lo ? lo : x;
+    return x > hi ? hi : x;
+}
 
 static float unary(pare_unary f, float x, float a, float b)
 {

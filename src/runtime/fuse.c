@@ -40,6 +40,7 @@ static bool activation(const pare_graph *g, const pare_node *n, pare_epilogue *e
     } else if (strcmp(n->op->name, "Clip") == 0) {
         float lo, hi;
         if (!scalar(g, n, 1, -INFINITY, &lo) || !scalar(g, n, 2, INFINITY, &hi)) return false;
+        if (!(lo <= hi)) return false; /* the kernels' comparisons suppose that */
         e->act = PARE_ACT_CLIP;
         e->lo = lo;
         e->hi = hi;
