@@ -43,6 +43,11 @@ struct pare_dnn_conv {
     prim pack_forward, pack_data, unpack; /* reorders: X to Y */
     float *forward_w, *data_w;
     size_t grad_floats;
+    /* oneDNN 2.6 takes its slow reference path for fewer input channels than a block has lanes. Such a
+     * convolution is described with a whole block instead; its weights pass through `wide`, whose further
+     * channels are 0. */
+    float *wide; /* [oc][wide_ic][taps]; NULL: not needed */
+    size_t oc, ic, wide_ic, taps;
 };
 
 int pare_dnn_threads_hold(void)
@@ -135,12 +140,19 @@ static dnnl_format_tag_t map_tag(int lanes)
     return lanes == 16 ? dnnl_nChw16c : lanes == 8 ? dnnl_nChw8c : dnnl_nchw;
 }
 
+/* Input channels as oneDNN is told. */
+static int64_t block_of(const pare_dnn_shape *s)
+{
+    return s->group == 1 && s->ic < s->src_lanes ? s->src_lanes : s->ic;
+}
+
 static pare_status layouts_of(const pare_dnn_shape *s, int64_t n, layouts *l)
 {
     memset(l, 0, sizeof *l);
-    dnnl_dims_t src = { n, s->ic, s->in[0], s->in[1] }, dst = { n, s->oc, s->out[0], s->out[1] },
+    int64_t ic = block_of(s);
+    dnnl_dims_t src = { n, ic, s->in[0], s->in[1] }, dst = { n, s->oc, s->out[0], s->out[1] },
                 bias = { s->oc };
-    dnnl_dims_t w = { s->oc, s->ic, s->kernel[0], s->kernel[1] };
+    dnnl_dims_t w = { s->oc, ic, s->kernel[0], s->kernel[1] };
     dnnl_dims_t wg = { s->group, s->oc / s->group, s->ic / s->group, s->kernel[0], s->kernel[1] };
     PARE_TRY(describe(&l->src, 4, src, map_tag(s->src_lanes)));
     PARE_TRY(describe(&l->dst, 4, dst, map_tag(s->dst_lanes)));
@@ -350,6 +362,7 @@ void pare_dnn_conv_free(pare_dnn_conv *c)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) prim_free(all[i], c->d->threads);
     free(c->forward_w);
     free(c->data_w);
+    free(c->wide);
     free(c);
 }
 
@@ -359,8 +372,14 @@ pare_status pare_dnn_conv_new(pare_dnn *d, const pare_dnn_shape *s, const pare_d
     pare_dnn_conv *c = calloc(1, sizeof *c);
     if (!c) return pare_fail(PARE_ENOMEM, "no memory for a convolution");
     c->d = d;
+    c->oc = (size_t)s->oc;
+    c->ic = (size_t)s->ic;
+    c->wide_ic = (size_t)block_of(s);
+    c->taps = (size_t)(s->kernel[0] * s->kernel[1]);
     pare_status st = PARE_OK;
-    if (uses->forward) st = make(c, FORWARD, s, uses->forward);
+    if (c->wide_ic > c->ic) c->wide = calloc(c->oc * c->wide_ic * c->taps, sizeof *c->wide);
+    if (c->wide_ic > c->ic && !c->wide) st = pare_fail(PARE_ENOMEM, "no memory for a convolution");
+    if (st == PARE_OK && uses->forward) st = make(c, FORWARD, s, uses->forward);
     if (st == PARE_OK && uses->data) st = make(c, DATA, s, uses->data);
     if (st == PARE_OK && uses->weights) st = make(c, WEIGHTS, s, uses->weights);
     if (st != PARE_OK) {
@@ -383,6 +402,10 @@ size_t pare_dnn_conv_grad_floats(const pare_dnn_conv *c) { return c->grad_floats
 
 void pare_dnn_conv_pack(pare_dnn_conv *c, int thread, const float *w)
 {
+    size_t row = c->ic * c->taps;
+    for (size_t o = 0; c->wide && o < c->oc; o++)
+        memcpy(c->wide + o * c->wide_ic * c->taps, w + o * row, row * sizeof *w);
+    if (c->wide) w = c->wide;
     if (c->forward_w) prim_run(c->d, &c->pack_forward, thread, w, NULL, c->forward_w, NULL, NULL);
     if (c->data_w) prim_run(c->d, &c->pack_data, thread, w, NULL, c->data_w, NULL, NULL);
 }
@@ -406,7 +429,13 @@ void pare_dnn_conv_weights(pare_dnn_conv *c, int thread, const float *x, const f
 
 void pare_dnn_conv_unpack(pare_dnn_conv *c, int thread, const float *dw, float *w)
 {
-    prim_run(c->d, &c->unpack, thread, dw, NULL, w, NULL, NULL);
+    prim_run(c->d, &c->unpack, thread, dw, NULL, c->wide ? c->wide : w, NULL, NULL);
+    size_t row = c->ic * c->taps;
+    for (size_t o = 0; c->wide && o < c->oc; o++) {
+        float *from = c->wide + o * c->wide_ic * c->taps;
+        memcpy(w + o * row, from, row * sizeof *w);
+        memset(from + row, 0, (c->wide_ic * c->taps - row) * sizeof *from); /* for the next pack */
+    }
 }
 
 void pare_dnn_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
