@@ -477,8 +477,9 @@ static void test_not_onnx(void **state)
     (void)state;
     expect_failure((const uint8_t *)"", 0, PARE_EFORMAT, "m.onnx: the file is empty");
     expect_failure((const uint8_t *)"\x08", 1, PARE_EFORMAT, "byte 0: an unfinished number");
-    expect_failure((const uint8_t *)"<!DOCTYPE html>", 15, PARE_EFORMAT, "m.onnx: byte ");
-    expect_failure((const uint8_t *)"PK\3\4", 4, PARE_EFORMAT, "m.onnx: byte ");
+    expect_failure((const uint8_t *)"<!DOCTYPE html>", 15, PARE_EFORMAT,
+                   "m.onnx: it is no ONNX model but text");
+    expect_failure((const uint8_t *)"PK\3\4", 4, PARE_EFORMAT, "a ZIP archive");
     expect_failure((const uint8_t *)"\x3a\x7f\x0a\x00", 4, PARE_EFORMAT,
                    "byte 0: a field of 127 bytes, but 2 are left in its parent");
     expect_failure((const uint8_t *)"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12, PARE_EFORMAT,
