@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MESSAGE_MAX = 1024 };
+enum { MESSAGE_MAX = 1024, WHOLE_MAX = 3 * 4096 }; /* room for two paths of any length */
 static _Thread_local char message[MESSAGE_MAX];
 
 static struct {
@@ -30,34 +30,45 @@ static void make_printable(char *s)
         if ((unsigned char)*s < 0x20 || *s == 0x7f) *s = '?';
 }
 
+/* Long names must not push the reason, which comes last, out of the sentence: the middle goes instead. */
+static void keep(const char *whole)
+{
+    static const char gap[] = " ... ";
+    size_t len = strlen(whole), most = sizeof message - 1, back = most / 3;
+    if (len <= most) {
+        memcpy(message, whole, len + 1);
+    } else {
+        size_t front = most - back - (sizeof gap - 1);
+        memcpy(message, whole, front);
+        memcpy(message + front, gap, sizeof gap - 1);
+        memcpy(message + most - back, whole + len - back, back + 1);
+    }
+    make_printable(message);
+}
+
 pare_status pare_fail(pare_status code, const char *fmt, ...)
 {
+    char whole[WHOLE_MAX]; /* also because an argument may be the message before */
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(message, sizeof message, fmt, ap);
+    vsnprintf(whole, sizeof whole, fmt, ap);
     va_end(ap);
-    make_printable(message);
+    keep(whole);
     return code;
 }
 
 pare_status pare_note(pare_status st, const char *fmt, ...)
 {
     if (st == PARE_OK) return st;
-    char front[MESSAGE_MAX];
+    char whole[WHOLE_MAX + MESSAGE_MAX + 2];
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(front, sizeof front - 3, fmt, ap);
+    int n = vsnprintf(whole, WHOLE_MAX, fmt, ap);
     va_end(ap);
     if (n < 0) return st;
-    size_t len = strlen(front);
-    memcpy(front + len, ": ", 3);
-    len += 2;
-    size_t rest = strlen(message);
-    if (rest > sizeof front - 1 - len) rest = sizeof front - 1 - len;
-    memcpy(front + len, message, rest);
-    front[len + rest] = 0;
-    make_printable(front);
-    memcpy(message, front, len + rest + 1);
+    size_t len = strlen(whole);
+    snprintf(whole + len, sizeof whole - len, ": %s", message);
+    keep(whole);
     return st;
 }
 

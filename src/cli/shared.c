@@ -6,6 +6,7 @@
 #include "base/files.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -139,6 +140,8 @@ pare_status cli_check_output(const char *path, bool force, const char *input)
     if (!*path) return pare_fail(PARE_EINVAL, "--out: the name is empty");
     struct stat a, b;
     bool there = lstat(path, &a) == 0;
+    if (!there && errno == ENAMETOOLONG)
+        return pare_fail(PARE_EIO, "cannot write '%s': %s", path, strerror(errno));
     if (there && S_ISDIR(a.st_mode))
         return pare_fail(PARE_EINVAL, "'%s' is a folder; -o wants a file name", path);
     if (there && input && stat(path, &a) == 0 && stat(input, &b) == 0 && a.st_dev == b.st_dev &&
@@ -162,6 +165,9 @@ pare_status cli_check_output(const char *path, bool force, const char *input)
         st = pare_fail(PARE_EIO, "cannot write '%s': '%s' is not a folder", path, where);
     else if (access(where, W_OK | X_OK) != 0)
         st = pare_fail(PARE_EIO, "cannot write '%s': %s", path, strerror(errno));
+    else if (strlen(slash ? strrchr(path, '/') + 1 : path) > NAME_MAX - strlen(".XXXXXX"))
+        st = pare_fail(PARE_EIO, "cannot write '%s': its temporary name would be longer than %d bytes", path,
+                       NAME_MAX);
     free(folder);
     return st;
 }

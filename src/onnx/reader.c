@@ -371,7 +371,7 @@ static const char *remedy_for(const Onnx__NodeProto *n)
 {
     if (!default_domain(n->domain)) return "export the model with standard ONNX operators only";
     if (!n->op_type || !pare_op_find(n->op_type))
-        return "replace this operator by supported ones ('pare list ops'), or export for inference only";
+        return "replace this operator by supported ones ('pare list operators'), or export for inference only";
     return "check how this node was exported";
 }
 

@@ -42,6 +42,18 @@ stderr_has "missing.onnx"
 echo 'this is no model' >text.onnx
 expect 4 "$pare" verify text.onnx text.onnx
 stderr_has "text.onnx"
+expect 5 "$pare" init lenet -o "$(printf '%250s' '' | tr ' ' a)"
+stderr_has 'temporary name would be longer'
+expect 5 "$pare" init lenet -o "$(printf '%5000s' '' | tr ' ' a)"
+stderr_has 'File name too long'
+# with little memory the program ends, whatever libraries make of it
+for kib in 150000 200000 250000; do
+    checks=$((checks + 1))
+    (
+        ulimit -v $kib && exec timeout 20 "$pare" version >stdout 2>stderr
+    )
+    [ $? != 124 ] || fail "'pare version' hangs with $kib KiB of memory"
+done
 printf 'PK\003\004rest' >zip.onnx
 expect 4 "$pare" check zip.onnx
 stderr_has "zip.onnx: it is no ONNX model but a ZIP archive"

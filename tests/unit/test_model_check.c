@@ -94,6 +94,10 @@ static void test_lists_everything(void **state)
             fail_msg("not listed: [%s] %s", want[i].node, want[i].reason);
     for (size_t i = 0; i < p.count; i++)
         if (strcmp(p.problem[i].node, "behind") == 0) fail_msg("[behind] %s", p.problem[i].reason);
+    /* A remedy that names a command names one that exists: cmd_list.c has 'operators'. */
+    for (size_t i = 0; i < p.count; i++)
+        if (strcmp(p.problem[i].node, "unknown") == 0)
+            assert_non_null(strstr(p.problem[i].remedy, "'pare list operators'"));
     pare_problems_free(&p);
 }
 
