@@ -46,6 +46,14 @@ pare_status pare_force_check(const pare_graph *g, const char *force)
     return PARE_OK;
 }
 
+bool pare_force_names(const char *force, const char *layer)
+{
+    rule r;
+    for (const char *at = force ? force : ""; next_rule(&at, &r);)
+        if (*r.layer && fnmatch(r.layer, layer, 0) == 0) return true;
+    return false;
+}
+
 /* May `impl` run this layer? *forced tells whether a rule said anything. A rule that names the layer beats
  * general ones. */
 static bool obeys(const char *force, const pare_node *n, const pare_impl *impl, bool *forced)

@@ -65,12 +65,14 @@ typedef struct pare_question {
 pare_status pare_choose(pare_core *c, const char *force, pare_work *w);
 /* Does `force` name only things that exist? */
 pare_status pare_force_check(const pare_graph *g, const char *force);
+/* Does a rule of `force` name this layer? Then it must be a step of its own. */
+bool pare_force_names(const char *force, const char *layer);
 /* Is there an implementation of this operator that takes an epilogue? */
 bool pare_fuses_any(const char *op);
 
 /* memory.c: places of all values, size of the block. */
 pare_status pare_place_all(pare_core *c);
 /* Is this node's output its input's memory (decided before steps are made)? Fills c->root. */
-pare_status pare_roots(pare_core *c, bool *is_view);
+pare_status pare_roots(pare_core *c, const char *force, bool *is_view);
 
 #endif

@@ -5,7 +5,7 @@
 
 static bool computed(const pare_graph *g, pare_id v) { return g->value[v].producer != PARE_NONE; }
 
-pare_status pare_roots(pare_core *c, bool *is_view)
+pare_status pare_roots(pare_core *c, const char *force, bool *is_view)
 {
     const pare_graph *g = c->graph;
     bool *lies_in_output = calloc((size_t)g->n_values + 1, sizeof *lies_in_output);
@@ -16,7 +16,8 @@ pare_status pare_roots(pare_core *c, bool *is_view)
     }
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         const pare_node *n = &g->node[i];
-        if (!n->op->view || n->n_out != 1 || n->in[0] == PARE_NONE) continue;
+        if (!n->op->view || n->n_out != 1 || n->in[0] == PARE_NONE || pare_force_names(force, n->name))
+            continue;
         const pare_weight *w = g->value[n->in[0]].weight;
         if (w && w->codec) continue;
         pare_id from = c->root[n->in[0]], to = n->out[0];

@@ -80,6 +80,12 @@ static pare_status make_steps(pare_core *c, const char *force, const bool *is_vi
         else
             pare_chain_alone(g, i, &w->chain);
         if (st != PARE_OK) break;
+        bool named = false;
+        for (int k = 1; k < w->chain.n; k++) named |= pare_force_names(force, g->node[w->chain.node[k]].name);
+        if (named) {
+            pare_chain_free(&w->chain);
+            pare_chain_alone(g, i, &w->chain);
+        }
         c->n_work++;
         st = pare_choose(c, force, w);
         for (int k = 0; k < w->chain.n; k++) taken[w->chain.node[k]] = true;
@@ -141,7 +147,7 @@ static pare_status build(pare_core *c, const pare_plan_options *o)
     pare_status st = is_view && c->root && c->place && c->decoded
                          ? PARE_OK
                          : pare_fail(PARE_ENOMEM, "no memory for a plan of %zu values", n);
-    if (st == PARE_OK) st = pare_roots(c, is_view);
+    if (st == PARE_OK) st = pare_roots(c, o->force, is_view);
     if (st == PARE_OK) st = make_steps(c, o->force, is_view);
     if (st == PARE_OK) st = drop_weights(c);
     if (st == PARE_OK) st = pare_place_all(c);

@@ -231,6 +231,13 @@ static void test_late_residual(void **state)
     OK(pare_plan_create(g, NULL, &plan));
     assert_int_equal(pare_plan_steps(plan), 4); /* b+c, a+s, t, u */
     pare_plan_free(plan);
+    /* A layer that a rule names is a step of its own, and obeys or is refused. */
+    OK(pare_plan_create(g, &(pare_plan_options){ .force = "c=elementwise,a=conv_gemm" }, &plan));
+    assert_int_equal(pare_plan_steps(plan), 5);
+    pare_plan_free(plan);
+    compare(g, &(pare_plan_options){ .force = "c=elementwise" }, &x);
+    assert_int_equal(pare_plan_create(g, &(pare_plan_options){ .force = "c=conv_gemm" }, &plan), PARE_EINVAL);
+    assert_non_null(strstr(pare_error(), "'c'"));
     pare_tensor_free(&x);
     pare_graph_free(g);
 }
