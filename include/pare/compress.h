@@ -18,6 +18,8 @@ typedef struct pare_compress_options {
     bool force;                  /**< replace out_path */
     double max_drop;             /**< more accuracy lost than this is PARE_ETARGET; negative: no target */
     bool measure;                /**< time before and after (median of interleaved runs) */
+    const pare_shape *shapes;    /**< of inputs with free dimensions, for MACs and times; NULL: those of the data */
+    size_t n_shapes;
 } pare_compress_options;
 
 /** A network's size and behaviour at one point. Missing figures are -1. */

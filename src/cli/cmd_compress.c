@@ -11,7 +11,7 @@ typedef struct options {
     const char *out, *data, *run_dir, *max_drop;
     bool force, measure;
     int64_t epochs;
-    pare_strs method, layer;
+    pare_strs method, layer, shape;
     pare_train_options train;
     cli_preprocess pp;
 } options;
@@ -28,6 +28,8 @@ static const pare_field fields[] = {
              "DIR: checkpoints of every stage; an interrupted run continues from here"),
     PARE_STR(options, max_drop, NULL, "P: exit with 3 if top-1 falls by more (1% or 0.01)"),
     PARE_FLAG(options, measure, true, "time both networks"),
+    PARE_STRS(options, shape,
+              "NAME=1x3x224x224: shape of an input with free dimensions, for the report (repeatable)"),
     PARE_FLAG(options, force, false, "replace an existing file"),
     PARE_FIELDS_END,
 };
@@ -88,16 +90,23 @@ static void print_row(const char *what, const char *before, const char *after, d
     putchar('\n');
 }
 
+static const char *macs_text(double macs, char text[32])
+{
+    snprintf(text, 32, macs < 0 ? "-" : "%.0f", macs);
+    return text;
+}
+
 static void print_text(const options *o, const pare_compress_report *r)
 {
     printf("%-32s %-10s %12s %12s %14s %14s %8s  %s\n", "layer", "codec", "params", "after", "MACs", "after",
            "density", "channels");
     for (size_t i = 0; i < r->n_layers; i++) {
         const pare_compress_layer *l = &r->layer[i];
-        printf("%-32s %-10s %12.0f %12.0f %14.0f %14.0f %8.3f  %lld>%lld to %lld>%lld\n", cli_text(l->name),
-               cli_text(l->codec), l->params_before, l->params_after, l->macs_before, l->macs_after,
-               l->density, (long long)l->in_before, (long long)l->out_before, (long long)l->in_after,
-               (long long)l->out_after);
+        char before[32], after[32];
+        printf("%-32s %-10s %12.0f %12.0f %14s %14s %8.3f  %lld>%lld to %lld>%lld\n", cli_text(l->name),
+               cli_text(l->codec), l->params_before, l->params_after, macs_text(l->macs_before, before),
+               macs_text(l->macs_after, after), l->density, (long long)l->in_before, (long long)l->out_before,
+               (long long)l->in_after, (long long)l->out_after);
     }
     char before[32], after[32];
     printf("\n%s\n%-24s %14s %14s %11s\n", cli_text(r->method), "", "before", "after", "share");
@@ -143,6 +152,9 @@ static pare_status run(const void *opt, char **args)
     if (o->max_drop && !o->data)
         return pare_fail(PARE_EINVAL, "--max-drop compares accuracies and needs --data");
 
+    pare_shape *shapes;
+    PARE_TRY(cli_shapes(&o->shape, &shapes, &c.n_shapes));
+    c.shapes = shapes;
     pare_graph *graph = NULL;
     pare_dataset *train = NULL, *test = NULL;
     pare_preprocess pp;
@@ -166,6 +178,7 @@ static pare_status run(const void *opt, char **args)
             pare_compress_report_free(&r);
         }
     }
+    free(shapes);
     pare_dataset_free(test);
     pare_dataset_free(train);
     pare_graph_free(graph);

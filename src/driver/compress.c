@@ -3,6 +3,7 @@
  * src/methods. */
 #define _POSIX_C_SOURCE 200809L
 #include "base/files.h"
+#include "driver/feed.h"
 #include "driver/report.h"
 #include "driver/run_dir.h"
 #include "methods/method.h"
@@ -38,6 +39,9 @@ typedef struct driver {
     size_t n_steps, at; /* `at`: the step that is running */
     override *over;     /* of o->layers */
     size_t n_over;
+    const pare_shape *shapes; /* what figures are for; those asked for, or of_data */
+    size_t n_shapes;
+    pare_shape of_data;
     char *spelled; /* methods with all options; in the arena */
     pare_run_dir *run;
 } driver;
@@ -313,9 +317,32 @@ static pare_status label(driver *d, pare_graph *g)
     return d->pp ? pare_preprocess_to_model(d->pp, g) : PARE_OK;
 }
 
+/* Where picture sizes are free and none were given, figures are for those of the data. */
+static pare_status settle_shapes(driver *d)
+{
+    d->shapes = d->o->shapes;
+    d->n_shapes = d->o->n_shapes;
+    if (d->n_shapes || !d->test || d->in->n_inputs != 1) return PARE_OK;
+    const pare_type *t = &d->in->value[d->in->input[0]].type;
+    bool open = t->rank < 0;
+    for (int i = 1; i < t->rank; i++) open |= t->dim[i] < 0;
+    if (!open) return PARE_OK;
+    pare_plan *plan;
+    pare_type found;
+    PARE_TRY(pare_feed_plan(d->in, d->test, d->pp, 1, &(pare_plan_options){ .threads = 1 }, &plan));
+    pare_plan_input(plan, 0, &found);
+    d->of_data = (pare_shape){ .rank = found.rank };
+    memcpy(d->of_data.dim, found.dim, sizeof found.dim);
+    if (t->rank > 0 && t->dim[0] < 0) d->of_data.dim[0] = -1;
+    pare_plan_free(plan);
+    d->shapes = &d->of_data;
+    d->n_shapes = 1;
+    return PARE_OK;
+}
+
 static pare_status judge(driver *d, const pare_graph *g, pare_measure *m)
 {
-    PARE_TRY(pare_measure_size(g, m));
+    PARE_TRY(pare_measure_size(g, d->shapes, d->n_shapes, m));
     if (!d->test) return PARE_OK;
     pare_accuracy a;
     pare_plan_options plan = { .threads = (int)d->o->train.threads };
@@ -328,7 +355,12 @@ static pare_status time_both(driver *d, const pare_graph *after, pare_compress_r
 {
     const pare_graph *both[2] = { d->in, after };
     pare_bench_model timed[2] = { { 0 } };
-    pare_bench_options o = { .plan = { .threads = 1, .batch = 1 } };
+    pare_bench_options o = { .plan = {
+                                 .threads = 1, .batch = 1, .shapes = d->shapes, .n_shapes = d->n_shapes } };
+    if (r->before.macs < 0) { /* the report lacks what a free dimension keeps unknown, and the work is done */
+        pare_log(PARE_LOG_WARNING, "not timed: the input has free dimensions; give its shape (--shape)");
+        return PARE_OK;
+    }
     PARE_TRY(pare_bench(both, 2, &o, d->progress, timed));
     r->before.median_ms = timed[0].median_ms;
     r->after.median_ms = timed[1].median_ms;
@@ -350,6 +382,7 @@ static pare_status work(driver *d, pare_graph **g, pare_compress_report *r)
         PARE_TRY(key_of(d, key, sizeof key));
         PARE_TRY(pare_run_dir_open(o->run_dir, key, &d->run));
     }
+    PARE_TRY(settle_shapes(d));
     PARE_TRY(judge(d, d->in, &r->before));
     PARE_TRY(pare_graph_clone(d->in, g));
     PARE_TRY(apply(d, g));
@@ -362,7 +395,7 @@ static pare_status work(driver *d, pare_graph **g, pare_compress_report *r)
     *g = written;
     PARE_TRY(judge(d, *g, &r->after));
     if (o->measure) PARE_TRY(time_both(d, *g, r));
-    PARE_TRY(pare_report_layers(d->in, *g, d->arena, r));
+    PARE_TRY(pare_report_layers(d->in, *g, d->shapes, d->n_shapes, d->arena, r));
     r->method = d->spelled;
     r->seed = (uint64_t)o->train.seed;
     return PARE_OK;

@@ -7,23 +7,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Counts for batch 1; *info empty and *known false for a network whose input has other free dimensions. */
-static pare_status count(const pare_graph *g, pare_info *info, bool *known)
+/* Counts for batch 1; *info empty and *known false for a network whose input has other free dimensions and no
+ * shape was given. */
+static pare_status count(const pare_graph *g, const pare_shape *shapes, size_t n_shapes, pare_info *info,
+                         bool *known)
 {
     *info = (pare_info){ 0 };
-    pare_status st = pare_model_info(g, 1, NULL, 0, info);
+    pare_status st = pare_model_info(g, 1, shapes, n_shapes, info);
     *known = st == PARE_OK;
-    if (st != PARE_EINVAL) return st;
+    if (st != PARE_EINVAL || n_shapes) return st;
     pare_error_clear();
     return PARE_OK;
 }
 
-pare_status pare_measure_size(const pare_graph *g, pare_measure *out)
+pare_status pare_measure_size(const pare_graph *g, const pare_shape *shapes, size_t n_shapes,
+                              pare_measure *out)
 {
     *out = (pare_measure){ -1, -1, -1, -1, -1 };
     pare_info info;
     bool known;
-    PARE_TRY(count(g, &info, &known));
+    PARE_TRY(count(g, shapes, n_shapes, &info, &known));
     if (known) {
         out->params = info.params;
         out->macs = info.macs;
@@ -116,13 +119,13 @@ static pare_status fill(const pare_graph *before, const pare_graph *after, const
     return PARE_OK;
 }
 
-pare_status pare_report_layers(const pare_graph *before, const pare_graph *after, pare_arena *arena,
-                               pare_compress_report *r)
+pare_status pare_report_layers(const pare_graph *before, const pare_graph *after, const pare_shape *shapes,
+                               size_t n_shapes, pare_arena *arena, pare_compress_report *r)
 {
     pare_info b, a;
     bool known_b, known_a;
-    PARE_TRY(count(before, &b, &known_b));
-    pare_status st = count(after, &a, &known_a);
+    PARE_TRY(count(before, shapes, n_shapes, &b, &known_b));
+    pare_status st = count(after, shapes, n_shapes, &a, &known_a);
     if (st == PARE_OK) {
         st = fill(before, after, &b, &a, arena, r);
         if (known_a) pare_info_free(&a);

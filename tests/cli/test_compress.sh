@@ -35,6 +35,36 @@ expect 0 "$pare" compress net.onnx -o two.onnx --method penni --layer 'layer1*=s
 expect 0 "$pare" info two.onnx --json
 stdout_has '"codec": "dense"'
 
+# a network whose picture size is free: a 3x3 convolution from 2 to 4 channels and an average, opset 13
+base64 -d >free.onnx <<END
+CAg6vwMKJQoBeAoBdxIBYRoBYyIEQ29udioRCgRwYWRzQAFAAUABQAGgAQcKGQoBYRIBYiIRR2xv
+YmFsQXZlcmFnZVBvb2wKDwoBYhIBeSIHRmxhdHRlbhIBZyqwAggECAIIAwgDEAFCAXdKoAIAACC/
+AACAPgAAgL4AACA/AAAAPgAAwL4AAAA/AAAAAAAAAL8AAMA+AAAAvgAAIL8AAIA+AACAvgAAID8A
+AAA+AADAvgAAAD8AAAAAAAAAvwAAwD4AAAC+AAAgvwAAgD4AAIC+AAAgPwAAAD4AAMC+AAAAPwAA
+AAAAAAC/AADAPgAAAL4AACC/AACAPgAAgL4AACA/AAAAPgAAwL4AAAA/AAAAAAAAAL8AAMA+AAAA
+vgAAIL8AAIA+AACAvgAAID8AAAA+AADAvgAAAD8AAAAAAAAAvwAAwD4AAAC+AAAgvwAAgD4AAIC+
+AAAgPwAAAD4AAMC+AAAAPwAAAAAAAAC/AADAPgAAAL4AACC/AACAPgAAgL4AACA/AAAAPgAAwL5a
+HgoBeBIZChcIARITCgMSAU4KAggCCgMSAUgKAxIBV2IUCgF5Eg8KDQgBEgkKAxIBTgoCCARCBAoA
+EA0=
+END
+expect 0 "$pare" compress free.onnx -o free_small.onnx --method penni --epochs 0
+stderr_has 'not timed: the input has free dimensions'
+stdout_has '^c  .* penni .* 72 .* - .* - '
+expect 0 "$pare" compress free.onnx -o free_small.onnx --method penni --epochs 0 --force --json --shape 1x2x5x4
+stdout_has '"macs": 1440'
+[ "$(json_value latency_ratio)" != null ] || fail "not timed with a shape"
+expect 2 "$pare" compress free.onnx -o none.onnx --method penni --epochs 0 --shape 1x3x5x4
+stderr_has 'dimension 1 is 2 in the model, 3 in the shape given'
+[ ! -e none.onnx ] || fail "a wrong shape is found after the work"
+npy pictures.npy '<f4' '(4, 2, 6, 5)' $((4 * 2 * 6 * 5 * 4))
+npy classes.npy '<i8' '(4,)' 32
+expect 0 "$pare" compress free.onnx -o free_small.onnx --method penni --epochs 0 --force --json \
+    --data npy:pictures.npy,classes.npy
+stdout_has '"macs": 2160'
+expect 2 "$pare" verify free.onnx free.onnx
+stderr_has 'give its shape'
+expect 0 "$pare" verify free.onnx free.onnx --shape 1x2x5x4
+
 # overwriting
 cp small.onnx before
 expect 2 "$pare" compress net.onnx -o small.onnx --method penni --epochs 0
