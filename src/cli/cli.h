@@ -114,6 +114,10 @@ void cli_train_defaults(void *options);
 
 /* "NAME=1x3x224x224" or "1x3x224x224"; `n` of them. *out is the caller's to free(). */
 pare_status cli_shapes(const pare_strs *text, pare_shape **out, size_t *n);
+/* Warns if --batch cannot have the effect asked for because the first dimension of the model's inputs is
+ * fixed. */
+void cli_warn_batch(const char *file, const pare_graph *graph, int64_t batch, const pare_shape *shapes,
+                    size_t n_shapes);
 /* Refuses early what would fail after long work: `path` exists without force (PARE_EINVAL), is one of the
  * inputs (PARE_EINVAL), or lies in a folder where nothing can be written (PARE_EIO). */
 pare_status cli_check_output(const char *path, bool force, const char *input);

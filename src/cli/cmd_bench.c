@@ -108,6 +108,8 @@ static pare_status run(const void *opt, char **args)
     pare_status st = graphs && models ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for %zu models", n);
     if (st == PARE_OK) st = cli_shapes(&o->shape, &shapes, &n_shapes);
     for (size_t i = 0; st == PARE_OK && i < n; i++) st = pare_model_load(args[i], &graphs[i]);
+    for (size_t i = 0; st == PARE_OK && i < n; i++)
+        cli_warn_batch(args[i], graphs[i], o->batch, shapes, n_shapes);
     if (st == PARE_OK) {
         pare_bench_options b = {
             .seconds = o->seconds,

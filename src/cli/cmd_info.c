@@ -94,6 +94,7 @@ static pare_status run(const void *opt, char **args)
     pare_info info;
     pare_status st = cli_shapes(&o->shape, &shapes, &n_shapes);
     if (st == PARE_OK) st = pare_model_load(args[0], &graph);
+    if (st == PARE_OK) cli_warn_batch(args[0], graph, o->batch, shapes, n_shapes);
     if (st == PARE_OK && (st = pare_model_info(graph, o->batch, shapes, n_shapes, &info)) == PARE_OK) {
         if (o->common.json)
             st = print_json(args[0], &info);

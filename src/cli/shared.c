@@ -135,6 +135,22 @@ pare_status cli_shapes(const pare_strs *text, pare_shape **out, size_t *n)
     return PARE_OK;
 }
 
+void cli_warn_batch(const char *file, const pare_graph *graph, int64_t batch, const pare_shape *shapes,
+                    size_t n_shapes)
+{
+    pare_info info;
+    if (batch <= 1 || pare_model_info(graph, batch, shapes, n_shapes, &info) != PARE_OK) return;
+    for (size_t i = 0; i < info.n_inputs; i++) {
+        const pare_type *t = &info.input[i].type;
+        if (t->rank < 1 || t->dim[0] == batch) continue;
+        pare_log(PARE_LOG_WARNING,
+                 "%s: the first dimension of '%s' is %lld, which --batch %lld does not change", file,
+                 info.input[i].name, (long long)t->dim[0], (long long)batch);
+        break;
+    }
+    pare_info_free(&info);
+}
+
 pare_status cli_check_output(const char *path, bool force, const char *input)
 {
     if (!*path) return pare_fail(PARE_EINVAL, "--out: the name is empty");

@@ -16,7 +16,7 @@ enum {
     PARE_OPSET_NEWEST = 21,
     PARE_OPSET_WRITTEN = 17, /* unless a node needs a newer one */
     PARE_IR_OLDEST = 3,
-    PARE_IR_NEWEST = 13,
+    PARE_IR_NEWEST = 14,
 };
 /* The domain of model-local functions that stand for encoded weights. */
 #define PARE_CODEC_DOMAIN "pare.codec"

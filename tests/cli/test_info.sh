@@ -44,4 +44,13 @@ head -c 100000 /dev/zero >zeros.onnx
 expect 4 "$pare" check zeros.onnx
 mkfifo pipe.onnx
 expect 5 "$pare" check pipe.onnx
+# a model whose batch is fixed: a Relu of 1x3 numbers, opset 13
+base64 -d >fixed.onnx <<END
+CAg6OwoMCgF4EgF5IgRSZWx1EgFnWhMKAXgSDgoMCAESCAoCCAEKAggDYhMKAXkSDgoMCAESCAoC
+CAEKAggDQgQKABAN
+END
+expect 0 "$pare" info fixed.onnx --batch 8
+stderr_has "fixed.onnx: the first dimension of 'x' is 1, which --batch 8 does not change"
+expect 0 "$pare" bench fixed.onnx --batch 8 --seconds 0.01 --runs 1
+stderr_has 'does not change'
 finish

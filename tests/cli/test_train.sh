@@ -100,6 +100,13 @@ done
 expect 0 train full.onnx run-full
 cmp -s trained.onnx full.onnx || fail "training after a full disk ends with other weights"
 
+# two runs in one folder at once
+if command -v flock >/dev/null; then
+    expect 5 flock run-full/lock "$pare" train start.onnx -o other.onnx --data glyphs:train=64,test=64 --run-dir run-full
+    stderr_has 'another pare is at work there'
+    [ ! -e other.onnx ] || fail "a run in a folder in use left a file"
+fi
+
 # a run folder belongs to one run
 # shellcheck disable=SC2086
 "$pare" train start.onnx -o other.onnx $settings --lr 0.05 --run-dir run-full >stdout 2>stderr
