@@ -1,61 +1,56 @@
 #!/bin/sh
-# Accuracy of published networks, as CSV, beside the number of correct images that another engine (PyTorch 1.13, the
-# README of the data folder) got on the same files.
-# Usage: accuracy.sh PARE DATA >bench/results/accuracy.csv   DATA: cifar10, mnist, imagenet, kws, models, models.json
-set -eu
-pare=$1
-data=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-json=$data/models/models.json
+# Accuracy of published networks, beside the number of correct images that PyTorch 1.13 got on the same files.
+#   PARE_DATA=... bench/accuracy.sh [NET]...     (default: all that are there)
+. "$(dirname "$0")/lib.sh"
 
-# kws01.bin: 1000 utterances of 49 x 10 int8; labels.txt: file, label
-npy() { # FILE DESCR SHAPE: the header of a .npy file
-    header="{'descr': '$2', 'fortran_order': False, 'shape': $3, }"
+# kws01.bin holds 1,000 utterances of 49 x 10 int8; labels.txt says file and label: both become .npy.
+npy_header() { # DESCR SHAPE
+    header="{'descr': '$1', 'fortran_order': False, 'shape': $2, }"
     pad=$(((64 - (10 + ${#header} + 1) % 64) % 64))
     length=$((${#header} + pad + 1))
-    {
-        printf '\223NUMPY\001\000'
-        # shellcheck disable=SC2059
-        printf "\\$(printf '%03o' $((length % 256)))\\$(printf '%03o' $((length / 256)))"
-        printf "%s%${pad}s\n" "$header" ''
-    } >"$1"
-}
-if [ -f "$data/kws/kws01.bin" ]; then
-    npy "$work/x.npy" '|i1' '(1000, 1, 49, 10)'
-    cat "$data/kws/kws01.bin" >>"$work/x.npy"
-    npy "$work/y.npy" '|u1' '(1000,)'
-    awk '{ printf "\\%03o", 0 + $NF }' "$data/kws/labels.txt" >"$work/octal"
     # shellcheck disable=SC2059
-    printf "$(cat "$work/octal")" >>"$work/y.npy"
-fi
-cifar=cifar10:$data/cifar10 mnist=mnist:$data/mnist kws=npy:$work/x.npy,$work/y.npy
-imagenet=images:$data/imagenet/val,$data/imagenet/val.txt
-
-cpu=$("$pare" doctor --json | sed -n 's/^ *"cpu": "\(.*\)",/\1/p')
-echo "model,images,correct,top1,top5,loss,correct elsewhere,cpu,version"
-row() { # MODEL DATA CORRECT
-    [ -f "$data/models/$1/model.onnx" ] || return 0
-    "$pare" eval "$data/models/$1/model.onnx" --data "$2" --preprocess "$json:$1" --json -q >"$work/out"
-    value() { sed -n "s/^ *\"$1\": \([^,]*\),*\$/\1/p" "$work/out"; }
-    echo "$1,$(value images),$(value correct),$(value top1),$(value top5),$(value loss),$3,$cpu,$("$pare" version | cut -d' ' -f2)"
+    printf "\\223NUMPY\\001\\000\\$(printf '%03o' $((length % 256)))\\$(printf '%03o' $((length / 256)))"
+    printf "%s%${pad}s\n" "$header" ''
 }
-row cifar10_resnet20 "$cifar" 9173
-row cifar10_resnet32 "$cifar" 9263
-row cifar10_resnet8 "$cifar" 8721
-row cifar10_resnet8_int8 "$cifar" 8701
-row cifar10_resnet4b "$cifar" 7720
-row cifar10_convfc "$cifar" 7416
-row cifar10_vgg "$cifar" 9189
-row cifar10_resnet18 "$cifar" 9081
-row mnist_cntk "$mnist" 9891
-row mnist_maxpool "$mnist" 9792
-row imagenet_squeezenet11 "$imagenet" 479
-row imagenet_squeezenet10_pruned "$imagenet" 468
-row imagenet_mobilenetv1_075 "$imagenet" 507
-row imagenet_mobilenetv2 "$imagenet" 507
-row imagenet_mobilenetv2_int8 "$imagenet" 506
-row imagenet_mobilenetv1_025_128 "$imagenet" 324
-row imagenet_mobilenetv1_025_128_int8 "$imagenet" 329
-row kws_dscnn "$kws" 913
-row kws_dscnn_int8 "$kws" 902
+kws() {
+    { npy_header '|i1' '(1000, 1, 49, 10)'; cat "$PARE_DATA/kws/kws01.bin"; } >"$RUNS/kws-x.npy"
+    # shellcheck disable=SC2059
+    { npy_header '|u1' '(1000,)'; printf "$(awk '{ printf "\\%03o", 0 + $NF }' "$PARE_DATA/kws/labels.txt")"; } >"$RUNS/kws-y.npy"
+    echo "npy:$RUNS/kws-x.npy,$RUNS/kws-y.npy"
+}
+one() { # NET CORRECT_ELSEWHERE SPEC
+    report=$RUNS/eval-$1.json
+    "$PARE" eval "$(model "$1")" --data "$3" --preprocess "$(pre "$1")" --threads "$THREADS" --json >"$report"
+    row accuracy.csv "network,images,correct,correct_pytorch,top1,top5" "$1" "$(json "$report" images)" \
+        "$(json "$report" correct)" "$2" "$(json "$report" top1)" "$(json "$report" top5)"
+}
+while read -r net correct; do
+    [ $# = 0 ] || case " $* " in *" $net "*) ;; *) continue ;; esac
+    [ -f "$(model "$net")" ] || continue
+    case $net in
+    cifar10_*) one "$net" "$correct" "cifar10:$PARE_DATA/cifar10" ;;
+    mnist_*) one "$net" "$correct" "mnist:$PARE_DATA/mnist" ;;
+    imagenet_*) one "$net" "$correct" "images:$PARE_DATA/imagenet/val,$PARE_DATA/imagenet/val.txt" ;;
+    kws_*) one "$net" "$correct" "$(kws)" ;;
+    esac </dev/null
+done <<'TABLE'
+cifar10_resnet20 9173
+cifar10_resnet32 9263
+cifar10_resnet8 8721
+cifar10_resnet8_int8 8701
+cifar10_resnet4b 7720
+cifar10_convfc 7416
+cifar10_vgg 9189
+cifar10_resnet18 9081
+mnist_cntk 9891
+mnist_maxpool 9792
+imagenet_squeezenet11 479
+imagenet_squeezenet10_pruned 468
+imagenet_mobilenetv1_075 507
+imagenet_mobilenetv2 507
+imagenet_mobilenetv2_int8 506
+imagenet_mobilenetv1_025_128 324
+imagenet_mobilenetv1_025_128_int8 329
+kws_dscnn 913
+kws_dscnn_int8 902
+TABLE

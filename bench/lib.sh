@@ -39,3 +39,7 @@ json() {
 
 model() { echo "$PARE_DATA/models/$1/model.onnx"; }
 pre() { echo "$PARE_DATA/models/models.json:$1"; }
+# ratio REPORT KEY: after / before of a compress report.
+ratio() { awk "BEGIN{printf \"%.4f\", $(json "$1" "after.$2") / $(json "$1" "before.$2")}"; }
+# speedup BENCH: how many times as fast the second model of a bench report is as the first.
+speedup() { awk -F': ' '/"ratio_to_first"/{gsub(/,/,"",$2); r=$2} END{printf "%.3f", 1 / r}' "$1"; }

@@ -1,0 +1,40 @@
+#!/bin/sh
+# PENNI on a pretrained CIFAR-10 network, and the controls of docs/methods/penni.md: each a separate, resumable run.
+#   PARE_DATA=... [EPOCHS=18] [OPTIONS=threshold=1,l1=1e-4] bench/penni.sh NET [RUN]...
+# NET  cifar10_resnet20, cifar10_vgg, cifar10_resnet18: a folder of PARE_DATA/models
+# RUN  penni, and the controls oneshot, joint, random, magnitude (as many numbers as penni kept)
+. "$(dirname "$0")/lib.sh"
+[ $# -ge 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
+net=$1; shift
+epochs=${EPOCHS:-18}
+options=${OPTIONS:-threshold=1,l1=1e-4}
+
+one() { # NAME METHOD EPOCHS
+    out=$RUNS/$net-$1.onnx; report=$RUNS/$net-$1.json
+    if [ ! -s "$report" ]; then
+        "$PARE" compress "$(model $net)" -o "$out" --force --method "$2" --data "cifar10:$PARE_DATA/cifar10" \
+            --preprocess "$(pre $net)" --epochs "$3" --run-dir "$RUNS/$net-$1" --threads "$THREADS" --json \
+            >"$report.part"
+        mv "$report.part" "$report"
+    fi
+    "$PARE" bench "$(model $net)" "$out" --threads 1 --batch 1 --json >"$out.bench.json"
+    row penni.csv "network,run,method,epochs,top1_before,top1_after,params_share,file_share,macs_share,density,latency_ratio_1t" \
+        "$net" "$1" "\"$(json "$report" method)\"" "$3" "$(json "$report" before.top1)" "$(json "$report" after.top1)" \
+        "$(ratio "$report" params)" "$(ratio "$report" bytes)" "$(ratio "$report" macs)" \
+        "$(json "$report" density)" "$(speedup "$out.bench.json")"
+}
+
+for run in ${*:-penni}; do
+    case $run in
+    penni) one penni "penni:$options" "$epochs" ;;
+    joint) one joint "penni:$options,alternate=0" "$epochs" ;;
+    random) one random "penni:$options,init=random" "$epochs" ;;
+    oneshot) one oneshot "penni:$options" 0 ;;
+    # As many numbers as PENNI kept, as the share of all convolution weights.
+    magnitude)
+        kept=$(awk '/"params"/{gsub(/[^0-9.]/,"",$2); print $2}' "$RUNS/$net-penni.json" | sed -n 2p)
+        all=$(awk '/"params"/{gsub(/[^0-9.]/,"",$2); print $2}' "$RUNS/$net-penni.json" | sed -n 1p)
+        one magnitude "magnitude:density=$(awk "BEGIN{print $kept / $all}")" "$epochs" ;;
+    *) echo "unknown run '$run'" >&2; exit 2 ;;
+    esac
+done
