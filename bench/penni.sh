@@ -1,19 +1,19 @@
 #!/bin/sh
 # PENNI on a pretrained CIFAR-10 network, and the controls of docs/methods/penni.md: each a separate, resumable run.
-#   PARE_DATA=... [EPOCHS=18] [OPTIONS=threshold=1,l1=1e-4] bench/penni.sh NET [RUN]...
+#   PARE_DATA=... [EPOCHS=18] [OPTIONS=threshold=1,l1=1e-4] [EXTRA="--distill 0.5"] bench/penni.sh NET [RUN]...
 # NET  cifar10_resnet20, cifar10_vgg, cifar10_resnet18: a folder of PARE_DATA/models
 # RUN  penni, and the controls oneshot, joint, random, magnitude (as many numbers as penni kept)
 . "$(dirname "$0")/lib.sh"
 [ $# -ge 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
 net=$1; shift
-epochs=${EPOCHS:-18}
+epochs=${EPOCHS:-}
 options=${OPTIONS:-threshold=1,l1=1e-4}
 
 one() { # NAME METHOD EPOCHS
     out=$RUNS/$net-$1.onnx; report=$RUNS/$net-$1.json
     if [ ! -s "$report" ]; then
         "$PARE" compress "$(model $net)" -o "$out" --force --method "$2" --data "cifar10:$PARE_DATA/cifar10" \
-            --preprocess "$(pre $net)" --epochs "$3" --run-dir "$RUNS/$net-$1" --threads "$THREADS" --json \
+            --preprocess "$(pre $net)" ${3:+--epochs "$3"} --run-dir "$RUNS/$net-$1" --threads "$THREADS" ${EXTRA:-} --json \
             >"$report.part"
         mv "$report.part" "$report"
     fi
