@@ -121,6 +121,35 @@ static pare_status summarise(const runner *r, const runner *first, size_t rounds
     return PARE_OK;
 }
 
+/* Runs a profiling plan and gives the median time of each step; ns[steps] becomes the caller's. A plan
+ * reports the mean of its runs so far, from which the single runs follow. */
+static pare_status profile(runner *r, int runs, double **ns)
+{
+    size_t n = pare_plan_steps(r->plan), count = (size_t)runs;
+    double *all = calloc(n * count + 1, sizeof *all), *sum = calloc(n + 1, sizeof *sum);
+    pare_status st =
+        all && sum ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for the times of %zu layers", n);
+    for (size_t k = 0; st == PARE_OK && k < count; k++) {
+        st = pare_plan_run(r->plan, r->in, r->out);
+        for (size_t s = 0; s < n; s++) {
+            pare_step_info i;
+            pare_plan_step(r->plan, s, &i);
+            all[s * count + k] = i.ns * (double)(k + 1) - sum[s];
+            sum[s] += all[s * count + k];
+        }
+    }
+    for (size_t s = 0; st == PARE_OK && s < n; s++) {
+        qsort(all + s * count, count, sizeof *all, rising);
+        sum[s] = quantile(all + s * count, count, 0.5);
+    }
+    free(all);
+    if (st == PARE_OK)
+        *ns = sum;
+    else
+        free(sum);
+    return st;
+}
+
 /* The layers, from a profiling plan of its own: reading the clock at every step would disturb the figures
  * above. One block holds the array and copies of all strings. */
 static pare_status layers(const pare_graph *g, const pare_plan_options *o, int runs, pare_bench_model *m)
@@ -128,8 +157,9 @@ static pare_status layers(const pare_graph *g, const pare_plan_options *o, int r
     pare_plan_options profiling = *o;
     profiling.profile = true;
     runner r = { 0 };
+    double *ns = NULL;
     pare_status st = set_up(g, &profiling, &r);
-    for (int i = 0; st == PARE_OK && i < runs; i++) st = pare_plan_run(r.plan, r.in, r.out);
+    if (st == PARE_OK) st = profile(&r, runs, &ns);
     size_t n = st == PARE_OK ? pare_plan_steps(r.plan) : 0, bytes = (n + 1) * sizeof *m->layer;
     for (size_t s = 0; s < n; s++) {
         pare_step_info i;
@@ -143,7 +173,7 @@ static pare_status layers(const pare_graph *g, const pare_plan_options *o, int r
         pare_step_info i;
         pare_plan_step(r.plan, s, &i);
         pare_bench_layer *l = &m->layer[m->n_layers++];
-        *l = (pare_bench_layer){ .ms = i.ns * 1e-6, .macs = i.macs };
+        *l = (pare_bench_layer){ .ms = ns[s] * 1e-6, .macs = i.macs };
         const char **to[4] = { &l->name, &l->op, &l->impl, &l->why },
                    *from[4] = { i.name, i.op, i.impl, i.why };
         for (int k = 0; k < 4; k++) {
@@ -151,6 +181,7 @@ static pare_status layers(const pare_graph *g, const pare_plan_options *o, int r
             text += strlen(text) + 1;
         }
     }
+    free(ns);
     drop(&r);
     return st;
 }
@@ -203,7 +234,7 @@ pare_status pare_bench(const pare_graph *const *graphs, size_t n, const pare_ben
     for (size_t i = 0; i < n; i++) drop(&r[i]);
     free(r);
     for (size_t i = 0; st == PARE_OK && i < n; i++)
-        st = layers(graphs[i], &o->plan, (int)(rounds < 20 ? rounds : 20), &out[i]);
+        st = layers(graphs[i], &o->plan, (int)(rounds < 51 ? rounds : 51), &out[i]);
     if (st != PARE_OK) pare_bench_free(out, n);
     return st;
 }
