@@ -181,6 +181,47 @@ static void test_conv_random(void **state)
     }
 }
 
+/* `m`: output channels of a group; spatial extents and kernels of rank - 2 dimensions. */
+static void conv_transpose(int n, int c, int m, int group, int spatial, const int *in, const int *kernel,
+                           const char *attrs, bool bias)
+{
+    one_case k = { 0 };
+    snprintf(k.what, sizeof k.what, "ConvTranspose n=%d c=%d m=%d group=%d %s", n, c, m, group, attrs);
+    pare_type xt = { .dtype = PARE_F32, .rank = 2 + spatial, .dim = { n, c } }, wt = xt;
+    wt.dim[0] = c, wt.dim[1] = m;
+    for (int d = 0; d < spatial; d++) xt.dim[2 + d] = in[d], wt.dim[2 + d] = kernel[d];
+    OK(pare_graph_new(&k.g));
+    pare_id x = add_input(k.g, "x", xt), w = add_random(k.g, "w", wt, 5),
+            b = bias ? add_random(k.g, "b", f32_type(1, m * group), 6) : PARE_NONE;
+    char all[200];
+    snprintf(all, sizeof all, "group=%d%s%s", group, *attrs ? "," : "", attrs);
+    pare_id y = add_node(k.g, "ConvTranspose", all, "up", 3, x, w, b);
+    OK(pare_infer(k.g, false));
+    k.in[0] = random_tensor(xt, 1);
+    OK(pare_graph_mark_output(k.g, y));
+    run_case(&k);
+}
+
+static void test_conv_transpose(void **state)
+{
+    (void)state;
+    if (!pare_op_find("ConvTranspose")) skip();
+#define I(...) (int[]){ __VA_ARGS__ }
+    conv_transpose(1, 1, 1, 1, 2, I(1, 1), I(1, 1), "", false);
+    conv_transpose(2, 16, 8, 1, 2, I(9, 7), I(2, 2), "strides=2/2", true);
+    conv_transpose(1, 5, 7, 1, 2, I(8, 8), I(3, 3), "strides=2/2,pads=1/1/1/1,output_padding=1/1", true);
+    conv_transpose(1, 12, 3, 4, 2, I(6, 5), I(4, 3), "strides=2/1,pads=1/0/2/1", false);
+    conv_transpose(1, 4, 2, 1, 2, I(5, 6), I(3, 2), "dilations=2/3,strides=1/2", true);
+    conv_transpose(1, 3, 4, 1, 2, I(5, 5), I(2, 2), "strides=3/4", true); /* gaps hold the bias alone */
+    conv_transpose(2, 3, 4, 1, 2, I(5, 5), I(3, 3), "strides=2/2,auto_pad=SAME_UPPER", true);
+    conv_transpose(1, 3, 4, 1, 2, I(4, 4), I(3, 3), "strides=2/2,output_shape=11/8", true);
+    conv_transpose(1, 6, 4, 2, 1, I(150), I(5), "strides=2,pads=2/2", true); /* a row of several runs */
+    conv_transpose(1, 3, 2, 1, 3, I(3, 4, 5), I(2, 3, 2), "strides=1/2/2,pads=0/1/0/1/1/1", true);
+    conv_transpose(1, 40, 70, 1, 2, I(12, 70), I(3, 3), "strides=2/2", false);
+    conv_transpose(1, 2, 2, 1, 2, I(3, 3), I(9, 9), "pads=4/4/4/4", true);
+#undef I
+}
+
 /* One operator on random inputs and constants. */
 typedef struct op_case {
     const char *op, *attrs;
@@ -407,8 +448,10 @@ static void test_all_ran(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv),  cmocka_unit_test(test_conv_random), cmocka_unit_test(test_operators),
-        cmocka_unit_test(test_moves), cmocka_unit_test(test_all_listed),  cmocka_unit_test(test_all_ran),
+        cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_random),
+        cmocka_unit_test(test_conv_transpose), cmocka_unit_test(test_operators),
+        cmocka_unit_test(test_moves),          cmocka_unit_test(test_all_listed),
+        cmocka_unit_test(test_all_ran),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
