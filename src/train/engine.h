@@ -200,6 +200,9 @@ pare_status tape_value(tbuilder *b, pare_id id, size_t lanes, int *out);
 size_t tape_lanes(const tbuilder *b, pare_id id);
 /* The dimensions of `id` in the layout of its tv `v`: channels are those of the type when plain. */
 pare_map_dims tape_dims(const tbuilder *b, pare_id id, int v);
+/* Sets the padding lanes of `n` images of `v` to 0: after functions that may make them infinite or NaN, which
+ * a convolution would carry on through its zero weights. */
+void tape_clear_padding(const tv *v, size_t n, float *x);
 /* Appends a step; `in` are tvs. State of `state_size` zeroed bytes. */
 pare_status tape_step(tbuilder *b, const tape_op *op, const pare_node *n, int n_in, const int *in, int out,
                       size_t state_size, tstep **s);

@@ -12,10 +12,14 @@ typedef struct act {
     float a, b;
 } act;
 
+/* May it, or its slope, be infinite where x is not? */
+static bool unbounded(pare_act_kind kind) { return kind == PARE_FN_EXP || kind == PARE_FN_SQRT; }
+
 static void act_forward(const tcall *c)
 {
     const act *v = c->s->state;
     c->e->k->act(v->kind, c->n * c->e->value[c->s->out].size, v->a, v->b, c->x[0], c->y);
+    if (unbounded(v->kind)) tape_clear_padding(&c->e->value[c->s->out], c->n, c->y);
 }
 
 static void act_backward(const tcall *c)
@@ -24,6 +28,7 @@ static void act_backward(const tcall *c)
     if (c->dx[0])
         c->e->k->act_back(v->kind, c->n * c->e->value[c->s->out].size, v->a, v->b, c->x[0], c->y, c->dy,
                           c->dx[0]);
+    if (unbounded(v->kind)) tape_clear_padding(&c->e->value[c->s->out], c->n, c->dx[0]);
 }
 
 static const tape_op act_from_x = {
@@ -110,6 +115,7 @@ static void mul_forward(const tcall *c)
 static void div_forward(const tcall *c)
 {
     c->e->k->div(c->n * c->e->value[c->s->out].size, c->x[0], c->x[1], c->y);
+    tape_clear_padding(&c->e->value[c->s->out], c->n, c->y);
 }
 
 static void sub_backward(const tcall *c)
@@ -132,6 +138,7 @@ static void div_backward(const tcall *c)
     if (c->dx[0]) c->e->k->div(n, c->dy, c->x[1], c->dx[0]);
     for (size_t i = 0; c->dx[1] && i < n; i++)
         c->dx[1][i] = -c->dy[i] * c->x[0][i] / (c->x[1][i] * c->x[1][i]);
+    for (int i = 0; i < 2; i++) tape_clear_padding(&c->e->value[c->s->out], c->n, c->dx[i]);
 }
 
 static void prelu_forward(const tcall *c)

@@ -88,6 +88,17 @@ size_t tape_offset(const tv *v, size_t i)
     return (c / v->lanes * v->hw + p) * v->lanes + c % v->lanes;
 }
 
+void tape_clear_padding(const tv *v, size_t n, float *x)
+{
+    size_t used = v->c % v->lanes;
+    if (used == 0 || !x) return;
+    for (size_t i = 0; i < n; i++) {
+        float *last = x + i * v->size + (v->blocks - 1) * v->hw * v->lanes;
+        for (size_t p = 0; p < v->hw; p++)
+            memset(last + p * v->lanes + used, 0, (v->lanes - used) * sizeof *last);
+    }
+}
+
 /* --- steps --- */
 
 pare_status tape_step(tbuilder *b, const tape_op *op, const pare_node *n, int n_in, const int *in, int out,

@@ -4,6 +4,7 @@
 #include "base/files.h"
 #include "base/rng.h"
 #include "codecs/penni.h"
+#include "pare/eval.h"
 #include "train/loss.h"
 #include "train/onednn.h"
 #include "train/trainer.h"
@@ -155,6 +156,10 @@ static void test_learns(void **state)
         if (i < 3 && !(r.top1 > 0.9 && r.loss < 0.5))
             fail_msg("%s: top-1 %.3f, loss %.3f", names[i], r.top1, r.loss);
         assert_int_equal(r.epochs, o.epochs);
+        /* the trainer's own forward judges as everybody's does */
+        pare_accuracy a;
+        OK(pare_evaluate(g, set, &(pare_preprocess){ 0 }, 0, NULL, NULL, &a));
+        assert_true(a.top1 == r.top1);
         pare_graph_free(g);
     }
 }

@@ -158,7 +158,11 @@ static pare_id arithmetic(net *t, pare_id x)
     pare_id y = NODE(t, "Mul", "", x, FLOATS(t, 0.5, 1, 1)),
             z = NODE(t, "Sub", "", y, NODE(t, "Tanh", "", x));
     pare_id safe = NODE(t, "Add", "", NODE(t, "Sigmoid", "", z), FLOATS(t, 0.1, 1, 1, C, 1, 1));
-    return NODE(t, "Div", "", NODE(t, "Mul", "", y, y), safe);
+    /* both operands of the second quotient are 0 in the padding lanes of a blocked map */
+    pare_id whole = conv(t, x, C, C, 1, ""),
+            part = NODE(t, "Div", "", whole, NODE(t, "Exp", "", NODE(t, "Tanh", "", whole)));
+    x = NODE(t, "Add", "", part, NODE(t, "Div", "", NODE(t, "Mul", "", y, y), safe));
+    return conv(t, x, C, 8, 3, "");
 }
 static pare_id squeeze_excite(net *t, pare_id x)
 {
@@ -240,6 +244,17 @@ static pare_id twice(net *t, pare_id x)
     return NODE(t, "Add", "", NODE(t, "Conv", "", NODE(t, "Tanh", "", NODE(t, "Conv", "", x, w)), w), x);
 }
 
+/* Gradients that first share memory behind a sum and must part before one of them changes. */
+static pare_id parting(net *t, pare_id x)
+{
+    pare_id a = NODE(t, "Tanh", "", x), b = NODE(t, "Sigmoid", "", x);
+    return NODE(t, "Add", "", a, b);
+}
+static pare_id parting_sums(net *t, pare_id x)
+{
+    pare_id a = NODE(t, "Tanh", "", x), b = NODE(t, "Sigmoid", "", x), c = NODE(t, "Exp", "", b);
+    return NODE(t, "Concat", "axis=1", NODE(t, "Add", "", a, b), c);
+}
 static pare_id encoded(net *t, pare_id x)
 {
     pare_type type = { PARE_F32, 4, { 8, C, 3, 3 } };
@@ -375,15 +390,15 @@ static const struct {
     {               \
 #f, f, true \
     }
-    CASE(nothing),        CASE(encoded),     CASE(conv3),        CASE(conv_stride), CASE(conv_few),
-    CASE(conv_group),     CASE(conv_depth),  CASE(conv_auto),    CASE(conv_1d),     CASE(deconv),
-    CASE(gemm),           CASE(gemm_trans),  CASE(matmul),       CASE(norm),        CASE(norm_flat),
-    KINK(relu),           KINK(clip),        KINK(leaky),        KINK(prelu),       CASE(sigmoid),
-    CASE(tanh_),          KINK(hard),        KINK(elu),          CASE(exp_sqrt),    CASE(arithmetic),
-    KINK(squeeze_excite), KINK(max_pool),    CASE(average_pool), CASE(average_pad), CASE(global_pool),
-    CASE(reduce_mean),    CASE(reduce_last), CASE(option_a),     CASE(pad_fill),    CASE(pad_reflect),
-    CASE(concat),         CASE(shuffle),     CASE(shapes),       CASE(softmax),     CASE(lrn),
-    CASE(dropout),        KINK(residual),    CASE(twice),
+    CASE(nothing),     CASE(parting),     CASE(parting_sums),   CASE(encoded),     CASE(conv3),
+    CASE(conv_stride), CASE(conv_few),    CASE(conv_group),     CASE(conv_depth),  CASE(conv_auto),
+    CASE(conv_1d),     CASE(deconv),      CASE(gemm),           CASE(gemm_trans),  CASE(matmul),
+    CASE(norm),        CASE(norm_flat),   KINK(relu),           KINK(clip),        KINK(leaky),
+    KINK(prelu),       CASE(sigmoid),     CASE(tanh_),          KINK(hard),        KINK(elu),
+    CASE(exp_sqrt),    CASE(arithmetic),  KINK(squeeze_excite), KINK(max_pool),    CASE(average_pool),
+    CASE(average_pad), CASE(global_pool), CASE(reduce_mean),    CASE(reduce_last), CASE(option_a),
+    CASE(pad_fill),    CASE(pad_reflect), CASE(concat),         CASE(shuffle),     CASE(shapes),
+    CASE(softmax),     CASE(lrn),         CASE(dropout),        KINK(residual),    CASE(twice),
 #undef CASE
 #undef KINK
 };
