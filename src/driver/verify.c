@@ -214,7 +214,7 @@ static pare_status one_batch(side *a, side *b, const pare_tensor *in, int64_t n,
     int64_t worst = -1;
     for (size_t i = 0; i < pare_plan_outputs(a->plan); i++) {
         int64_t count = pare_tensor_count(&a->out[i]);
-        bool per_sample = a->out[i].rank > 0 && a->out[i].dim[0] == batch;
+        bool per_sample = batch > 0 && a->out[i].rank > 0 && a->out[i].dim[0] == batch;
         int64_t parts = per_sample ? n : 1, each = per_sample ? count / batch : count;
         split = split && per_sample;
         spread here = { 0 };

@@ -54,6 +54,8 @@ pare_status pare_penni_decompose(pare_graph *g, pare_id node, int64_t basis, int
         pare_random_orthonormal((size_t)k, &rng, v);
     } else if (st == PARE_OK)
         st = pare_note(pare_svd_right((size_t)rows, (size_t)k, x, v + k * k, v), "'%s'", n->name);
+    if (st == PARE_EINVAL)
+        st = PARE_EFORMAT; /* weights that are not finite: the file's fault, not the caller's */
     if (st == PARE_OK) {
         for (int64_t i = 0; i < d * k; i++) b[i] = (float)v[i];
         for (int64_t r = 0; r < rows; r++)

@@ -371,7 +371,8 @@ static const char *remedy_for(const Onnx__NodeProto *n)
 {
     if (!default_domain(n->domain)) return "export the model with standard ONNX operators only";
     if (!n->op_type || !pare_op_find(n->op_type))
-        return "replace this operator by supported ones ('pare list operators'), or export for inference only";
+        return "replace this operator by supported ones ('pare list operators'), or export for inference "
+               "only";
     return "check how this node was exported";
 }
 
@@ -539,6 +540,22 @@ static pare_status finish_resize(reader *r)
     return st;
 }
 
+/* Runtimes refuse a file whose outputs are of another element type than it says; about shapes they only warn.
+ */
+static pare_status check_outputs(reader *r, const pare_graph *typed)
+{
+    for (uint32_t i = 0; i < r->g->n_outputs; i++) {
+        const pare_value *v = &r->g->value[r->g->output[i]];
+        pare_dtype is = typed->value[r->g->output[i]].type.dtype;
+        if (v->type.dtype == PARE_UNDEFINED || is == PARE_UNDEFINED || is == v->type.dtype) continue;
+        PARE_TRY(tell(r,
+                      pare_fail(PARE_EFORMAT, "output '%s' is declared as %s, but it is %s", v->name,
+                                pare_dtype_name(v->type.dtype), pare_dtype_name(is)),
+                      NULL, NULL, "declare the element type that the output has"));
+    }
+    return PARE_OK;
+}
+
 static pare_status validate(reader *r)
 {
     faults f = { .of = calloc((size_t)r->g->n_nodes + 1, sizeof *f.of) };
@@ -550,6 +567,7 @@ static pare_status validate(reader *r)
         st = tell(r, PARE_EFORMAT, NULL, NULL, "give a shape that fits the model's input");
     else if (st == PARE_OK) {
         st = report_faults(r, &f);
+        if (st == PARE_OK) st = check_outputs(r, typed);
         if (st == PARE_OK) st = finish_softmax(r, typed);
         if (st == PARE_OK) st = finish_resize(r);
     }

@@ -106,4 +106,16 @@ expect 3 "$pare" compress net.onnx -o target.onnx --method magnitude:density=0.0
 ) || fail "a full disk is exit 5"
 cmp -s small.onnx before || fail "a full disk damaged the old file"
 ls -A | grep -qE '\.tmp|~|^\.' && fail "a temporary file was left: $(ls -A)"
+# weights that are no numbers: the same convolution of NaN
+base64 -d >nan.onnx <<END
+CAg68gIKEgoBeAoBdxIBeRoBYyIEQ29udhIBZyqwAggECAIIAwgDEAFCAXdKoAIAAMB/AADAfwAA
+wH8AAMB/AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/AADA
+fwAAwH8AAMB/AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/
+AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/AADAfwAAwH8A
+AMB/AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/AADAfwAA
+wH8AAMB/AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/AADAfwAAwH8AAMB/AADAfwAAwH9aGwoBeBIW
+ChQIARIQCgIIAQoCCAIKAggFCgIIBWIJCgF5EgQKAggBQgQKABAN
+END
+expect 4 "$pare" compress nan.onnx -o nan_small.onnx --method penni --epochs 0
+stderr_has "'c': a matrix to decompose has values that are not finite"
 finish

@@ -101,4 +101,10 @@ expect 5 "$pare" bench missing.onnx
 # a result that cannot be written
 "$pare" eval a.onnx --data glyphs:test=5 --json >/dev/full 2>stderr
 [ $? = 5 ] || fail "eval into a full disk is exit 5"
+# a batch of nothing: a Relu of 0x3 numbers, opset 13
+base64 -d >nothing.onnx <<END
+CAg6OwoMCgF4EgF5IgRSZWx1EgFnWhMKAXgSDgoMCAESCAoCCAAKAggDYhMKAXkSDgoMCAESCAoC
+CAAKAggDQgQKABAN
+END
+expect 0 "$pare" verify nothing.onnx nothing.onnx
 finish

@@ -191,6 +191,11 @@ static void test_old_initialiser_inputs(void **state)
     pare_graph_free(g);
     m.graph->input[0] = make_info(&m, "w", PARE_F32, 1, (int64_t[]){ 3 });
     refuse(&m, PARE_EFORMAT, "'w' is declared as float32[3], but its initialiser is float32[2]");
+    m = make_new(13);
+    make_input(&m, "x", PARE_F32, 1, (int64_t[]){ 2 });
+    make_node(&m, "Relu", "", "x", "y");
+    make_output(&m, "y", PARE_I64, 1, (int64_t[]){ 2 });
+    refuse(&m, PARE_EFORMAT, "output 'y' is declared as int64, but it is float32");
 }
 
 static void test_nodes_in_any_order(void **state)
