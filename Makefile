@@ -18,7 +18,10 @@ asan: packages
 	@cmake --build --preset asan -j $(JOBS)
 	@rm -f build-asan.log
 
-demo: release
+demo: packages
+	@cmake --preset release >build-release.log 2>&1 || { cat build-release.log; exit 1; }
+	@cmake --build --preset release -j $(JOBS) --target pare
+	@rm -f build-release.log
 	@build/release/pare demo
 
 test: packages
