@@ -1,6 +1,7 @@
 /* Help, man page and shell completion, all from the tables of the commands. */
 #include "cli/cli.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,9 @@ static const char *preset(const pare_field *f, const void *object, char *buf, si
         if (*(const int64_t *)at != PARE_INT_UNSET && *(const int64_t *)at >= 0)
             snprintf(buf, size, " (default %lld)", (long long)*(const int64_t *)at);
         break;
-    case PARE_FIELD_REAL: snprintf(buf, size, " (default %g)", *(const double *)at); break;
+    case PARE_FIELD_REAL:
+        if (!isnan(*(const double *)at)) snprintf(buf, size, " (default %g)", *(const double *)at);
+        break;
     case PARE_FIELD_BOOL:
         if (*(const bool *)at) snprintf(buf, size, " (default yes; --no-... switches it off)");
         break;
