@@ -14,7 +14,7 @@ typedef struct pare_compress_options {
     int64_t epochs;              /**< of all phases together; -1: the method's default; 0: one-shot */
     pare_train_options train;    /**< batch, seed, threads, schedule ... of the retraining */
     const char *run_dir;         /**< stage checkpoints; an interrupted run resumes from here; NULL: none */
-    const char *out_path;        /**< where the result goes; written before the final report */
+    const char *out_path;        /**< where the result goes; appears when everything else is done */
     bool force;                  /**< replace out_path */
     double max_drop;             /**< more accuracy lost than this is PARE_ETARGET; negative: no target */
     bool measure;                /**< time before and after (median of interleaved runs) */

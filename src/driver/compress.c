@@ -369,6 +369,19 @@ static pare_status time_both(driver *d, const pare_graph *after, pare_compress_r
     return PARE_OK;
 }
 
+/* Everything reported is of the file's bytes as anyone else would read them; *g becomes that network. */
+static pare_status report_on(driver *d, pare_graph **g, const uint8_t *file, size_t size,
+                             pare_compress_report *r)
+{
+    pare_graph *read;
+    PARE_TRY(pare_model_load_memory(file, size, d->o->out_path, &read));
+    pare_graph_free(*g);
+    *g = read;
+    PARE_TRY(judge(d, *g, &r->after));
+    if (d->o->measure) PARE_TRY(time_both(d, *g, r));
+    return pare_report_layers(d->in, *g, d->shapes, d->n_shapes, d->arena, r);
+}
+
 static pare_status work(driver *d, pare_graph **g, pare_compress_report *r)
 {
     const pare_compress_options *o = d->o;
@@ -387,15 +400,14 @@ static pare_status work(driver *d, pare_graph **g, pare_compress_report *r)
     PARE_TRY(pare_graph_clone(d->in, g));
     PARE_TRY(apply(d, g));
     PARE_TRY(label(d, *g));
-    PARE_TRY(pare_model_save(*g, o->out_path, o->force));
-    /* Everything reported is of the file as anyone else would read it. */
-    pare_graph *written;
-    PARE_TRY(pare_model_load(o->out_path, &written));
-    pare_graph_free(*g);
-    *g = written;
-    PARE_TRY(judge(d, *g, &r->after));
-    if (o->measure) PARE_TRY(time_both(d, *g, r));
-    PARE_TRY(pare_report_layers(d->in, *g, d->shapes, d->n_shapes, d->arena, r));
+    uint8_t *file;
+    size_t size;
+    PARE_TRY(pare_note(pare_onnx_write(*g, &file, &size), "%s", o->out_path));
+    pare_status st = report_on(d, g, file, size, r);
+    /* Last: an interrupted run leaves no result behind that the same command would then refuse to replace. */
+    if (st == PARE_OK) st = pare_write_file(o->out_path, file, size, o->force);
+    free(file);
+    PARE_TRY(st);
     r->method = d->spelled;
     r->seed = (uint64_t)o->train.seed;
     return PARE_OK;

@@ -67,7 +67,7 @@ interrupted() {
         KILL.137 | INT.130 | TERM.143) ;;
         *) fail "$1 stopped by $4 ends with $code"; return ;;
         esac
-        [ -e "$2" ] && break # stopped while reporting on what is written already: the caller compares it
+        [ -e "$2" ] && fail "$2 is there although $1 was interrupted"
         pause=$((pause + 2))
         [ $pause -le 9 ] || {
             "$1" "$2" "$3" >/dev/null 2>stderr || fail "$1 does not resume"
