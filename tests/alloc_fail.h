@@ -1,6 +1,7 @@
-/* Makes the n-th allocation of a test fail, for every n in turn. Include it in exactly one file of a test
- * program: tests/CMakeLists.txt sees the include and lets the linker wrap malloc and its relatives in all of
- * libpare. Leaks on the error paths are found by the address sanitizer's leak check at exit. */
+/* Makes the n-th allocation of a test fail, for every n in turn. Include it in exactly one file of
+ * a test program: tests/CMakeLists.txt sees the include and lets the linker wrap malloc and its
+ * relatives in all of libpare. Leaks on the error paths are found by the address sanitizer's leak
+ * check at exit. */
 #ifndef TESTS_ALLOC_FAIL_H
 #define TESTS_ALLOC_FAIL_H
 
@@ -37,7 +38,10 @@ void *__wrap_realloc(void *p, size_t size);
 void *__wrap_aligned_alloc(size_t align, size_t size);
 void *__wrap_malloc(size_t size) { return alloc_fails() ? NULL : __real_malloc(size); }
 void *__wrap_calloc(size_t n, size_t size) { return alloc_fails() ? NULL : __real_calloc(n, size); }
-void *__wrap_realloc(void *p, size_t size) { return alloc_fails() ? NULL : __real_realloc(p, size); }
+void *__wrap_realloc(void *p, size_t size)
+{
+    return alloc_fails() ? NULL : __real_realloc(p, size);
+}
 void *__wrap_aligned_alloc(size_t align, size_t size)
 {
     return alloc_fails() ? NULL : __real_aligned_alloc(align, size);
@@ -46,7 +50,10 @@ void *__wrap_aligned_alloc(size_t align, size_t size)
 char *__wrap_strdup(const char *s);
 char *__wrap_strndup(const char *s, size_t n);
 char *__wrap_strdup(const char *s) { return alloc_fails() ? NULL : __real_strdup(s); }
-char *__wrap_strndup(const char *s, size_t n) { return alloc_fails() ? NULL : __real_strndup(s, n); }
+char *__wrap_strndup(const char *s, size_t n)
+{
+    return alloc_fails() ? NULL : __real_strndup(s, n);
+}
 
 /* Counts from now on; allocation `at` fails (0: none), and with `on` every later one too. */
 static inline void alloc_fail_set(long at, int on)
@@ -57,9 +64,9 @@ static inline void alloc_fail_set(long at, int on)
 }
 static inline long alloc_fail_count(void) { return atomic_load(&alloc_fail.count); }
 
-/* Runs `attempt` with its first, second, ... allocation failing, until it gets by without reaching the one
- * that would. Each attempt must succeed or say PARE_ENOMEM, and free what it got. Returns the number of
- * attempts. */
+/* Runs `attempt` with its first, second, ... allocation failing, until it gets by without reaching
+ * the one that would. Each attempt must succeed or say PARE_ENOMEM, and free what it got. Returns
+ * the number of attempts. */
 static inline long alloc_fail_each(const char *what, pare_status (*attempt)(void *user), void *user)
 {
     long attempts = 0;
@@ -74,8 +81,8 @@ static inline long alloc_fail_each(const char *what, pare_status (*attempt)(void
                 fail_msg("%s fails without any failing allocation: %s", what, pare_error());
             if (made < n) break;
             if (st != PARE_OK && st != PARE_ENOMEM)
-                fail_msg("%s, allocation %ld%s: status %d '%s'", what, n, on ? " and later" : "", (int)st,
-                         pare_error());
+                fail_msg("%s, allocation %ld%s: status %d '%s'", what, n, on ? " and later" : "",
+                         (int)st, pare_error());
         }
     return attempts;
 }

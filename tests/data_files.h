@@ -18,7 +18,8 @@ static inline int scratch_make(void **state)
     return mkdtemp(scratch) ? 0 : -1;
 }
 
-static inline int scratch_remove_one(const char *path, const struct stat *s, int flag, struct FTW *f)
+static inline int scratch_remove_one(const char *path, const struct stat *s, int flag,
+                                     struct FTW *f)
 {
     (void)s, (void)flag, (void)f;
     return remove(path);

@@ -1,5 +1,5 @@
-/* Builds small ONNX models in memory for tests, valid or not: thin wrappers over the generated messages.
- * All memory is one pool that make_free() drops. */
+/* Builds small ONNX models in memory for tests, valid or not: thin wrappers over the generated
+ * messages. All memory is one pool that make_free() drops. */
 #ifndef TESTS_ONNX_MAKE_H
 #define TESTS_ONNX_MAKE_H
 
@@ -115,8 +115,8 @@ static inline Onnx__TensorProto *make_tensor(make *m, const char *name, int dtyp
     return t;
 }
 
-static inline Onnx__TensorProto *make_init(make *m, const char *name, int dtype, int rank, const int64_t *dim,
-                                           const void *raw, size_t size)
+static inline Onnx__TensorProto *make_init(make *m, const char *name, int dtype, int rank,
+                                           const int64_t *dim, const void *raw, size_t size)
 {
     Onnx__TensorProto *t = make_tensor(m, name, dtype, rank, dim, raw, size);
     MAKE_PUSH(m, m->graph->initializer, m->graph->n_initializer, t);
@@ -146,7 +146,8 @@ static inline Onnx__NodeProto *make_node(make *m, const char *op, const char *na
     return n;
 }
 
-static inline Onnx__AttributeProto *make_attr(make *m, Onnx__NodeProto *n, const char *name, int type)
+static inline Onnx__AttributeProto *make_attr(make *m, Onnx__NodeProto *n, const char *name,
+                                              int type)
 {
     MAKE_NEW(m, Onnx__AttributeProto, onnx__attribute_proto, a);
     a->name = (char *)name;
@@ -178,14 +179,16 @@ static inline void make_text(make *m, Onnx__NodeProto *n, const char *name, cons
     a->s.len = strlen(v);
 }
 
-static inline void make_ints(make *m, Onnx__NodeProto *n, const char *name, size_t count, const int64_t *v)
+static inline void make_ints(make *m, Onnx__NodeProto *n, const char *name, size_t count,
+                             const int64_t *v)
 {
     Onnx__AttributeProto *a = make_attr(m, n, name, 7);
     a->n_ints = count;
     a->ints = pare_arena_copy(m->arena, v, count * sizeof *v);
 }
 
-static inline void make_reals(make *m, Onnx__NodeProto *n, const char *name, size_t count, const float *v)
+static inline void make_reals(make *m, Onnx__NodeProto *n, const char *name, size_t count,
+                              const float *v)
 {
     Onnx__AttributeProto *a = make_attr(m, n, name, 6);
     a->n_floats = count;

@@ -1,5 +1,5 @@
-/* Small models that touch many parts of the reader: what allocation failures, truncation, mutation and
- * fuzzing start from. */
+/* Small models that touch many parts of the reader: what allocation failures, truncation, mutation
+ * and fuzzing start from. */
 #ifndef TESTS_ONNX_SEEDS_H
 #define TESTS_ONNX_SEEDS_H
 
@@ -29,7 +29,8 @@ static inline void seed_cnn(make *m)
     seed_weights(m, "w", 4, SEED_DIMS(3, 2, 3, 3));
     seed_weights(m, "b", 1, SEED_DIMS(3));
     for (int i = 0; i < 4; i++)
-        seed_weights(m, (const char *const[]){ "scale", "bias", "mean", "var" }[i], 1, SEED_DIMS(3));
+        seed_weights(m, (const char *const[]){ "scale", "bias", "mean", "var" }[i], 1,
+                     SEED_DIMS(3));
     seed_weights(m, "fc", 2, SEED_DIMS(27, 4));
     make_init(m, "minus1", PARE_I64, 1, SEED_DIMS(1), SEED_DIMS(-1), 8);
     make_init(m, "zero", PARE_I64, 0, NULL, SEED_DIMS(0), 8);
@@ -38,7 +39,8 @@ static inline void seed_cnn(make *m)
     make_ints(m, n, "strides", 2, SEED_DIMS(1, 1));
     make_int(m, n, "group", 1);
     n->doc_string = (char *)"the only one";
-    make_real(m, make_node(m, "BatchNormalization", "bn", "c scale bias mean var", "n"), "epsilon", 1e-3F);
+    make_real(m, make_node(m, "BatchNormalization", "bn", "c scale bias mean var", "n"), "epsilon",
+              1e-3F);
     make_node(m, "Relu", "relu", "n", "r");
     n = make_node(m, "MaxPool", "pool", "r", "p");
     make_ints(m, n, "kernel_shape", 2, SEED_DIMS(2, 2));
@@ -60,8 +62,8 @@ static inline void seed_cnn(make *m)
     MAKE_PUSH(m, m->model->metadata_props, m->model->n_metadata_props, e);
 }
 
-/* Opset 9, IR 3: forms that the reader rewrites, typed data, weights among the inputs, free sizes, nodes out
- * of order. */
+/* Opset 9, IR 3: forms that the reader rewrites, typed data, weights among the inputs, free sizes,
+ * nodes out of order. */
 static inline void seed_old(make *m)
 {
     *m = make_new(9);
@@ -130,7 +132,8 @@ static inline const uint8_t *seed_codec(make *m, size_t *size)
     const uint8_t *dense = make_bytes(m, size);
     pare_graph *g;
     uint8_t *bytes = NULL;
-    static const pare_type t1 = { PARE_F32, 4, { 3, 2, 3, 3 } }, t2 = { PARE_F32, 4, { 3, 3, 1, 1 } };
+    static const pare_type t1 = { PARE_F32, 4, { 3, 2, 3, 3 } },
+                           t2 = { PARE_F32, 4, { 3, 3, 1, 1 } };
     float a[12], basis[18];
     for (int i = 0; i < 18; i++) basis[i] = (float)i - 8;
     for (int i = 0; i < 12; i++) a[i] = i % 3 ? (float)i : 0;

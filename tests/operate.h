@@ -1,5 +1,5 @@
-/* Runs one operator on tensors, as the tests of operators need it: attributes as text, shapes inferred, then
- * `eval`. */
+/* Runs one operator on tensors, as the tests of operators need it: attributes as text, shapes
+ * inferred, then `eval`. */
 #ifndef TESTS_OPERATE_H
 #define TESTS_OPERATE_H
 
@@ -30,15 +30,17 @@ static pare_tensor operand(pare_dtype dtype, int rank, const int64_t *dim, const
     return t;
 }
 
-/* Infers and evaluates; `attrs` as "axis=1,keepdims=0" (lists by '/'). Inputs that are empty tensors are
- * absent. `out` gets n_out tensors of the caller's, only on PARE_OK. */
-static pare_status operate(const char *name, const char *attrs, uint32_t n_in, const pare_tensor *in,
-                           uint32_t n_out, pare_tensor *out)
+/* Infers and evaluates; `attrs` as "axis=1,keepdims=0" (lists by '/'). Inputs that are empty
+ * tensors are absent. `out` gets n_out tensors of the caller's, only on PARE_OK. */
+static pare_status operate(const char *name, const char *attrs, uint32_t n_in,
+                           const pare_tensor *in, uint32_t n_out, pare_tensor *out)
 {
     const pare_op *op = pare_op_find(name);
     if (!op) return pare_fail(PARE_EUNSUPPORTED, "no operator %s", name);
     pare_arena *arena = pare_arena_new(0);
-    pare_node n = { .name = name, .op = op, .n_in = n_in, .n_out = n_out, .attrs_size = op->attrs_size };
+    pare_node n = {
+        .name = name, .op = op, .n_in = n_in, .n_out = n_out, .attrs_size = op->attrs_size
+    };
     pare_arg arg[PARE_MAX_IN] = { 0 };
     pare_type type[PARE_MAX_OUT] = { 0 };
     pare_tensor made[PARE_MAX_OUT] = { 0 };

@@ -15,8 +15,8 @@
 #endif
 
 #if defined(__GNUC__)
-#define PARE_API       __attribute__((visibility("default")))
-#define PARE_NODISCARD __attribute__((warn_unused_result))
+#define PARE_API               __attribute__((visibility("default")))
+#define PARE_NODISCARD         __attribute__((warn_unused_result))
 #define PARE_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define PARE_API
@@ -41,7 +41,8 @@ typedef enum pare_status {
     PARE_ECANCELLED    /**< the progress callback asked to stop; work so far is checkpointed */
 } pare_status;
 
-/** The sentence for the last failure on this thread; "" if there was none. Valid until the next failure. */
+/** The sentence for the last failure on this thread; "" if there was none. Valid until the next
+ * failure. */
 PARE_API const char *pare_error(void);
 
 /** "0.1.0" */
@@ -53,7 +54,8 @@ typedef enum pare_log_level { PARE_LOG_DEBUG, PARE_LOG_INFO, PARE_LOG_WARNING } 
 /** Receives finished log lines, without a newline. May be called from any thread. */
 typedef void pare_log_fn(void *user, pare_log_level level, const char *line);
 
-/** Sends log lines of at least `least` to `fn` (NULL: to stderr). The default is warnings to stderr. */
+/** Sends log lines of at least `least` to `fn` (NULL: to stderr). The default is warnings to
+ * stderr. */
 PARE_API void pare_log_to(pare_log_fn *fn, void *user, pare_log_level least);
 
 /** Reports progress of long work.

@@ -7,18 +7,21 @@
 
 PARE_BEGIN
 
-/** Options of pare_compress(). Zero-initialised means the defaults; train from pare_train_defaults(). */
+/** Options of pare_compress(). Zero-initialised means the defaults; train from
+ * pare_train_defaults(). */
 typedef struct pare_compress_options {
-    const char *const *methods;  /**< "penni:basis=5,l1=1e-4", applied in order; NULL-terminated */
-    const char *const *layers;   /**< per-layer overrides "LAYER=basis=2" or "LAYER=skip" (wildcards); NULL: none */
-    int64_t epochs;              /**< of all phases together; -1: the method's default; 0: one-shot */
-    pare_train_options train;    /**< batch, seed, threads, schedule ... of the retraining */
-    const char *run_dir;         /**< stage checkpoints; an interrupted run resumes from here; NULL: none */
-    const char *out_path;        /**< where the result goes; appears when everything else is done */
-    bool force;                  /**< replace out_path */
-    double max_drop;             /**< more accuracy lost than this is PARE_ETARGET; negative: no target */
-    bool measure;                /**< time before and after (median of interleaved runs) */
-    const pare_shape *shapes;    /**< of inputs with free dimensions, for MACs and times; NULL: those of the data */
+    const char *const *methods; /**< "penni:basis=5,l1=1e-4", applied in order; NULL-terminated */
+    const char *const
+        *layers; /**< per-layer overrides "LAYER=basis=2" or "LAYER=skip" (wildcards); NULL: none */
+    int64_t epochs;           /**< of all phases together; -1: the method's default; 0: one-shot */
+    pare_train_options train; /**< batch, seed, threads, schedule ... of the retraining */
+    const char *run_dir; /**< stage checkpoints; an interrupted run resumes from here; NULL: none */
+    const char *out_path; /**< where the result goes; appears when everything else is done */
+    bool force;           /**< replace out_path */
+    double max_drop;      /**< more accuracy lost than this is PARE_ETARGET; negative: no target */
+    bool measure;         /**< time before and after (median of interleaved runs) */
+    const pare_shape
+        *shapes; /**< of inputs with free dimensions, for MACs and times; NULL: those of the data */
     size_t n_shapes;
 } pare_compress_options;
 
@@ -51,8 +54,10 @@ typedef struct pare_compress_report {
  * @retval PARE_EINVAL  a method or option is not known
  * @retval PARE_ETARGET written, but accuracy fell by more than max_drop */
 PARE_API PARE_NODISCARD pare_status pare_compress(const pare_graph *in, const pare_dataset *train,
-                                                  const pare_dataset *test, const pare_preprocess *pp,
-                                                  const pare_compress_options *options, const pare_progress *progress,
+                                                  const pare_dataset *test,
+                                                  const pare_preprocess *pp,
+                                                  const pare_compress_options *options,
+                                                  const pare_progress *progress,
                                                   pare_compress_report *out);
 PARE_API void pare_compress_report_free(pare_compress_report *r); /**< Frees a report. */
 

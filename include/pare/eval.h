@@ -11,23 +11,27 @@ PARE_BEGIN
 typedef struct pare_accuracy {
     int64_t images, top1_correct, top5_correct;
     double top1, top5; /**< fractions */
-    double loss;       /**< mean cross-entropy of the first output taken as logits (or of its logarithm after Softmax) */
+    double loss; /**< mean cross-entropy of the first output taken as logits (or of its logarithm
+                    after Softmax) */
     double seconds;
 } pare_accuracy;
 
-/** Evaluates on the first `limit` samples (0: all) in batches. Free batch dimensions use `batch` (0: 64).
+/** Evaluates on the first `limit` samples (0: all) in batches. Free batch dimensions use `batch`
+ * (0: 64).
  * @param plan  threads, force, choice are used; shapes and batch too */
 PARE_API PARE_NODISCARD pare_status pare_evaluate(const pare_graph *graph, const pare_dataset *data,
                                                   const pare_preprocess *pp, int64_t limit,
-                                                  const pare_plan_options *plan, const pare_progress *progress,
+                                                  const pare_plan_options *plan,
+                                                  const pare_progress *progress,
                                                   pare_accuracy *out);
 
 /** Options of pare_verify(); zero-initialised means the defaults. */
 typedef struct pare_verify_options {
-    double tolerance;   /**< largest |a-b| / max|a| over an output; 0 means 1e-4 */
-    double max_drop;    /**< top-1 may fall by this fraction; 0 means 0 */
-    bool outputs;       /**< judge by outputs (an exact rewrite); false: by accuracy only, outputs are reported */
-    int64_t limit;      /**< samples; 0 means all */
+    double tolerance; /**< largest |a-b| / max|a| over an output; 0 means 1e-4 */
+    double max_drop;  /**< top-1 may fall by this fraction; 0 means 0 */
+    bool outputs;     /**< judge by outputs (an exact rewrite); false: by accuracy only, outputs are
+                         reported */
+    int64_t limit;    /**< samples; 0 means all */
     pare_plan_options plan_a, plan_b;
 } pare_verify_options;
 
@@ -35,16 +39,19 @@ typedef struct pare_verify_options {
 typedef struct pare_verification {
     bool match;
     double max_rel_error;
-    char *first_divergent; /**< first layer whose values differ beyond the tolerance; NULL if none */
+    char
+        *first_divergent; /**< first layer whose values differ beyond the tolerance; NULL if none */
     double top1_a, top1_b; /**< fractions; -1 without labels */
     int64_t images;
 } pare_verification;
 
-/** Compares two networks on data (NULL: random inputs). PARE_EMISMATCH if they differ beyond the tolerance; *out is
- * filled then too. */
-PARE_API PARE_NODISCARD pare_status pare_verify(const pare_graph *a, const pare_graph *b, const pare_dataset *data,
-                                                const pare_preprocess *pp, const pare_verify_options *options,
-                                                const pare_progress *progress, pare_verification *out);
+/** Compares two networks on data (NULL: random inputs). PARE_EMISMATCH if they differ beyond the
+ * tolerance; *out is filled then too. */
+PARE_API PARE_NODISCARD pare_status pare_verify(const pare_graph *a, const pare_graph *b,
+                                                const pare_dataset *data, const pare_preprocess *pp,
+                                                const pare_verify_options *options,
+                                                const pare_progress *progress,
+                                                pare_verification *out);
 
 /** Options of pare_bench(); zero-initialised means the defaults. */
 typedef struct pare_bench_options {
@@ -53,7 +60,8 @@ typedef struct pare_bench_options {
     pare_plan_options plan;
 } pare_bench_options;
 
-/** Timing of one layer: the median of at most 51 runs of a profiling plan. Strings belong to the bench result. */
+/** Timing of one layer: the median of at most 51 runs of a profiling plan. Strings belong to the
+ * bench result. */
 typedef struct pare_bench_layer {
     const char *name, *op, *impl, *why;
     double ms, macs;
@@ -61,7 +69,8 @@ typedef struct pare_bench_layer {
 
 /** Timing of one model. */
 typedef struct pare_bench_model {
-    double median_ms, p10_ms, p90_ms, gflops, peak_mib, load_ms, ratio_to_first; /**< ratio: median of pairwise time_i / time_0 */
+    double median_ms, p10_ms, p90_ms, gflops, peak_mib, load_ms,
+        ratio_to_first; /**< ratio: median of pairwise time_i / time_0 */
     double ratio_p10, ratio_p90;
     int runs;
     size_t n_layers;
@@ -72,9 +81,11 @@ typedef struct pare_bench_model {
  * @param graphs  n networks
  * @param out     array of n, to pare_bench_free() */
 PARE_API PARE_NODISCARD pare_status pare_bench(const pare_graph *const *graphs, size_t n,
-                                               const pare_bench_options *options, const pare_progress *progress,
+                                               const pare_bench_options *options,
+                                               const pare_progress *progress,
                                                pare_bench_model *out);
-PARE_API void pare_bench_free(pare_bench_model *models, size_t n); /**< Frees the layers of n results. */
+PARE_API void pare_bench_free(pare_bench_model *models,
+                              size_t n); /**< Frees the layers of n results. */
 
 PARE_END
 #endif

@@ -1,4 +1,5 @@
-/* Plans: everything decided once (fusion, implementation, packing, memory), then run as often as wanted. */
+/* Plans: everything decided once (fusion, implementation, packing, memory), then run as often as
+ * wanted. */
 #ifndef PARE_PLAN_H
 #define PARE_PLAN_H
 
@@ -11,30 +12,37 @@ typedef struct pare_plan pare_plan;
 
 /** How a plan chooses between implementations that accept a layer. */
 typedef enum pare_choice {
-    PARE_CHOOSE_MODEL,  /**< by modelled time: the same choice on every run of the same machine (default) */
+    PARE_CHOOSE_MODEL,  /**< by modelled time: the same choice on every run of the same machine
+                           (default) */
     PARE_CHOOSE_MEASURE /**< by timing each candidate once while planning */
 } pare_choice;
 
 /** Options of pare_plan_create(); zero-initialised means the defaults. */
 typedef struct pare_plan_options {
-    int threads;             /**< 0: all processors this process may use */
-    int64_t batch;           /**< for a free first dimension; 0 means 1 */
-    const pare_shape *shapes; /**< shapes of inputs with other free dimensions; borrowed during the call */
+    int threads;   /**< 0: all processors this process may use */
+    int64_t batch; /**< for a free first dimension; 0 means 1 */
+    const pare_shape
+        *shapes; /**< shapes of inputs with other free dimensions; borrowed during the call */
     size_t n_shapes;
-    const char *force;       /**< comma list of PATTERN or LAYER=PATTERN with shell wildcards on implementation names
-                                  ("reference", "conv1=conv_gemm*"); NULL: none. A layer that cannot obey is an error */
+    const char *force; /**< comma list of PATTERN or LAYER=PATTERN with shell wildcards on
+                          implementation names
+                            ("reference", "conv1=conv_gemm*"); NULL: none. A layer that cannot obey
+                          is an error */
     pare_choice choice;
-    bool profile;            /**< time every step while running */
+    bool profile; /**< time every step while running */
 } pare_plan_options;
 
-/** Prepares `graph` for the given shapes. The plan packs its own copy of the weights: `graph` may be changed or freed.
+/** Prepares `graph` for the given shapes. The plan packs its own copy of the weights: `graph` may
+ * be changed or freed.
  * @param graph    borrowed
  * @param options  NULL for the defaults
  * @param out      receives the plan, yours to pare_plan_free(); untouched on error
- * @retval PARE_EINVAL       an input dimension is unknown, or `force` matches nothing (the message names it)
+ * @retval PARE_EINVAL       an input dimension is unknown, or `force` matches nothing (the message
+ * names it)
  * @retval PARE_EUNSUPPORTED a node's shape depends on data
  * @retval PARE_ENOMEM       packed weights or activations do not fit */
-PARE_API PARE_NODISCARD pare_status pare_plan_create(const pare_graph *graph, const pare_plan_options *options,
+PARE_API PARE_NODISCARD pare_status pare_plan_create(const pare_graph *graph,
+                                                     const pare_plan_options *options,
                                                      pare_plan **out);
 /** Another plan for another thread of the caller's; shares the packed weights. */
 PARE_API PARE_NODISCARD pare_status pare_plan_clone(const pare_plan *plan, pare_plan **out);
@@ -53,29 +61,33 @@ PARE_API const char *pare_plan_output(const pare_plan *plan, size_t i, pare_type
  * @retval PARE_EINVAL   a tensor is not of the planned type
  * @retval PARE_EFORMAT  data that planning cannot see is wrong: an index out of range
  * @retval PARE_ENOMEM   a reference evaluation could not get its scratch memory */
-PARE_API PARE_NODISCARD pare_status pare_plan_run(pare_plan *plan, const pare_tensor *in, pare_tensor *out);
+PARE_API PARE_NODISCARD pare_status pare_plan_run(pare_plan *plan, const pare_tensor *in,
+                                                  pare_tensor *out);
 
 /** One step of a plan. Strings belong to the plan. */
 typedef struct pare_step_info {
     const char *name; /**< of the node */
     const char *op;
-    const char *impl; /**< implementation that runs */
-    const char *why;  /**< why it was chosen: "only one", "forced", "0.021 ms against 0.064 ms (modelled)" ... */
+    const char *impl;  /**< implementation that runs */
+    const char *why;   /**< why it was chosen: "only one", "forced", "0.021 ms against 0.064 ms
+                          (modelled)" ... */
     const char *codec; /**< "dense" or the codec of the weight, "" without one */
-    double macs;      /**< multiply-accumulates this step executes */
-    double ns;        /**< mean time of the runs so far when profiling, else 0 */
+    double macs;       /**< multiply-accumulates this step executes */
+    double ns;         /**< mean time of the runs so far when profiling, else 0 */
 } pare_step_info;
 PARE_API size_t pare_plan_steps(const pare_plan *plan); /**< number of steps */
-PARE_API void pare_plan_step(const pare_plan *plan, size_t i, pare_step_info *out); /**< describes step i */
+PARE_API void pare_plan_step(const pare_plan *plan, size_t i,
+                             pare_step_info *out); /**< describes step i */
 
 /** Bytes held: packed weights, activations, scratch. */
 typedef struct pare_plan_memory {
     size_t weights, activations, scratch;
 } pare_plan_memory;
-PARE_API void pare_plan_memory_use(const pare_plan *plan, pare_plan_memory *out); /**< memory the plan holds */
+PARE_API void pare_plan_memory_use(const pare_plan *plan,
+                                   pare_plan_memory *out); /**< memory the plan holds */
 
-/** Name of implementation i, in order of preference, the operator it is for and the codec it takes ("" for any or
- * dense); NULL past the last. Static strings. */
+/** Name of implementation i, in order of preference, the operator it is for and the codec it takes
+ * ("" for any or dense); NULL past the last. Static strings. */
 PARE_API const char *pare_impl_list(size_t i, const char **op, const char **codec);
 
 PARE_END

@@ -15,7 +15,8 @@ pare_arena *pare_arena_share(pare_arena *a);
 /* Keeps `base` alive as long as `a`; takes over the share of `base`. At most one base. */
 void pare_arena_rest_on(pare_arena *a, pare_arena *base);
 
-/* Zeroed, 16-byte aligned. NULL if memory or the budget ran out; a size of 0 gives a valid pointer. */
+/* Zeroed, 16-byte aligned. NULL if memory or the budget ran out; a size of 0 gives a valid pointer.
+ */
 void *pare_arena_alloc(pare_arena *a, size_t size);
 /* count * size with a check against overflow. */
 void *pare_arena_array(pare_arena *a, size_t count, size_t size);

@@ -31,9 +31,12 @@ const char *pare_cpu_name(char *buffer, unsigned size)
         char *colon = strchr(line, ':');
         if (!colon) continue;
         line[strcspn(line, "\n")] = 0;
-        if (!*name && strncmp(line, "model name", 10) == 0) snprintf(name, sizeof name, "%.100s", colon + 2);
-        else if (!*family && strncmp(line, "cpu family", 10) == 0) snprintf(family, sizeof family, "%.10s", colon + 2);
-        else if (!*model && strncmp(line, "model\t", 6) == 0) snprintf(model, sizeof model, "%.10s", colon + 2);
+        if (!*name && strncmp(line, "model name", 10) == 0)
+            snprintf(name, sizeof name, "%.100s", colon + 2);
+        else if (!*family && strncmp(line, "cpu family", 10) == 0)
+            snprintf(family, sizeof family, "%.10s", colon + 2);
+        else if (!*model && strncmp(line, "model\t", 6) == 0)
+            snprintf(model, sizeof model, "%.10s", colon + 2);
         if (*name && *family && *model) break;
     }
     fclose(f);

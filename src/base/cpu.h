@@ -7,7 +7,8 @@ enum {
     PARE_CPU_AVX512 = 2, /* F, VL, BW, DQ and VNNI */
 };
 
-/* Bits of what may be used. The environment variable PARE_CPU=c|avx2|avx512 caps it, for tests and comparisons. */
+/* Bits of what may be used. The environment variable PARE_CPU=c|avx2|avx512 caps it, for tests and
+ * comparisons. */
 unsigned pare_cpu_detect(void);
 
 /* The model name that the system gives ("AMD EPYC"), for reports. */

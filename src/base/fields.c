@@ -102,7 +102,8 @@ pare_status pare_field_set_int(const pare_field *f, int64_t v, void *object)
         *(bool *)at = v != 0;
         return PARE_OK;
     }
-    if (f->kind != PARE_FIELD_INT) return pare_fail(PARE_EINVAL, "%s: an integer is not what is expected", f->name);
+    if (f->kind != PARE_FIELD_INT)
+        return pare_fail(PARE_EINVAL, "%s: an integer is not what is expected", f->name);
     if ((double)v < f->min || (double)v > f->max) return out_of_range(f, (double)v);
     *(int64_t *)at = v;
     return PARE_OK;
@@ -110,31 +111,37 @@ pare_status pare_field_set_int(const pare_field *f, int64_t v, void *object)
 
 pare_status pare_field_set_real(const pare_field *f, double v, void *object)
 {
-    if (f->kind != PARE_FIELD_REAL) return pare_fail(PARE_EINVAL, "%s: a real number is not what is expected", f->name);
+    if (f->kind != PARE_FIELD_REAL)
+        return pare_fail(PARE_EINVAL, "%s: a real number is not what is expected", f->name);
     if (!(v >= f->min && v <= f->max)) return out_of_range(f, v); /* refuses NaN too */
     *(double *)pare_field_at(f, object) = v;
     return PARE_OK;
 }
 
-pare_status pare_field_set_str(const pare_field *f, const char *s, size_t len, pare_arena *arena, void *object)
+pare_status pare_field_set_str(const pare_field *f, const char *s, size_t len, pare_arena *arena,
+                               void *object)
 {
     void *at = pare_field_at(f, object);
     if (f->kind == PARE_FIELD_ENUM) {
         int i = choice_index(f, s, len);
-        if (i < 0) return pare_fail(PARE_EINVAL, "%s: '%.*s' is none of %s", f->name, (int)(len > 80 ? 80 : len), s, f->text);
+        if (i < 0)
+            return pare_fail(PARE_EINVAL, "%s: '%.*s' is none of %s", f->name,
+                             (int)(len > 80 ? 80 : len), s, f->text);
         *(int *)at = i;
         return PARE_OK;
     }
     if (f->kind != PARE_FIELD_STR && f->kind != PARE_FIELD_STRS)
         return pare_fail(PARE_EINVAL, "%s: text is not what is expected", f->name);
-    if (memchr(s, 0, len)) return pare_fail(PARE_EINVAL, "%s: the text has a zero byte in it", f->name);
+    if (memchr(s, 0, len))
+        return pare_fail(PARE_EINVAL, "%s: the text has a zero byte in it", f->name);
     char *copy = pare_arena_strn(arena, s, len);
     if (!copy) return pare_fail(PARE_ENOMEM, "no memory for %s", f->name);
     if (f->kind == PARE_FIELD_STR) {
         *(const char **)at = copy;
         return PARE_OK;
     }
-    pare_strs *list = at; /* grows one at a time: command lines are short, and the arena forgets nothing */
+    pare_strs *list =
+        at; /* grows one at a time: command lines are short, and the arena forgets nothing */
     const char **v = pare_arena_array(arena, list->n + 2, sizeof *v);
     if (!v) return pare_fail(PARE_ENOMEM, "no memory for %s", f->name);
     if (list->n) memcpy(v, list->v, list->n * sizeof *v);
@@ -143,9 +150,11 @@ pare_status pare_field_set_str(const pare_field *f, const char *s, size_t len, p
     return PARE_OK;
 }
 
-pare_status pare_field_set_ints(const pare_field *f, const int64_t *v, size_t n, pare_arena *arena, void *object)
+pare_status pare_field_set_ints(const pare_field *f, const int64_t *v, size_t n, pare_arena *arena,
+                                void *object)
 {
-    if (f->kind != PARE_FIELD_INTS) return pare_fail(PARE_EINVAL, "%s: a list of integers is not what is expected", f->name);
+    if (f->kind != PARE_FIELD_INTS)
+        return pare_fail(PARE_EINVAL, "%s: a list of integers is not what is expected", f->name);
     for (size_t i = 0; i < n; i++)
         if ((double)v[i] < f->min || (double)v[i] > f->max) return out_of_range(f, (double)v[i]);
     int64_t *copy = pare_arena_array(arena, n, sizeof *copy);
@@ -155,9 +164,12 @@ pare_status pare_field_set_ints(const pare_field *f, const int64_t *v, size_t n,
     return PARE_OK;
 }
 
-pare_status pare_field_set_reals(const pare_field *f, const double *v, size_t n, pare_arena *arena, void *object)
+pare_status pare_field_set_reals(const pare_field *f, const double *v, size_t n, pare_arena *arena,
+                                 void *object)
 {
-    if (f->kind != PARE_FIELD_REALS) return pare_fail(PARE_EINVAL, "%s: a list of real numbers is not what is expected", f->name);
+    if (f->kind != PARE_FIELD_REALS)
+        return pare_fail(PARE_EINVAL, "%s: a list of real numbers is not what is expected",
+                         f->name);
     for (size_t i = 0; i < n; i++)
         if (!(v[i] >= f->min && v[i] <= f->max)) return out_of_range(f, v[i]);
     double *copy = pare_arena_array(arena, n, sizeof *copy);
@@ -171,12 +183,15 @@ pare_status pare_field_set_reals(const pare_field *f, const double *v, size_t n,
 static pare_status parse_real(const pare_field *f, const char *text, size_t len, double *out)
 {
     char buf[64];
-    if (len == 0 || len >= sizeof buf) return pare_fail(PARE_EINVAL, "%s: '%.*s' is not a number", f->name, (int)(len > 60 ? 60 : len), text);
+    if (len == 0 || len >= sizeof buf)
+        return pare_fail(PARE_EINVAL, "%s: '%.*s' is not a number", f->name,
+                         (int)(len > 60 ? 60 : len), text);
     memcpy(buf, text, len);
     buf[len] = 0;
     char *end;
     double v = strtod(buf, &end);
-    if (*end || end == buf || !isfinite(v)) return pare_fail(PARE_EINVAL, "%s: '%s' is not a number", f->name, buf);
+    if (*end || end == buf || !isfinite(v))
+        return pare_fail(PARE_EINVAL, "%s: '%s' is not a number", f->name, buf);
     *out = v;
     return PARE_OK;
 }
@@ -184,13 +199,16 @@ static pare_status parse_real(const pare_field *f, const char *text, size_t len,
 static pare_status parse_int(const pare_field *f, const char *text, size_t len, int64_t *out)
 {
     char buf[64];
-    if (len == 0 || len >= sizeof buf) return pare_fail(PARE_EINVAL, "%s: '%.*s' is not a whole number", f->name, (int)(len > 60 ? 60 : len), text);
+    if (len == 0 || len >= sizeof buf)
+        return pare_fail(PARE_EINVAL, "%s: '%.*s' is not a whole number", f->name,
+                         (int)(len > 60 ? 60 : len), text);
     memcpy(buf, text, len);
     buf[len] = 0;
     char *end;
     errno = 0;
     long long v = strtoll(buf, &end, 10);
-    if (*end || end == buf || errno) return pare_fail(PARE_EINVAL, "%s: '%s' is not a whole number", f->name, buf);
+    if (*end || end == buf || errno)
+        return pare_fail(PARE_EINVAL, "%s: '%s' is not a whole number", f->name, buf);
     *out = v;
     return PARE_OK;
 }
@@ -203,7 +221,8 @@ static size_t item_length(const char *p, const char *end, char sep)
 
 enum { LIST_MAX = 256 };
 
-pare_status pare_field_parse(const pare_field *f, const char *text, size_t len, char sep, pare_arena *arena, void *object)
+pare_status pare_field_parse(const pare_field *f, const char *text, size_t len, char sep,
+                             pare_arena *arena, void *object)
 {
     const char *end = text + len;
     switch (f->kind) {
@@ -218,12 +237,17 @@ pare_status pare_field_parse(const pare_field *f, const char *text, size_t len, 
         return pare_field_set_real(f, v, object);
     }
     case PARE_FIELD_BOOL: {
-        static const char *const yes[] = { "1", "true", "yes", "on" }, *const no[] = { "0", "false", "no", "off" };
+        static const char *const yes[] = { "1", "true", "yes", "on" }, *const no[] = { "0", "false",
+                                                                                       "no",
+                                                                                       "off" };
         for (int i = 0; i < 4; i++) {
-            if (strlen(yes[i]) == len && memcmp(text, yes[i], len) == 0) return pare_field_set_int(f, 1, object);
-            if (strlen(no[i]) == len && memcmp(text, no[i], len) == 0) return pare_field_set_int(f, 0, object);
+            if (strlen(yes[i]) == len && memcmp(text, yes[i], len) == 0)
+                return pare_field_set_int(f, 1, object);
+            if (strlen(no[i]) == len && memcmp(text, no[i], len) == 0)
+                return pare_field_set_int(f, 0, object);
         }
-        return pare_fail(PARE_EINVAL, "%s: '%.*s' is neither yes nor no", f->name, (int)(len > 60 ? 60 : len), text);
+        return pare_fail(PARE_EINVAL, "%s: '%.*s' is neither yes nor no", f->name,
+                         (int)(len > 60 ? 60 : len), text);
     }
     case PARE_FIELD_STR:
     case PARE_FIELD_STRS:
@@ -232,7 +256,8 @@ pare_status pare_field_parse(const pare_field *f, const char *text, size_t len, 
         int64_t v[LIST_MAX];
         size_t n = 0;
         for (const char *p = text; p <= end && len; p += item_length(p, end, sep) + 1) {
-            if (n == LIST_MAX) return pare_fail(PARE_EINVAL, "%s: more than %d numbers", f->name, LIST_MAX);
+            if (n == LIST_MAX)
+                return pare_fail(PARE_EINVAL, "%s: more than %d numbers", f->name, LIST_MAX);
             PARE_TRY(parse_int(f, p, item_length(p, end, sep), &v[n++]));
         }
         return pare_field_set_ints(f, v, n, arena, object);
@@ -241,7 +266,8 @@ pare_status pare_field_parse(const pare_field *f, const char *text, size_t len, 
         double v[LIST_MAX];
         size_t n = 0;
         for (const char *p = text; p <= end && len; p += item_length(p, end, sep) + 1) {
-            if (n == LIST_MAX) return pare_fail(PARE_EINVAL, "%s: more than %d numbers", f->name, LIST_MAX);
+            if (n == LIST_MAX)
+                return pare_fail(PARE_EINVAL, "%s: more than %d numbers", f->name, LIST_MAX);
             PARE_TRY(parse_real(f, p, item_length(p, end, sep), &v[n++]));
         }
         return pare_field_set_reals(f, v, n, arena, object);
@@ -250,7 +276,8 @@ pare_status pare_field_parse(const pare_field *f, const char *text, size_t len, 
     }
 }
 
-pare_status pare_fields_parse(const pare_field *fields, const char *what, const char *text, pare_arena *arena, void *object)
+pare_status pare_fields_parse(const pare_field *fields, const char *what, const char *text,
+                              pare_arena *arena, void *object)
 {
     for (const char *p = text; *p;) {
         size_t item = strcspn(p, ","), name = strcspn(p, ",=");
@@ -261,13 +288,15 @@ pare_status pare_fields_parse(const pare_field *fields, const char *what, const 
                 size_t at = strlen(known);
                 snprintf(known + at, sizeof known - at, "%s%s", at ? ", " : "", k->name);
             }
-            return pare_fail(PARE_EINVAL, "%s: there is no option '%.*s'; known: %s", what, (int)(name > 60 ? 60 : name), p, known);
+            return pare_fail(PARE_EINVAL, "%s: there is no option '%.*s'; known: %s", what,
+                             (int)(name > 60 ? 60 : name), p, known);
         }
         pare_status st;
         if (name == item)
             st = f->kind == PARE_FIELD_BOOL ? pare_field_set_int(f, 1, object)
                                             : pare_fail(PARE_EINVAL, "%s needs a value", f->name);
-        else st = pare_field_parse(f, p + name + 1, item - name - 1, '/', arena, object);
+        else
+            st = pare_field_parse(f, p + name + 1, item - name - 1, '/', arena, object);
         if (st != PARE_OK) return pare_note(st, "%s", what);
         p += item;
         if (*p == ',') p++;
@@ -283,15 +312,22 @@ void pare_fields_print(const pare_field *fields, FILE *to, const char *indent)
         const char *c;
         switch (f->kind) {
         case PARE_FIELD_INT:
-        case PARE_FIELD_REAL: fprintf(to, "%s (default %g, %g to %g%s%s)", f->help, f->def, f->min, f->max, *f->text ? " " : "", f->text); break;
-        case PARE_FIELD_BOOL: fprintf(to, "%s (default %s)", f->help, f->def != 0 ? "yes" : "no"); break;
+        case PARE_FIELD_REAL:
+            fprintf(to, "%s (default %g, %g to %g%s%s)", f->help, f->def, f->min, f->max,
+                    *f->text ? " " : "", f->text);
+            break;
+        case PARE_FIELD_BOOL:
+            fprintf(to, "%s (default %s)", f->help, f->def != 0 ? "yes" : "no");
+            break;
         case PARE_FIELD_ENUM:
             c = pare_field_choice(f, (int)f->def, &len);
             fprintf(to, "%s: %s (default %.*s)", f->help, f->text, (int)len, c);
             break;
         case PARE_FIELD_STR:
-            if (f->text) fprintf(to, "%s (default %s)", f->help, f->text);
-            else fputs(f->help, to);
+            if (f->text)
+                fprintf(to, "%s (default %s)", f->help, f->text);
+            else
+                fputs(f->help, to);
             break;
         default: fputs(f->help, to);
         }

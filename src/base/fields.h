@@ -1,10 +1,10 @@
-/* One table describes every struct that meets the outside: ONNX attributes, method options, CLI flags.
+/* One table describes every struct that meets the outside: ONNX attributes, method options, CLI
+ * flags.
  *
  * A table is an array of pare_field ended by PARE_FIELDS_END. Members have fixed C types:
  *   INT int64_t, REAL double, BOOL bool, STR const char *, ENUM int (index of the choice),
- *   INTS pare_ints, REALS pare_reals, STRS pare_strs (each time it is given adds one), TENSOR pare_tensor (attributes
- *   only).
- * A member of the wrong C type does not compile. */
+ *   INTS pare_ints, REALS pare_reals, STRS pare_strs (each time it is given adds one), TENSOR
+ * pare_tensor (attributes only). A member of the wrong C type does not compile. */
 #ifndef BASE_FIELDS_H
 #define BASE_FIELDS_H
 
@@ -27,7 +27,8 @@ typedef enum pare_field_kind {
     PARE_FIELD_STRS
 } pare_field_kind;
 
-/* v is NULL when the list was not given at all; an empty list that was given has v != NULL, n == 0. */
+/* v is NULL when the list was not given at all; an empty list that was given has v != NULL, n == 0.
+ */
 typedef struct pare_ints {
     size_t n;
     int64_t *v;
@@ -46,25 +47,25 @@ typedef struct pare_field {
     const char *name; /* the member's name; '_' reads as '-' on the command line */
     pare_field_kind kind;
     size_t offset;
-    double def, min, max;  /* numbers; def is 0 or 1 for BOOL, the index for ENUM */
-    const char *text;      /* STR: default or NULL; ENUM: "a|b|c"; others: unit or "" */
+    double def, min, max; /* numbers; def is 0 or 1 for BOOL, the index for ENUM */
+    const char *text;     /* STR: default or NULL; ENUM: "a|b|c"; others: unit or "" */
     const char *help;
 } pare_field;
 
 /* Sentinel for "INT not given": outside every legal range. */
 #define PARE_INT_UNSET INT64_MIN
 
-#define PARE_FIELD_(T, M, CTYPE, KIND, DEF, MIN, MAX, TEXT, HELP)                          \
-    {                                                                                      \
-        #M, KIND, offsetof(T, M) + 0 * sizeof(&((T *)0)->M - (CTYPE *)0), DEF, MIN, MAX, TEXT, \
-            HELP                                                                           \
+#define PARE_FIELD_(T, M, CTYPE, KIND, DEF, MIN, MAX, TEXT, HELP)                              \
+    {                                                                                          \
+#M, KIND, offsetof(T, M) + 0 * sizeof(&((T *)0)->M - (CTYPE *)0), DEF, MIN, MAX, TEXT, \
+            HELP                                                                               \
     }
-#define PARE_INT(T, M, DEF, MIN, MAX, UNIT, HELP) \
-    PARE_FIELD_(T, M, int64_t, PARE_FIELD_INT, (double)(DEF), (double)(MIN), (double)(MAX), UNIT, HELP)
+#define PARE_INT(T, M, DEF, MIN, MAX, UNIT, HELP)                                                 \
+    PARE_FIELD_(T, M, int64_t, PARE_FIELD_INT, (double)(DEF), (double)(MIN), (double)(MAX), UNIT, \
+                HELP)
 #define PARE_REAL(T, M, DEF, MIN, MAX, UNIT, HELP) \
     PARE_FIELD_(T, M, double, PARE_FIELD_REAL, DEF, MIN, MAX, UNIT, HELP)
-#define PARE_FLAG(T, M, DEF, HELP) \
-    PARE_FIELD_(T, M, bool, PARE_FIELD_BOOL, DEF, 0, 1, "", HELP)
+#define PARE_FLAG(T, M, DEF, HELP) PARE_FIELD_(T, M, bool, PARE_FIELD_BOOL, DEF, 0, 1, "", HELP)
 #define PARE_STR(T, M, DEF, HELP) \
     PARE_FIELD_(T, M, const char *, PARE_FIELD_STR, 0, 0, 0, DEF, HELP)
 #define PARE_ENUM(T, M, DEF, CHOICES, HELP) \
@@ -73,9 +74,11 @@ typedef struct pare_field {
     PARE_FIELD_(T, M, pare_ints, PARE_FIELD_INTS, 0, (double)(MIN), (double)(MAX), UNIT, HELP)
 #define PARE_REALS(T, M, MIN, MAX, UNIT, HELP) \
     PARE_FIELD_(T, M, pare_reals, PARE_FIELD_REALS, 0, MIN, MAX, UNIT, HELP)
-#define PARE_STRS(T, M, HELP) \
-    PARE_FIELD_(T, M, pare_strs, PARE_FIELD_STRS, 0, 0, 0, "", HELP)
-#define PARE_FIELDS_END { NULL, PARE_FIELD_END, 0, 0, 0, 0, NULL, NULL }
+#define PARE_STRS(T, M, HELP) PARE_FIELD_(T, M, pare_strs, PARE_FIELD_STRS, 0, 0, 0, "", HELP)
+#define PARE_FIELDS_END                              \
+    {                                                \
+        NULL, PARE_FIELD_END, 0, 0, 0, 0, NULL, NULL \
+    }
 
 /* Writes every default into `object` (the struct the table describes). */
 void pare_fields_default(const pare_field *fields, void *object);
@@ -83,12 +86,14 @@ void pare_fields_default(const pare_field *fields, void *object);
 /* NULL if there is none of that name; '-' in `name` matches '_'. */
 const pare_field *pare_field_find(const pare_field *fields, const char *name, size_t len);
 
-/* Parses `text` into one member. Lists are separated by `sep` in the text (',' on the command line, '/' inside
- * method options, where ',' separates options). Copies go to `arena`. PARE_EINVAL names the field and the range. */
+/* Parses `text` into one member. Lists are separated by `sep` in the text (',' on the command line,
+ * '/' inside method options, where ',' separates options). Copies go to `arena`. PARE_EINVAL names
+ * the field and the range. */
 pare_status pare_field_parse(const pare_field *f, const char *text, size_t len, char sep,
                              pare_arena *arena, void *object);
 
-/* Parses "rank=8,lambda=1e-4". A lone name sets a BOOL. `what` begins the message of an error ("penni"). */
+/* Parses "rank=8,lambda=1e-4". A lone name sets a BOOL. `what` begins the message of an error
+ * ("penni"). */
 pare_status pare_fields_parse(const pare_field *fields, const char *what, const char *text,
                               pare_arena *arena, void *object);
 

@@ -36,14 +36,18 @@ pare_status pare_read_file(const char *path, size_t limit, uint8_t **data, size_
         st = pare_fail(PARE_ELIMIT, "'%s' has %lld bytes, more than the %zu that are read", path,
                        (long long)info.st_size, limit);
     else if (!(buf = malloc((size_t)info.st_size + 1)))
-        st = pare_fail(PARE_ENOMEM, "no memory for the %lld bytes of '%s'", (long long)info.st_size, path);
+        st = pare_fail(PARE_ENOMEM, "no memory for the %lld bytes of '%s'", (long long)info.st_size,
+                       path);
     size_t want = st == PARE_OK ? (size_t)info.st_size : 0, got = 0;
     while (st == PARE_OK && got < want) {
         ssize_t n = read(fd, buf + got, want - got);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) st = pare_fail(PARE_EIO, "cannot read '%s': %s", path, strerror(errno));
-        else if (n == 0) st = pare_fail(PARE_EIO, "'%s' ended at byte %zu of %zu", path, got, want);
-        else got += (size_t)n;
+        if (n < 0)
+            st = pare_fail(PARE_EIO, "cannot read '%s': %s", path, strerror(errno));
+        else if (n == 0)
+            st = pare_fail(PARE_EIO, "'%s' ended at byte %zu of %zu", path, got, want);
+        else
+            got += (size_t)n;
     }
     close(fd);
     if (st != PARE_OK) {
@@ -85,8 +89,10 @@ static void sync_folder(const char *path)
     char *copy = strdup(path);
     if (!copy) return;
     char *slash = strrchr(copy, '/');
-    if (slash == copy) slash[1] = 0;
-    else if (slash) *slash = 0;
+    if (slash == copy)
+        slash[1] = 0;
+    else if (slash)
+        *slash = 0;
     int fd = open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(copy);
     if (fd < 0) return;
@@ -116,17 +122,21 @@ pare_status pare_write_file(const char *path, const void *data, size_t size, boo
         st = pare_fail(PARE_EIO, "cannot write '%s': %s", temp, strerror(errno));
     if (close(fd) != 0 && st == PARE_OK)
         st = pare_fail(PARE_EIO, "cannot write '%s': %s", temp, strerror(errno));
-    /* Without force, a name that appeared meanwhile must not be replaced, which rename() would do. */
+    /* Without force, a name that appeared meanwhile must not be replaced, which rename() would do.
+     */
     if (st == PARE_OK && force && rename(temp, path) != 0)
         st = pare_fail(PARE_EIO, "cannot rename '%s' to '%s': %s", temp, path, strerror(errno));
-    if (st == PARE_OK && !force && renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) != 0) {
+    if (st == PARE_OK && !force &&
+        renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) != 0) {
         if (errno == EEXIST)
             st = pare_fail(PARE_EINVAL, "'%s' exists; give --force to replace it", path);
         else if (rename(temp, path) != 0) /* file systems without RENAME_NOREPLACE */
             st = pare_fail(PARE_EIO, "cannot rename '%s' to '%s': %s", temp, path, strerror(errno));
     }
-    if (st != PARE_OK) unlink(temp);
-    else sync_folder(path);
+    if (st != PARE_OK)
+        unlink(temp);
+    else
+        sync_folder(path);
     free(temp);
     return st;
 }
@@ -142,7 +152,8 @@ pare_status pare_make_dirs(const char *path)
         char keep = *p;
         *p = 0;
         struct stat info;
-        if (mkdir(copy, 0777) != 0 && (errno != EEXIST || stat(copy, &info) != 0 || !S_ISDIR(info.st_mode)))
+        if (mkdir(copy, 0777) != 0 &&
+            (errno != EEXIST || stat(copy, &info) != 0 || !S_ISDIR(info.st_mode)))
             st = pare_fail(PARE_EIO, "cannot create folder '%s': %s", copy,
                            errno == EEXIST ? "a file of that name exists" : strerror(errno));
         *p = keep;

@@ -1,4 +1,5 @@
-/* Two backends: OpenMP, and plain pthreads for the thread sanitizer, which cannot see gcc's OpenMP runtime's locks. */
+/* Two backends: OpenMP, and plain pthreads for the thread sanitizer, which cannot see gcc's OpenMP
+ * runtime's locks. */
 #define _GNU_SOURCE /* CPU_COUNT, sched_getaffinity */
 #include "base/parallel.h"
 

@@ -1,5 +1,5 @@
-/* Random numbers: a 64-bit counter through splitmix64's mixer, passed by value or pointer, never global.
- * Streams are split by item index, so results never depend on the number of threads.
+/* Random numbers: a 64-bit counter through splitmix64's mixer, passed by value or pointer, never
+ * global. Streams are split by item index, so results never depend on the number of threads.
  * Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014. */
 #ifndef BASE_RNG_H
 #define BASE_RNG_H

@@ -23,14 +23,16 @@ void pare_error_clear(void) { message[0] = 0; }
 #endif
 const char *pare_version(void) { return PARE_VERSION; }
 
-/* Names in messages come from untrusted files: control characters would let them drive a terminal. */
+/* Names in messages come from untrusted files: control characters would let them drive a terminal.
+ */
 static void make_printable(char *s)
 {
     for (; *s; s++)
         if ((unsigned char)*s < 0x20 || *s == 0x7f) *s = '?';
 }
 
-/* Long names must not push the reason, which comes last, out of the sentence: the middle goes instead. */
+/* Long names must not push the reason, which comes last, out of the sentence: the middle goes
+ * instead. */
 static void keep(const char *whole)
 {
     static const char gap[] = " ... ";

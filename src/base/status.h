@@ -4,9 +4,11 @@
 
 #include "pare/base.h"
 
-/* Records the message (per thread) and returns `code`. Lower case, no full stop, name the thing and both numbers. */
+/* Records the message (per thread) and returns `code`. Lower case, no full stop, name the thing and
+ * both numbers. */
 pare_status pare_fail(pare_status code, const char *fmt, ...) PARE_PRINTF(2, 3);
-/* Puts where we were in front of the message: "<fmt>: <message>". Returns `st`; does nothing for PARE_OK. */
+/* Puts where we were in front of the message: "<fmt>: <message>". Returns `st`; does nothing for
+ * PARE_OK. */
 pare_status pare_note(pare_status st, const char *fmt, ...) PARE_PRINTF(2, 3);
 /* Forgets the message, when a failure was expected and dealt with. */
 void pare_error_clear(void);
@@ -17,9 +19,9 @@ void pare_log(pare_log_level level, const char *fmt, ...) PARE_PRINTF(2, 3);
 pare_status pare_report(const pare_progress *p, const char *stage, int64_t done, int64_t total,
                         const char *fmt, ...) PARE_PRINTF(5, 6);
 
-#define PARE_TRY(e)                            \
-    do {                                       \
-        pare_status try_st_ = (e);             \
+#define PARE_TRY(e)                             \
+    do {                                        \
+        pare_status try_st_ = (e);              \
         if (try_st_ != PARE_OK) return try_st_; \
     } while (0)
 

@@ -1,5 +1,5 @@
-/* One team of threads for the process. A job is opened by a single atomic word that also counts who is
- * inside; workers join by incrementing it, so nobody reads the job of a closed one. */
+/* One team of threads for the process. A job is opened by a single atomic word that also counts who
+ * is inside; workers join by incrementing it, so nobody reads the job of a closed one. */
 #define _GNU_SOURCE /* pthread_atfork's prototype under strict ISO */
 #include "base/team.h"
 
@@ -53,14 +53,17 @@ static void work(int thread)
 }
 
 /* Is there an open job of another generation than `seen`? */
-static bool news(uint64_t state, uint64_t seen) { return (state & OPEN) && state / GENERATION != seen; }
+static bool news(uint64_t state, uint64_t seen)
+{
+    return (state & OPEN) && state / GENERATION != seen;
+}
 
 static void join(uint64_t *seen)
 {
     uint64_t state = atomic_load_explicit(&team.state, memory_order_acquire);
     while (news(state, *seen)) {
-        if (!atomic_compare_exchange_weak_explicit(&team.state, &state, state + 1, memory_order_acquire,
-                                                   memory_order_acquire))
+        if (!atomic_compare_exchange_weak_explicit(&team.state, &state, state + 1,
+                                                   memory_order_acquire, memory_order_acquire))
             continue;
         *seen = state / GENERATION;
         int seat = atomic_fetch_add_explicit(&team.seats, 1, memory_order_relaxed) + 1;
@@ -79,7 +82,8 @@ static bool await(uint64_t seen)
     }
     pthread_mutex_lock(&team.door);
     atomic_fetch_add(&team.sleeping, 1);
-    while (!team.leave && !news(atomic_load(&team.state), seen)) pthread_cond_wait(&team.bell, &team.door);
+    while (!team.leave && !news(atomic_load(&team.state), seen))
+        pthread_cond_wait(&team.bell, &team.door);
     atomic_fetch_sub(&team.sleeping, 1);
     bool stay = !team.leave;
     pthread_mutex_unlock(&team.door);
@@ -149,7 +153,8 @@ void pare_team_for(size_t count, int threads, pare_parallel_fn *fn, void *user)
     }
     work(0);
     atomic_fetch_and(&team.state, ~OPEN);
-    for (int i = 0; (atomic_load_explicit(&team.state, memory_order_acquire) & (OPEN - 1)) != 0; i++) {
+    for (int i = 0; (atomic_load_explicit(&team.state, memory_order_acquire) & (OPEN - 1)) != 0;
+         i++) {
         if (i < SPINS)
             relax();
         else

@@ -1,7 +1,8 @@
-/* What the commands of the program share. A command is one file, cmd_<verb>.c, and one line in main.c.
+/* What the commands of the program share. A command is one file, cmd_<verb>.c, and one line in
+ * main.c.
  *
- * Results go to stdout, talk to stderr. Commands use the public headers and src/base only, so they prove that
- * the library suffices. */
+ * Results go to stdout, talk to stderr. Commands use the public headers and src/base only, so they
+ * prove that the library suffices. */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
@@ -16,14 +17,15 @@ typedef struct cli_common {
     int64_t threads, seed;
 } cli_common;
 
-/* A table of options inside the struct of a command. The help of an option whose value is text begins with
- * the placeholder of the value and a colon: "FILE: where the result goes". An empty help hides the option. */
+/* A table of options inside the struct of a command. The help of an option whose value is text
+ * begins with the placeholder of the value and a colon: "FILE: where the result goes". An empty
+ * help hides the option. */
 typedef struct cli_group {
     const char *title; /* heading in the help; NULL ends a list of groups */
     const pare_field *fields;
-    size_t offset; /* of the group's struct in the command's */
-    void (*defaults)(
-        void *options); /* sets the group's struct where the table's defaults are not the last word */
+    size_t offset;                   /* of the group's struct in the command's */
+    void (*defaults)(void *options); /* sets the group's struct where the table's defaults are not
+                                        the last word */
 } cli_group;
 
 typedef struct cli_command {
@@ -43,14 +45,15 @@ const cli_command *cli_command_find(const char *name); /* NULL: there is none */
 
 /* --- options.c --- */
 extern const cli_group cli_common_group;
-/* Parses the arguments behind the verb. *options (zeroed, options_size bytes) is filled; args gets the
- * positional ones, NULL-terminated: room for argc + 1. PARE_EINVAL says what is wrong and what was perhaps
- * meant. */
+/* Parses the arguments behind the verb. *options (zeroed, options_size bytes) is filled; args gets
+ * the positional ones, NULL-terminated: room for argc + 1. PARE_EINVAL says what is wrong and what
+ * was perhaps meant. */
 pare_status cli_parse(const cli_command *c, int argc, char **argv, pare_arena *arena, void *options,
                       char **args);
 void cli_defaults(const cli_command *c, void *options);
 /* The nearest of a list of names; NULL if none is near. next(i) is NULL past the last. */
-const char *cli_nearest(const char *name, const char *(*next)(const void *user, size_t i), const void *user);
+const char *cli_nearest(const char *name, const char *(*next)(const void *user, size_t i),
+                        const void *user);
 
 /* --- help.c --- */
 void cli_help(const cli_command *c);
@@ -60,8 +63,9 @@ void cli_bash(void);
 void cli_zsh(void);
 
 /* --- progress.c --- */
-/* A bar on a terminal, a line every ten seconds elsewhere. From here to cli_progress_end() SIGINT and SIGTERM
- * ask the work to stop at its next checkpoint, and a second one ends the program. One at a time. */
+/* A bar on a terminal, a line every ten seconds elsewhere. From here to cli_progress_end() SIGINT
+ * and SIGTERM ask the work to stop at its next checkpoint, and a second one ends the program. One
+ * at a time. */
 pare_progress cli_progress_begin(const cli_common *c);
 void cli_progress_end(void);
 /* The signal that asked to stop, or 0. */
@@ -70,7 +74,8 @@ void cli_log_start(bool quiet); /* the library's log lines go to stderr, around 
 double cli_now(void);           /* seconds of a monotonic clock */
 
 /* --- output.c --- */
-/* Text of untrusted origin for a terminal: control characters become '?'. Valid until the eighth call after.
+/* Text of untrusted origin for a terminal: control characters become '?'. Valid until the eighth
+ * call after.
  */
 const char *cli_text(const char *s);
 /* Sets a member; takes over v. A failure is remembered and fails cli_json_print(). */
@@ -102,7 +107,8 @@ extern const pare_field cli_preprocess_fields[];
         "From pictures to network inputs", cli_preprocess_fields, offsetof(T, pp), NULL \
     }
 /* What --preprocess says, else the model's metadata, else nothing; single options override. */
-pare_status cli_preprocess_resolve(const cli_preprocess *o, const pare_graph *graph, pare_preprocess *out);
+pare_status cli_preprocess_resolve(const cli_preprocess *o, const pare_graph *graph,
+                                   pare_preprocess *out);
 
 extern const pare_field
     cli_train_fields[]; /* of pare_train_options, without epochs, seed, threads and run_dir */
@@ -114,12 +120,12 @@ void cli_train_defaults(void *options);
 
 /* "NAME=1x3x224x224" or "1x3x224x224"; `n` of them. *out is the caller's to free(). */
 pare_status cli_shapes(const pare_strs *text, pare_shape **out, size_t *n);
-/* Warns if --batch cannot have the effect asked for because the first dimension of the model's inputs is
- * fixed. */
-void cli_warn_batch(const char *file, const pare_graph *graph, int64_t batch, const pare_shape *shapes,
-                    size_t n_shapes);
-/* Refuses early what would fail after long work: `path` exists without force (PARE_EINVAL), is one of the
- * inputs (PARE_EINVAL), or lies in a folder where nothing can be written (PARE_EIO). */
+/* Warns if --batch cannot have the effect asked for because the first dimension of the model's
+ * inputs is fixed. */
+void cli_warn_batch(const char *file, const pare_graph *graph, int64_t batch,
+                    const pare_shape *shapes, size_t n_shapes);
+/* Refuses early what would fail after long work: `path` exists without force (PARE_EINVAL), is one
+ * of the inputs (PARE_EINVAL), or lies in a folder where nothing can be written (PARE_EIO). */
 pare_status cli_check_output(const char *path, bool force, const char *input);
 /* "1%" or "0.01" */
 pare_status cli_fraction(const char *option, const char *text, double *out);

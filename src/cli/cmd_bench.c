@@ -24,10 +24,12 @@ static const pare_field fields[] = {
     PARE_REAL(options, seconds, 2, 0.001, 86400, "S", "time for each model"),
     PARE_INT(options, runs, 10, 1, 1e9, "N", "runs of each model at least"),
     PARE_FLAG(options, layers, false, "a table of the layers with the implementation that ran"),
-    PARE_ENUM(options, choose, PARE_CHOOSE_MODEL, "model|measure", "how implementations are chosen"),
+    PARE_ENUM(options, choose, PARE_CHOOSE_MODEL, "model|measure",
+              "how implementations are chosen"),
     PARE_STR(options, force, NULL,
              "PATTERN: use implementations of these names (LAYER=PATTERN for one layer)"),
-    PARE_STRS(options, shape, "NAME=1x3x224x224: shape of an input with other free dimensions (repeatable)"),
+    PARE_STRS(options, shape,
+              "NAME=1x3x224x224: shape of an input with other free dimensions (repeatable)"),
     PARE_FIELDS_END,
 };
 /* Preprocessing happens before the clock starts: accepted so that one set of
@@ -36,8 +38,8 @@ static const cli_group groups[] = { { "Timing", fields, 0, NULL },
                                     CLI_PREPROCESS(options),
                                     { NULL, NULL, 0, NULL } };
 
-static pare_status print_json(const options *o, int threads, char **files, const pare_bench_model *m,
-                              size_t n)
+static pare_status print_json(const options *o, int threads, char **files,
+                              const pare_bench_model *m, size_t n)
 {
     char cpu[160];
     json_t *root = json_object(), *models = json_array();
@@ -75,7 +77,8 @@ static pare_status print_json(const options *o, int threads, char **files, const
     return cli_json_print(root);
 }
 
-static void print_text(const options *o, int threads, char **files, const pare_bench_model *m, size_t n)
+static void print_text(const options *o, int threads, char **files, const pare_bench_model *m,
+                       size_t n)
 {
     char cpu[160];
     printf("%s, %d thread%s, batch %lld\n", cli_text(pare_cpu_name(cpu, sizeof cpu)), threads,
@@ -83,8 +86,9 @@ static void print_text(const options *o, int threads, char **files, const pare_b
     printf("%-32s %10s %10s %10s %9s %9s %8s %7s\n", "model", "median ms", "p10", "p90", "GFLOP/s",
            "peak MiB", "ratio", "runs");
     for (size_t i = 0; i < n; i++)
-        printf("%-32s %10.3f %10.3f %10.3f %9.1f %9.1f %8.3f %7d\n", cli_text(files[i]), m[i].median_ms,
-               m[i].p10_ms, m[i].p90_ms, m[i].gflops, m[i].peak_mib, m[i].ratio_to_first, m[i].runs);
+        printf("%-32s %10.3f %10.3f %10.3f %9.1f %9.1f %8.3f %7d\n", cli_text(files[i]),
+               m[i].median_ms, m[i].p10_ms, m[i].p90_ms, m[i].gflops, m[i].peak_mib,
+               m[i].ratio_to_first, m[i].runs);
     for (size_t i = 0; o->layers && i < n; i++) {
         printf("\n%s\n%-32s %-18s %-24s %9s %14s  %s\n", cli_text(files[i]), "layer", "operator",
                "implementation", "ms", "MACs", "why");
@@ -105,7 +109,8 @@ static pare_status run(const void *opt, char **args)
     pare_shape *shapes = NULL;
     pare_graph **graphs = calloc(n, sizeof *graphs);
     pare_bench_model *models = calloc(n, sizeof *models);
-    pare_status st = graphs && models ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for %zu models", n);
+    pare_status st =
+        graphs && models ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for %zu models", n);
     if (st == PARE_OK) st = cli_shapes(&o->shape, &shapes, &n_shapes);
     for (size_t i = 0; st == PARE_OK && i < n; i++) st = pare_model_load(args[i], &graphs[i]);
     for (size_t i = 0; st == PARE_OK && i < n; i++)
@@ -143,9 +148,11 @@ const cli_command cli_command_bench = {
     .name = "bench",
     .summary = "time networks, interleaved, with a table of layers",
     .arguments = "A.onnx [B.onnx ...]",
-    .examples = "pare bench net.onnx small.onnx --threads 1\npare bench net.onnx --layers --choose measure\n"
+    .examples = "pare bench net.onnx small.onnx --threads 1\npare bench net.onnx --layers --choose "
+                "measure\n"
                 "pare bench net.onnx --force 'conv_gemm*' --batch 8 --json\n",
-    .notes = "Models run in turn, A B A B ..., on the same random inputs. ratio: median of time / time of "
+    .notes = "Models run in turn, A B A B ..., on the same random inputs. ratio: median of time / "
+             "time of "
              "the first model\n"
              "of the same turn; below 1 is faster.\n",
     .min_args = 1,

@@ -11,7 +11,8 @@ typedef struct options {
 } options;
 
 static const pare_field fields[] = {
-    PARE_STRS(options, shape, "NAME=1x3x224x224: shape of an input with free dimensions (repeatable)"),
+    PARE_STRS(options, shape,
+              "NAME=1x3x224x224: shape of an input with free dimensions (repeatable)"),
     PARE_FIELDS_END,
 };
 static const cli_group groups[] = { { "Shapes", fields, 0, NULL }, { NULL, NULL, 0, NULL } };
@@ -61,8 +62,8 @@ static pare_status run(const void *opt, char **args)
     else
         print_text(args[0], &p);
     if (st == PARE_OK && p.count)
-        st =
-            pare_fail(PARE_EUNSUPPORTED, "'%s' has %zu problem%s", args[0], p.count, p.count == 1 ? "" : "s");
+        st = pare_fail(PARE_EUNSUPPORTED, "'%s' has %zu problem%s", args[0], p.count,
+                       p.count == 1 ? "" : "s");
     pare_problems_free(&p);
     return st;
 }

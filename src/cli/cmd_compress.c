@@ -21,15 +21,17 @@ static const pare_field fields[] = {
     PARE_STRS(options, method, "NAME[:OPTION=V,...]: what to do (repeatable, in this order)"),
     PARE_STRS(options, layer,
               "LAYER=OPTION=V,...: for one layer, or LAYER=skip; wildcards allowed (repeatable)"),
-    PARE_STR(options, data, NULL, "SPEC: labelled data with a training part, as in 'pare help eval'"),
+    PARE_STR(options, data, NULL,
+             "SPEC: labelled data with a training part, as in 'pare help eval'"),
     PARE_INT(options, epochs, -1, 0, 100000, "N",
              "of all retraining together; 0: one-shot; default: the method's"),
     PARE_STR(options, run_dir, NULL,
              "DIR: checkpoints of every stage; an interrupted run continues from here"),
     PARE_STR(options, max_drop, NULL, "P: exit with 3 if top-1 falls by more (1% or 0.01)"),
     PARE_FLAG(options, measure, true, "time both networks"),
-    PARE_STRS(options, shape,
-              "NAME=1x3x224x224: shape of an input with free dimensions, for the report (repeatable)"),
+    PARE_STRS(
+        options, shape,
+        "NAME=1x3x224x224: shape of an input with free dimensions, for the report (repeatable)"),
     PARE_FLAG(options, force, false, "replace an existing file"),
     PARE_FIELDS_END,
 };
@@ -98,22 +100,23 @@ static const char *macs_text(double macs, char text[32])
 
 static void print_text(const options *o, const pare_compress_report *r)
 {
-    printf("%-32s %-10s %12s %12s %14s %14s %8s  %s\n", "layer", "codec", "params", "after", "MACs", "after",
-           "density", "channels");
+    printf("%-32s %-10s %12s %12s %14s %14s %8s  %s\n", "layer", "codec", "params", "after", "MACs",
+           "after", "density", "channels");
     for (size_t i = 0; i < r->n_layers; i++) {
         const pare_compress_layer *l = &r->layer[i];
         char before[32], after[32];
-        printf("%-32s %-10s %12.0f %12.0f %14s %14s %8.3f  %lld>%lld to %lld>%lld\n", cli_text(l->name),
-               cli_text(l->codec), l->params_before, l->params_after, macs_text(l->macs_before, before),
-               macs_text(l->macs_after, after), l->density, (long long)l->in_before, (long long)l->out_before,
-               (long long)l->in_after, (long long)l->out_after);
+        printf("%-32s %-10s %12.0f %12.0f %14s %14s %8.3f  %lld>%lld to %lld>%lld\n",
+               cli_text(l->name), cli_text(l->codec), l->params_before, l->params_after,
+               macs_text(l->macs_before, before), macs_text(l->macs_after, after), l->density,
+               (long long)l->in_before, (long long)l->out_before, (long long)l->in_after,
+               (long long)l->out_after);
     }
     char before[32], after[32];
     printf("\n%s\n%-24s %14s %14s %11s\n", cli_text(r->method), "", "before", "after", "share");
     print_row("parameters", cli_count_text(r->before.params), cli_count_text(r->after.params),
               r->before.params, r->after.params);
-    print_row("file", cli_bytes_text(r->before.bytes), cli_bytes_text(r->after.bytes), r->before.bytes,
-              r->after.bytes);
+    print_row("file", cli_bytes_text(r->before.bytes), cli_bytes_text(r->after.bytes),
+              r->before.bytes, r->after.bytes);
     print_row("multiply-accumulates", cli_count_text(r->before.macs), cli_count_text(r->after.macs),
               r->before.macs, r->after.macs);
     if (r->before.top1 >= 0)
@@ -197,12 +200,14 @@ const cli_command cli_command_compress = {
     .name = "compress",
     .summary = "make a network smaller and faster",
     .arguments = "IN.onnx -o OUT.onnx --method NAME[:OPTION=V,...] [--data SPEC]",
-    .examples =
-        "pare compress net.onnx -o small.onnx --method penni --data cifar10:DIR --epochs 20 --run-dir run\n"
-        "pare compress net.onnx -o small.onnx --method penni:basis=5,l1=1e-4 --data cifar10:DIR --max-drop "
-        "1%\n"
-        "pare compress net.onnx -o small.onnx --method penni --epochs 0\n",
-    .notes = "A run with --run-dir that was interrupted, even by kill -9, continues when the same command is "
+    .examples = "pare compress net.onnx -o small.onnx --method penni --data cifar10:DIR --epochs "
+                "20 --run-dir run\n"
+                "pare compress net.onnx -o small.onnx --method penni:basis=5,l1=1e-4 --data "
+                "cifar10:DIR --max-drop "
+                "1%\n"
+                "pare compress net.onnx -o small.onnx --method penni --epochs 0\n",
+    .notes = "A run with --run-dir that was interrupted, even by kill -9, continues when the same "
+             "command is "
              "given again.\n"
              "Any runtime of ONNX can execute the result.\n",
     .min_args = 1,

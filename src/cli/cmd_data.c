@@ -21,7 +21,8 @@ static pare_status run(const void *opt, char **args)
 {
     const options *o = opt;
     if (strcmp(args[0], "get") != 0)
-        return pare_fail(PARE_EINVAL, "'%.80s' is not known here; only 'pare data get NAME --to DIR' is",
+        return pare_fail(PARE_EINVAL,
+                         "'%.80s' is not known here; only 'pare data get NAME --to DIR' is",
                          args[0]);
     if (!o->to) return pare_fail(PARE_EINVAL, "where to? give --to DIR");
     pare_progress progress = cli_progress_begin(&o->common);
@@ -43,8 +44,9 @@ const cli_command cli_command_data = {
     .name = "data",
     .summary = "download a public data set, with checksum and resume",
     .arguments = "get cifar10|mnist|fashion-mnist --to DIR",
-    .examples = "pare data get cifar10 --to data/cifar10\npare data get mnist --to data/mnist --from "
-                "https://mirror.example/mnist\n",
+    .examples =
+        "pare data get cifar10 --to data/cifar10\npare data get mnist --to data/mnist --from "
+        "https://mirror.example/mnist\n",
     .min_args = 2,
     .max_args = 2,
     .options_size = sizeof(options),

@@ -1,4 +1,5 @@
-/* pare demo: the whole path on pictures that pare draws itself. Nothing is downloaded, no file is needed. */
+/* pare demo: the whole path on pictures that pare draws itself. Nothing is downloaded, no file is
+ * needed. */
 #define _GNU_SOURCE /* mkdtemp */
 #include "cli/cli.h"
 
@@ -18,7 +19,8 @@ typedef struct options {
 } options;
 
 static const pare_field fields[] = {
-    PARE_STR(options, out, NULL, "DIR: keep big.onnx and small.onnx here; default: nothing is kept"),
+    PARE_STR(options, out, NULL,
+             "DIR: keep big.onnx and small.onnx here; default: nothing is kept"),
     PARE_FLAG(options, force, false, "replace existing files"),
     PARE_STR(options, network, "resnet8", "NAME: network to start from, as in 'pare help init'"),
     PARE_STR(options, data, "glyphs", "SPEC: pictures, as in 'pare help eval'"),
@@ -71,7 +73,8 @@ static pare_status prepare(state *s)
     PARE_TRY(cli_check_output(s->small_path, s->o->force, NULL));
     PARE_TRY(cli_dataset(s->o->data, PARE_TRAIN, &s->train));
     PARE_TRY(cli_dataset(s->o->data, PARE_TEST, &s->test));
-    s->pp = (pare_preprocess){ .n_mean = 1, .mean = { 127.5f }, .n_scale = 1, .scale = { 1 / 64.0f } };
+    s->pp =
+        (pare_preprocess){ .n_mean = 1, .mean = { 127.5f }, .n_scale = 1, .scale = { 1 / 64.0f } };
     return PARE_OK;
 }
 
@@ -97,10 +100,12 @@ static pare_status train_big(state *s, const pare_progress *progress)
     pare_dataset_info info;
     pare_dataset_about(s->test, &info);
     int64_t shape[3] = { info.channels, info.height, info.width };
-    PARE_TRY(pare_model_init(s->o->network, shape, info.classes, (uint64_t)s->o->common.seed, &s->big));
+    PARE_TRY(
+        pare_model_init(s->o->network, shape, info.classes, (uint64_t)s->o->common.seed, &s->big));
     pare_train_options t = training(s);
     pare_train_report r;
-    if (t.epochs > 0) PARE_TRY(pare_train(s->big, s->train, s->test, &s->pp, NULL, &t, false, progress, &r));
+    if (t.epochs > 0)
+        PARE_TRY(pare_train(s->big, s->train, s->test, &s->pp, NULL, &t, false, progress, &r));
     PARE_TRY(pare_preprocess_to_model(&s->pp, s->big));
     return pare_model_save(s->big, s->big_path, s->o->force);
 }
@@ -184,7 +189,8 @@ static void print_text(const state *s)
            s->time[1].ratio_to_first > 0 ? 1 / s->time[1].ratio_to_first : 0);
     printf("training %.0f s, compression %.0f s, comparison %.0f s, timing %.0f s\n", s->seconds[0],
            s->seconds[1], s->seconds[2], s->seconds[3]);
-    if (!s->temporary) printf("%s and %s are kept\n", cli_text(s->big_path), cli_text(s->small_path));
+    if (!s->temporary)
+        printf("%s and %s are kept\n", cli_text(s->big_path), cli_text(s->small_path));
 }
 
 static json_t *side_json(const pare_measure *m, double top1, double ms)
@@ -205,8 +211,10 @@ static pare_status print_json(const state *s)
     cli_set(root, "data", cli_json_text(s->o->data));
     cli_set(root, "method", cli_json_text(s->report.method));
     cli_set(root, "seed", json_integer(s->o->common.seed));
-    cli_set(root, "before", side_json(&s->report.before, s->verification.top1_a, s->time[0].median_ms));
-    cli_set(root, "after", side_json(&s->report.after, s->verification.top1_b, s->time[1].median_ms));
+    cli_set(root, "before",
+            side_json(&s->report.before, s->verification.top1_a, s->time[0].median_ms));
+    cli_set(root, "after",
+            side_json(&s->report.after, s->verification.top1_b, s->time[1].median_ms));
     cli_set(root, "ratio_to_first", cli_json_number(s->time[1].ratio_to_first));
     cli_set(root, "images", json_integer(s->verification.images));
     return cli_json_print(root);
@@ -255,7 +263,8 @@ const cli_command cli_command_demo = {
     .name = "demo",
     .summary = "the whole path on pictures that pare draws itself",
     .arguments = "",
-    .examples = "pare demo\npare demo --out demo --seed 7\npare demo --network lenet --data mnist:DIR\n",
+    .examples =
+        "pare demo\npare demo --out demo --seed 7\npare demo --network lenet --data mnist:DIR\n",
     .options_size = sizeof(options),
     .groups = groups,
     .run = run,

@@ -59,7 +59,9 @@ static pare_status run(const void *opt, char **args)
     if (st == PARE_OK) st = cli_preprocess_resolve(&o->pp, graph, &pp);
     if (st == PARE_OK) st = cli_dataset(o->data, PARE_TEST, &data);
     if (st == PARE_OK) {
-        pare_plan_options plan = { .threads = (int)o->common.threads, .batch = o->batch, .force = o->force };
+        pare_plan_options plan = { .threads = (int)o->common.threads,
+                                   .batch = o->batch,
+                                   .force = o->force };
         pare_progress progress = cli_progress_begin(&o->common);
         st = pare_evaluate(graph, data, &pp, o->limit, &plan, &progress, &a);
         cli_progress_end();

@@ -19,7 +19,8 @@ static pare_status run(const void *opt, char **args)
     const options *o = opt;
     const cli_command *c = args[0] ? cli_command_find(args[0]) : NULL;
     if (args[0] && !c)
-        return pare_fail(PARE_EINVAL, "there is no command '%.80s'; 'pare help' lists them", args[0]);
+        return pare_fail(PARE_EINVAL, "there is no command '%.80s'; 'pare help' lists them",
+                         args[0]);
     if (o->man)
         cli_man();
     else if (o->bash)

@@ -12,7 +12,8 @@ typedef struct options {
 
 static const pare_field fields[] = {
     PARE_INT(options, batch, 1, 1, 1000000, "N", "for a free first dimension"),
-    PARE_STRS(options, shape, "NAME=1x3x224x224: shape of an input with other free dimensions (repeatable)"),
+    PARE_STRS(options, shape,
+              "NAME=1x3x224x224: shape of an input with other free dimensions (repeatable)"),
     PARE_FIELDS_END,
 };
 static const cli_group groups[] = { { "Shapes", fields, 0, NULL }, { NULL, NULL, 0, NULL } };
@@ -63,12 +64,13 @@ static pare_status print_json(const char *file, const pare_info *info)
 static void print_text(const pare_info *info)
 {
     char type[160];
-    printf("%-32s %-18s %-8s %-24s %12s %12s %16s\n", "layer", "operator", "codec", "output", "params",
-           "bytes", "MACs");
+    printf("%-32s %-18s %-8s %-24s %12s %12s %16s\n", "layer", "operator", "codec", "output",
+           "params", "bytes", "MACs");
     for (size_t i = 0; i < info->n_layers; i++) {
         const pare_layer_info *l = &info->layer[i];
         printf("%-32s %-18s %-8s %-24s %12.0f %12.0f %16.0f\n", cli_text(l->name), cli_text(l->op),
-               cli_text(l->codec), cli_type_text(&l->shape, type, sizeof type), l->params, l->bytes, l->macs);
+               cli_text(l->codec), cli_type_text(&l->shape, type, sizeof type), l->params, l->bytes,
+               l->macs);
     }
     putchar('\n');
     for (size_t i = 0; i < info->n_inputs; i++)
@@ -95,7 +97,8 @@ static pare_status run(const void *opt, char **args)
     pare_status st = cli_shapes(&o->shape, &shapes, &n_shapes);
     if (st == PARE_OK) st = pare_model_load(args[0], &graph);
     if (st == PARE_OK) cli_warn_batch(args[0], graph, o->batch, shapes, n_shapes);
-    if (st == PARE_OK && (st = pare_model_info(graph, o->batch, shapes, n_shapes, &info)) == PARE_OK) {
+    if (st == PARE_OK &&
+        (st = pare_model_info(graph, o->batch, shapes, n_shapes, &info)) == PARE_OK) {
         if (o->common.json)
             st = print_json(args[0], &info);
         else
@@ -111,11 +114,14 @@ const cli_command cli_command_info = {
     .name = "info",
     .summary = "list layers, shapes, parameters, bytes and multiply-accumulates",
     .arguments = "MODEL.onnx",
-    .examples = "pare info net.onnx\npare info net.onnx --batch 8 --json\npare info detector.onnx --shape "
-                "images=1x3x640x640\n",
-    .notes = "Counting rule: one multiply-accumulate for each product that is added up in convolutions and "
+    .examples =
+        "pare info net.onnx\npare info net.onnx --batch 8 --json\npare info detector.onnx --shape "
+        "images=1x3x640x640\n",
+    .notes = "Counting rule: one multiply-accumulate for each product that is added up in "
+             "convolutions and "
              "matrix\n"
-             "products; bias, normalisation and activation are not counted. For an encoded weight, what its "
+             "products; bias, normalisation and activation are not counted. For an encoded weight, "
+             "what its "
              "stored form\n"
              "needs: zero coefficients cost nothing. Bytes are those of the stored weights.\n",
     .min_args = 1,

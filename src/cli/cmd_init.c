@@ -16,7 +16,8 @@ typedef struct options {
 static const pare_field fields[] = {
     PARE_STR(options, out, NULL, "FILE.onnx: where the network goes (-o)"),
     PARE_FLAG(options, force, false, "replace an existing file"),
-    PARE_INTS(options, shape, 1, 65535, "C,H,W", "of one input; default 3,32,32, and 1,28,28 for lenet"),
+    PARE_INTS(options, shape, 1, 65535, "C,H,W",
+              "of one input; default 3,32,32, and 1,28,28 for lenet"),
     PARE_INT(options, classes, 10, 1, 100000, "N", "outputs"),
     PARE_FIELDS_END,
 };
@@ -46,8 +47,8 @@ static pare_status run(const void *opt, char **args)
             cli_set(root, "seed", json_integer(o->common.seed));
             st = cli_json_print(root);
         } else {
-            printf("%s: %s, %s parameters, %s multiply-accumulates\n", cli_text(o->out), cli_text(args[0]),
-                   cli_count_text(info.params), cli_count_text(info.macs));
+            printf("%s: %s, %s parameters, %s multiply-accumulates\n", cli_text(o->out),
+                   cli_text(args[0]), cli_count_text(info.params), cli_count_text(info.macs));
         }
         pare_info_free(&info);
     }
@@ -59,8 +60,8 @@ const cli_command cli_command_init = {
     .name = "init",
     .summary = "write a starting network with random weights",
     .arguments = "NETWORK -o FILE.onnx",
-    .examples =
-        "pare init resnet20 -o resnet20.onnx\npare init lenet -o lenet.onnx --shape 1,28,28 --seed 7\n",
+    .examples = "pare init resnet20 -o resnet20.onnx\npare init lenet -o lenet.onnx --shape "
+                "1,28,28 --seed 7\n",
     .notes = "Networks: resnet20, resnet8, resnet18-cifar, vgg-small, mobilenet-v1, lenet.\n",
     .min_args = 1,
     .max_args = 1,

@@ -37,7 +37,8 @@ static pare_status run(const void *opt, char **args)
     for (size_t k = 0; k < sizeof families / sizeof *families; k++)
         if (strcmp(families[k].name, args[0]) == 0) f = &families[k];
     if (!f)
-        return pare_fail(PARE_EINVAL, "'%.80s' cannot be listed; known: methods, codecs, operators, kernels",
+        return pare_fail(PARE_EINVAL,
+                         "'%.80s' cannot be listed; known: methods, codecs, operators, kernels",
                          args[0]);
     json_t *root = o->json ? json_object() : NULL, *list = o->json ? json_array() : NULL;
     const char *name, *summary, *remark;

@@ -20,10 +20,13 @@ typedef struct options {
 
 static const pare_field fields[] = {
     PARE_STRS(options, in,
-              "[NAME=]X.npy: an input tensor (repeatable); the name may be left out if there is one input"),
-    PARE_STR(options, out, NULL, "DIR: write every output to DIR/<output>.npy ('/' in a name becomes '_')"),
+              "[NAME=]X.npy: an input tensor (repeatable); the name may be left out if there is "
+              "one input"),
+    PARE_STR(options, out, NULL,
+             "DIR: write every output to DIR/<output>.npy ('/' in a name becomes '_')"),
     PARE_FLAG(options, force, false, "replace existing files"),
-    PARE_INT(options, top, 0, 0, 1000, "K", "print the K best classes of the first output; 5 for pictures"),
+    PARE_INT(options, top, 0, 0, 1000, "K",
+             "print the K best classes of the first output; 5 for pictures"),
     PARE_STR(options, labels, NULL, "FILE: names of the classes, one a line"),
     PARE_INT(options, batch, 1, 1, 65536, "N", "for a free first dimension that no tensor decides"),
     PARE_STRS(options, shape, "NAME=1x3x224x224: shape of an input (repeatable)"),
@@ -96,9 +99,10 @@ static pare_status read_tensors(state *s)
         s->n_files = i + 1;
         for (size_t k = 0; k < i; k++)
             if (strcmp(s->name[k], s->name[i]) == 0 && !*s->name[i])
-                return pare_fail(PARE_EINVAL,
-                                 "--in: '%.200s' and '%.200s' have no name; say which as NAME=X.npy",
-                                 in->v[k], in->v[i]);
+                return pare_fail(
+                    PARE_EINVAL,
+                    "--in: '%.200s' and '%.200s' have no name; say which as NAME=X.npy", in->v[k],
+                    in->v[i]);
             else if (strcmp(s->name[k], s->name[i]) == 0)
                 return pare_fail(PARE_EINVAL, "--in: input '%.200s' is given twice", s->name[i]);
     }
@@ -178,7 +182,8 @@ static pare_status allocate(state *s, bool pictures)
     }
     if (pictures) {
         if (s->n_in != 1)
-            return pare_fail(PARE_EINVAL, "pictures fit networks with one input; this one has %zu: use --in",
+            return pare_fail(PARE_EINVAL,
+                             "pictures fit networks with one input; this one has %zu: use --in",
                              s->n_in);
         s->own_inputs = true;
         return PARE_OK;
@@ -192,9 +197,10 @@ static pare_status allocate(state *s, bool pictures)
             used = true;
         }
         if (!used && !*s->name[k])
-            return pare_fail(PARE_EINVAL, "--in: the network has %zu inputs; say which as NAME=X.npy",
-                             s->n_in);
-        if (!used) return pare_fail(PARE_EINVAL, "--in: the network has no input '%.200s'", s->name[k]);
+            return pare_fail(PARE_EINVAL,
+                             "--in: the network has %zu inputs; say which as NAME=X.npy", s->n_in);
+        if (!used)
+            return pare_fail(PARE_EINVAL, "--in: the network has no input '%.200s'", s->name[k]);
     }
     for (size_t i = 0; i < s->n_in; i++) {
         char want[160], have[160];
@@ -203,10 +209,12 @@ static pare_status allocate(state *s, bool pictures)
         memcpy(given.dim, s->in[i].dim, sizeof given.dim);
         if (!s->in[i].data && pare_numel(s->in[i].rank, s->in[i].dim) != 0 &&
             s->in[i].dtype == PARE_UNDEFINED)
-            return pare_fail(PARE_EINVAL, "input '%.200s' is missing; give --in %.200s=X.npy", name, name);
+            return pare_fail(PARE_EINVAL, "input '%.200s' is missing; give --in %.200s=X.npy", name,
+                             name);
         if (given.dtype != t.dtype) /* shapes were compared while planning */
             return pare_fail(PARE_EINVAL, "input '%.200s' is %s instead of %s", name,
-                             cli_type_text(&given, have, sizeof have), cli_type_text(&t, want, sizeof want));
+                             cli_type_text(&given, have, sizeof have),
+                             cli_type_text(&t, want, sizeof want));
     }
     return PARE_OK;
 }
@@ -254,7 +262,8 @@ static pare_status save_outputs(const state *s, const pare_tensor *t)
     return PARE_OK;
 }
 
-/* The K best of `n` scores, greatest first; the lower index wins a tie, and NaN loses to everything. */
+/* The K best of `n` scores, greatest first; the lower index wins a tie, and NaN loses to
+ * everything. */
 static void best_of(const float *x, size_t n, size_t k, size_t *best)
 {
     size_t have = 0;
@@ -287,7 +296,10 @@ static scale scale_of(const float *x, size_t n)
     return s;
 }
 
-static double probability(const scale *s, double x) { return s->as_is ? x : exp(x - s->most) / s->sum; }
+static double probability(const scale *s, double x)
+{
+    return s->as_is ? x : exp(x - s->most) / s->sum;
+}
 
 static pare_status print_top(const state *s, const char *file, json_t *results)
 {
@@ -295,10 +307,10 @@ static pare_status print_top(const state *s, const char *file, json_t *results)
     int64_t rows = t->rank > 1 ? t->dim[0] : 1, total = pare_numel(t->rank, t->dim);
     size_t top = s->o->top ? (size_t)s->o->top : 5, skip = (size_t)s->pp.skip;
     if (t->dtype != PARE_F32 || rows < 1 || total < rows || (size_t)(total / rows) <= skip)
-        return pare_fail(
-            PARE_EINVAL,
-            "the first output holds no scores of classes; --top needs float32 and more than %zu numbers",
-            skip);
+        return pare_fail(PARE_EINVAL,
+                         "the first output holds no scores of classes; --top needs float32 and "
+                         "more than %zu numbers",
+                         skip);
     size_t each = (size_t)(total / rows), n = each - skip, best[1000];
     if (top > n) top = n;
     for (int64_t r = 0; r < rows; r++) {
@@ -312,7 +324,8 @@ static pare_status print_top(const state *s, const char *file, json_t *results)
             cli_set(item, "file", cli_json_text(file));
             cli_set(item, "row", json_integer(r));
         } else {
-            printf("%s%s\n", cli_text(file ? file : "input"), rows > 1 ? " (one of several rows)" : "");
+            printf("%s%s\n", cli_text(file ? file : "input"),
+                   rows > 1 ? " (one of several rows)" : "");
         }
         for (size_t k = 0; k < top; k++) {
             const char *label = best[k] < s->n_labels ? s->label[best[k]] : NULL;
@@ -393,7 +406,8 @@ static pare_status allocate_all(state *s, size_t pictures)
         int64_t dim[PARE_MAX_RANK];
         memcpy(dim, s->out[i].dim, sizeof dim);
         if (pictures > 1 && (s->out[i].rank < 1 || dim[0] != 1))
-            return pare_fail(PARE_EINVAL, "--out with %zu pictures needs outputs whose first dimension is 1",
+            return pare_fail(PARE_EINVAL,
+                             "--out with %zu pictures needs outputs whose first dimension is 1",
                              pictures);
         if (pictures > 1) dim[0] = (int64_t)pictures;
         PARE_TRY(pare_tensor_new(s->out[i].dtype, s->out[i].rank, dim, &s->all[i]));
@@ -415,8 +429,8 @@ static pare_status run_pictures(state *s, char **files, json_t *results)
         if (st != PARE_OK) return pare_note(st, "%s", files[k]);
         PARE_TRY(print_top(s, files[k], results));
         for (size_t i = 0; s->o->out && i < s->n_out; i++) {
-            size_t bytes =
-                (size_t)pare_numel(s->out[i].rank, s->out[i].dim) * pare_dtype_size(s->out[i].dtype);
+            size_t bytes = (size_t)pare_numel(s->out[i].rank, s->out[i].dim) *
+                           pare_dtype_size(s->out[i].dtype);
             if (bytes) memcpy((char *)s->all[i].data + k * bytes, s->out[i].data, bytes);
         }
     }
@@ -427,7 +441,8 @@ static pare_status execute(state *s, char **files, json_t *root)
 {
     const options *o = s->o;
     bool pictures = files[0] != NULL;
-    if (pictures && o->in.n) return pare_fail(PARE_EINVAL, "give either pictures or --in, not both");
+    if (pictures && o->in.n)
+        return pare_fail(PARE_EINVAL, "give either pictures or --in, not both");
     PARE_TRY(cli_preprocess_resolve(&o->pp, s->graph, &s->pp));
     if (o->labels) PARE_TRY(read_labels(s, o->labels));
     PARE_TRY(read_tensors(s));

@@ -15,11 +15,13 @@ typedef struct options {
 
 static const pare_field fields[] = {
     PARE_STR(options, out, NULL, "FILE.onnx: where the trained network goes (-o)"),
-    PARE_STR(options, data, NULL, "SPEC: labelled data with a training part, as in 'pare help eval'"),
+    PARE_STR(options, data, NULL,
+             "SPEC: labelled data with a training part, as in 'pare help eval'"),
     PARE_INT(options, epochs, -1, 0, 100000, "N", "passes over the training part"),
     PARE_STR(options, run_dir, NULL, "DIR: checkpoints; an interrupted run continues from here"),
     PARE_STR(options, teacher, NULL, "FILE.onnx: network to distil from (see --distill)"),
-    PARE_FLAG(options, keep_best, false, "write the epoch with the best test accuracy, not the last"),
+    PARE_FLAG(options, keep_best, false,
+              "write the epoch with the best test accuracy, not the last"),
     PARE_FLAG(options, force, false, "replace an existing file"),
     PARE_FIELDS_END,
 };
@@ -92,11 +94,14 @@ const cli_command cli_command_train = {
     .name = "train",
     .summary = "train a network from random or given weights",
     .arguments = "IN.onnx -o OUT.onnx --data SPEC",
-    .examples = "pare init resnet8 -o start.onnx\n"
-                "pare train start.onnx -o net.onnx --data cifar10:DIR --epochs 30 --lr 0.1 --schedule cosine "
-                "--run-dir run\n"
-                "pare train small.onnx -o tuned.onnx --data cifar10:DIR --teacher net.onnx --distill 0.7\n",
-    .notes = "A run with --run-dir that was interrupted, even by kill -9, continues when the same command is "
+    .examples =
+        "pare init resnet8 -o start.onnx\n"
+        "pare train start.onnx -o net.onnx --data cifar10:DIR --epochs 30 --lr 0.1 --schedule "
+        "cosine "
+        "--run-dir run\n"
+        "pare train small.onnx -o tuned.onnx --data cifar10:DIR --teacher net.onnx --distill 0.7\n",
+    .notes = "A run with --run-dir that was interrupted, even by kill -9, continues when the same "
+             "command is "
              "given again,\n"
              "and ends with the same weights as an uninterrupted one.\n",
     .min_args = 1,

@@ -23,7 +23,8 @@ static const pare_field fields[] = {
     PARE_INT(options, limit, 0, 0, 1e12, "N", "only the first N samples; 0: all"),
     PARE_INT(options, batch, 0, 0, 65536, "N",
              "samples a run, where the models leave that open; 0: 64 with --data, else 1"),
-    PARE_STRS(options, shape, "NAME=1x3x224x224: shape of an input with other free dimensions (repeatable)"),
+    PARE_STRS(options, shape,
+              "NAME=1x3x224x224: shape of an input with other free dimensions (repeatable)"),
     PARE_FIELDS_END,
 };
 static const cli_group groups[] = { { "Comparison", fields, 0, NULL },
@@ -48,7 +49,8 @@ static pare_status print(const options *o, char **args, const pare_verification 
     printf("largest error    %.3g of the largest output\n", v->max_rel_error);
     if (v->first_divergent) printf("first divergent  %s\n", cli_text(v->first_divergent));
     if (v->top1_a >= 0)
-        printf("top-1            %s and %s\n", cli_percent_text(v->top1_a), cli_percent_text(v->top1_b));
+        printf("top-1            %s and %s\n", cli_percent_text(v->top1_a),
+               cli_percent_text(v->top1_b));
     printf("inputs compared  %lld\n", (long long)v->images);
     return PARE_OK;
 }
@@ -56,7 +58,9 @@ static pare_status print(const options *o, char **args, const pare_verification 
 static pare_status run(const void *opt, char **args)
 {
     const options *o = opt;
-    pare_verify_options vo = { .tolerance = o->tolerance, .outputs = o->max_drop == NULL, .limit = o->limit };
+    pare_verify_options vo = { .tolerance = o->tolerance,
+                               .outputs = o->max_drop == NULL,
+                               .limit = o->limit };
     vo.plan_a = (pare_plan_options){ .threads = (int)o->common.threads, .batch = o->batch };
     if (o->max_drop) PARE_TRY(cli_fraction("--max-drop", o->max_drop, &vo.max_drop));
     if (o->max_drop && !o->data)
@@ -97,7 +101,8 @@ const cli_command cli_command_verify = {
     .arguments = "A.onnx B.onnx [--data SPEC]",
     .examples = "pare verify net.onnx rewritten.onnx\n"
                 "pare verify net.onnx small.onnx --data cifar10:data/cifar10 --max-drop 1%\n",
-    .notes = "Without --max-drop the outputs must agree within --tolerance. With it, accuracy decides and "
+    .notes = "Without --max-drop the outputs must agree within --tolerance. With it, accuracy "
+             "decides and "
              "the difference\n"
              "of the outputs is only reported. Exit code 7: no match.\n",
     .min_args = 2,

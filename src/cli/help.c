@@ -15,7 +15,10 @@ static const char *typed(const pare_field *f, char *buf, size_t size)
     return buf;
 }
 
-static bool has_text(const pare_field *f) { return f->kind == PARE_FIELD_STR || f->kind == PARE_FIELD_STRS; }
+static bool has_text(const pare_field *f)
+{
+    return f->kind == PARE_FIELD_STR || f->kind == PARE_FIELD_STRS;
+}
 
 /* "FILE: where ..." -> "where ..." */
 static const char *meaning(const pare_field *f)
@@ -58,7 +61,8 @@ static const char *preset(const pare_field *f, const void *object, char *buf, si
             snprintf(buf, size, " (default %.*s)", (int)len, c);
         break;
     case PARE_FIELD_STR:
-        if (*(const char *const *)at) snprintf(buf, size, " (default %s)", *(const char *const *)at);
+        if (*(const char *const *)at)
+            snprintf(buf, size, " (default %s)", *(const char *const *)at);
         break;
     default: break;
     }
@@ -116,10 +120,12 @@ void cli_help(const cli_command *c)
 void cli_help_all(void)
 {
     fputs(
-        "pare: takes a trained network (ONNX), makes it smaller and faster, and proves that it still does "
+        "pare: takes a trained network (ONNX), makes it smaller and faster, and proves that it "
+        "still does "
         "its job\n\n"
         "Examples:\n"
-        "  pare demo                                     the whole path on pictures that pare draws itself\n"
+        "  pare demo                                     the whole path on pictures that pare "
+        "draws itself\n"
         "  pare check net.onnx                           what stands in the way, all at once\n"
         "  pare info net.onnx                            layers, parameters, multiply-accumulates\n"
         "  pare compress net.onnx -o small.onnx --method penni --data cifar10:DIR --epochs 20\n"
@@ -128,14 +134,18 @@ void cli_help_all(void)
         stdout);
     for (const cli_command *const *c = cli_commands; *c; c++)
         printf("  %-10s %s\n", (*c)->name, (*c)->summary);
-    fputs("\n'pare help COMMAND' shows options and examples. Results go to stdout, talk to stderr.\n"
-          "Exit codes: 0 done; 1 internal error; 2 usage; 3 target not met (best so far written); 4 input "
-          "rejected;\n"
-          "5 input or output failed; 6 limit or memory; 7 verification mismatch; 130, 143 interrupted.\n",
-          stdout);
+    fputs(
+        "\n'pare help COMMAND' shows options and examples. Results go to stdout, talk to stderr.\n"
+        "Exit codes: 0 done; 1 internal error; 2 usage; 3 target not met (best so far written); 4 "
+        "input "
+        "rejected;\n"
+        "5 input or output failed; 6 limit or memory; 7 verification mismatch; 130, 143 "
+        "interrupted.\n",
+        stdout);
 }
 
-/* Text for troff: '-' as a minus that can be copied, no line that begins with a control character. */
+/* Text for troff: '-' as a minus that can be copied, no line that begins with a control character.
+ */
 static void roff(const char *s)
 {
     bool start = true;
@@ -172,9 +182,11 @@ void cli_man(void)
     printf(".TH PARE 1 \"\" \"pare %s\" \"User commands\"\n", pare_version());
     fputs(".SH NAME\npare \\- compress trained networks and run them fast\n"
           ".SH SYNOPSIS\n.B pare\nCOMMAND [arguments] [options]\n"
-          ".SH DESCRIPTION\nTakes a trained convolutional network (ONNX), compresses it by methods from the "
+          ".SH DESCRIPTION\nTakes a trained convolutional network (ONNX), compresses it by methods "
+          "from the "
           "literature, retrains it,\n"
-          "runs it fast on a CPU, and proves that it still does its job. Results go to standard output, "
+          "runs it fast on a CPU, and proves that it still does its job. Results go to standard "
+          "output, "
           "progress and\n"
           "remarks to standard error.\n.SH COMMANDS\n",
           stdout);
@@ -203,9 +215,11 @@ void cli_man(void)
     pare_fields_default(cli_common_group.fields, &common);
     man_group(&cli_common_group, &common);
     fputs(".SH EXIT STATUS\n"
-          "0 done; 1 internal error; 2 usage or configuration; 3 ran, but a target was not met (the best so "
+          "0 done; 1 internal error; 2 usage or configuration; 3 ran, but a target was not met "
+          "(the best so "
           "far was\n"
-          "written); 4 an input was rejected; 5 input or output failed; 6 a limit was reached or memory ran "
+          "written); 4 an input was rejected; 5 input or output failed; 6 a limit was reached or "
+          "memory ran "
           "out;\n"
           "7 verification found a mismatch; 130 and 143 interrupted after a checkpoint.\n"
           ".SH ENVIRONMENT\n.TP\nPARE_CPU\nc, avx2 or avx512: the most that kernels may use.\n",
@@ -248,7 +262,8 @@ void cli_bash(void)
           stdout);
 }
 
-/* Inside [...] of _arguments, ':' and brackets need a backslash; inside '...' a quote is left out. */
+/* Inside [...] of _arguments, ':' and brackets need a backslash; inside '...' a quote is left out.
+ */
 static void zsh_text(const char *s)
 {
     for (; *s; s++) {
@@ -289,7 +304,8 @@ void cli_zsh(void)
         zsh_text((*c)->summary);
         putchar('\'');
     }
-    fputs(")\n    if (( CURRENT == 2 )); then\n        _describe command verbs\n        return\n    fi\n"
+    fputs(")\n    if (( CURRENT == 2 )); then\n        _describe command verbs\n        return\n   "
+          " fi\n"
           "    local verb=$words[2]\n    shift words\n    (( CURRENT-- ))\n    case $verb in\n",
           stdout);
     for (const cli_command *const *c = cli_commands; *c; c++) {

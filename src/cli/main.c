@@ -1,4 +1,5 @@
-/* The program: finds the command, parses its options, runs it, and turns its status into an exit code. */
+/* The program: finds the command, parses its options, runs it, and turns its status into an exit
+ * code. */
 #define _GNU_SOURCE
 #include "cli/cli.h"
 
@@ -42,7 +43,8 @@ const cli_command *cli_command_find(const char *name)
 static const char *command_name(const void *user, size_t i)
 {
     (void)user;
-    return i < sizeof cli_commands / sizeof *cli_commands && cli_commands[i] ? cli_commands[i]->name : NULL;
+    return i < sizeof cli_commands / sizeof *cli_commands && cli_commands[i] ? cli_commands[i]->name
+                                                                             : NULL;
 }
 
 static int exit_code(pare_status st)
@@ -63,8 +65,8 @@ static int exit_code(pare_status st)
     return 1;
 }
 
-/* A file opened while stdout is closed would become stdout, and results would be written into it. A read-only
- * /dev/null keeps the number taken and still makes every write fail. */
+/* A file opened while stdout is closed would become stdout, and results would be written into it. A
+ * read-only /dev/null keeps the number taken and still makes every write fail. */
 static void hold_standard_streams(void)
 {
     for (int fd = 0; fd < 3; fd++)
@@ -132,9 +134,10 @@ static int program(int argc, char **argv)
     const cli_command *c = cli_command_find(verb);
     if (!c) {
         const char *near = cli_nearest(verb, command_name, NULL);
-        return report(NULL,
-                      near ? pare_fail(PARE_EINVAL, "unknown command '%.80s'; did you mean '%s'?", verb, near)
-                           : pare_fail(PARE_EINVAL, "unknown command '%.80s'; 'pare help' lists them", verb));
+        return report(
+            NULL,
+            near ? pare_fail(PARE_EINVAL, "unknown command '%.80s'; did you mean '%s'?", verb, near)
+                 : pare_fail(PARE_EINVAL, "unknown command '%.80s'; 'pare help' lists them", verb));
     }
     pare_status st = run_command(c, argc - 2, argv + 2);
     if (st == PARE_OK)
@@ -151,6 +154,6 @@ static int program(int argc, char **argv)
 #define LEAVE _exit
 #endif
 
-/* Everything is flushed by now. Destructors of libraries are passed over: OpenBLAS's joins threads that,
- * where memory is limited, never started, and so waits for ever. */
+/* Everything is flushed by now. Destructors of libraries are passed over: OpenBLAS's joins threads
+ * that, where memory is limited, never started, and so waits for ever. */
 int main(int argc, char **argv) { LEAVE(program(argc, argv)); }

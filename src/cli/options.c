@@ -1,5 +1,5 @@
-/* Command lines by table: --name value, --name=value, --flag, --no-flag, and -o, -q, -h for the commonest
- * three. */
+/* Command lines by table: --name value, --name=value, --flag, --no-flag, and -o, -q, -h for the
+ * commonest three. */
 #include "cli/cli.h"
 
 #include <stdio.h>
@@ -9,7 +9,8 @@
 static const pare_field common_fields[] = {
     PARE_FLAG(cli_common, json, false, "print the result as one JSON object"),
     PARE_FLAG(cli_common, quiet, false, "no progress and no remarks on stderr (-q)"),
-    PARE_INT(cli_common, threads, 0, 0, 1024, "N", "threads; 0: all processors. Results do not depend on it"),
+    PARE_INT(cli_common, threads, 0, 0, 1024, "N",
+             "threads; 0: all processors. Results do not depend on it"),
     PARE_INT(cli_common, seed, 1, 0, 1e15, "N", "seed of everything random"),
     PARE_FLAG(cli_common, help, false, "show this help (-h)"),
     PARE_FIELDS_END,
@@ -60,7 +61,8 @@ static size_t distance(const char *a, const char *b)
     return row[n];
 }
 
-const char *cli_nearest(const char *name, const char *(*next)(const void *user, size_t i), const void *user)
+const char *cli_nearest(const char *name, const char *(*next)(const void *user, size_t i),
+                        const void *user)
 {
     const char *best = NULL, *candidate;
     size_t least = strlen(name) / 3 + 2; /* farther than this is not a slip of the finger */
@@ -98,8 +100,8 @@ static pare_status unknown(const cli_command *c, const char *arg, size_t len)
     snprintf(name, sizeof name, "%s", near);
     for (char *p = name; *p; p++)
         if (*p == '_') *p = '-';
-    return pare_fail(PARE_EINVAL, "unknown option '--%.*s'; did you mean '--%s'?", (int)(len > 80 ? 80 : len),
-                     arg, name);
+    return pare_fail(PARE_EINVAL, "unknown option '--%.*s'; did you mean '--%s'?",
+                     (int)(len > 80 ? 80 : len), arg, name);
 }
 
 /* Sets one option; the message of a bad value names it as typed. */
@@ -159,7 +161,8 @@ pare_status cli_parse(const cli_command *c, int argc, char **argv, pare_arena *a
                 f = NULL;
         }
         if (!f && arg[1] != '-')
-            return pare_fail(PARE_EINVAL, "unknown option '%.80s'; 'pare help %s' lists them", arg, c->name);
+            return pare_fail(PARE_EINVAL, "unknown option '%.80s'; 'pare help %s' lists them", arg,
+                             c->name);
         if (!f) return unknown(c, name, len);
         if (f->kind == PARE_FIELD_BOOL && !value) value = off ? "no" : "yes";
         if (!value && i + 1 < argc) value = argv[++i];
@@ -169,7 +172,8 @@ pare_status cli_parse(const cli_command *c, int argc, char **argv, pare_arena *a
     args[n] = NULL;
     if (((const cli_common *)options)->help) return PARE_OK;
     if (n < c->min_args)
-        return pare_fail(PARE_EINVAL, "too few arguments; usage: pare %s %s", c->name, c->arguments);
+        return pare_fail(PARE_EINVAL, "too few arguments; usage: pare %s %s", c->name,
+                         c->arguments);
     if (n > c->max_args)
         return pare_fail(PARE_EINVAL, "too many arguments, from '%.80s' on; usage: pare %s %s",
                          args[c->max_args], c->name, c->arguments);

@@ -71,7 +71,8 @@ pare_status cli_json_print(json_t *root)
     pare_status st = PARE_OK;
     if (!root || lost)
         st = pare_fail(PARE_ENOMEM, "no memory for the JSON of the result");
-    else if (json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) != 0 || putchar('\n') == EOF)
+    else if (json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) != 0 ||
+             putchar('\n') == EOF)
         st = pare_fail(PARE_EIO, "cannot write the result to the standard output");
     json_decref(root);
     return st;
@@ -84,7 +85,8 @@ const char *cli_type_text(const pare_type *t, char *buf, size_t size)
         if (t->dim[i] < 0)
             at += (size_t)snprintf(buf + at, size - at, "%sN", i ? "," : "");
         else
-            at += (size_t)snprintf(buf + at, size - at, "%s%lld", i ? "," : "", (long long)t->dim[i]);
+            at +=
+                (size_t)snprintf(buf + at, size - at, "%s%lld", i ? "," : "", (long long)t->dim[i]);
     }
     if (at < size) snprintf(buf + at, size - at, "]");
     return buf;

@@ -47,7 +47,10 @@ static void log_line(void *user, pare_log_level level, const char *line)
     fprintf(stderr, "pare: %s%s\n", level == PARE_LOG_WARNING ? "warning: " : "", line);
 }
 
-void cli_log_start(bool quiet) { pare_log_to(log_line, NULL, quiet ? PARE_LOG_WARNING : PARE_LOG_INFO); }
+void cli_log_start(bool quiet)
+{
+    pare_log_to(log_line, NULL, quiet ? PARE_LOG_WARNING : PARE_LOG_INFO);
+}
 
 static const char *duration(double s, char *buf, size_t size)
 {
@@ -84,13 +87,13 @@ static bool progress(void *user, const char *stage, int64_t done, int64_t total,
     char left[40] = "", text[32];
     if (done > bar.first && total > done)
         snprintf(left, sizeof left, ", %s left",
-                 duration((now - bar.began) * (double)(total - done) / (double)(done - bar.first), text,
-                          sizeof text));
+                 duration((now - bar.began) * (double)(total - done) / (double)(done - bar.first),
+                          text, sizeof text));
     const char *colon = detail && *detail ? ": " : "";
     detail = cli_text(detail);
     if (!bar.terminal) {
-        fprintf(stderr, "pare: %s %lld/%lld%s%s%s\n", cli_text(stage), (long long)done, (long long)total,
-                left, colon, detail);
+        fprintf(stderr, "pare: %s %lld/%lld%s%s%s\n", cli_text(stage), (long long)done,
+                (long long)total, left, colon, detail);
         return true;
     }
     enum { WIDTH = 24 };

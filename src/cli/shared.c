@@ -39,7 +39,8 @@ static pare_status parse_size(const char *option, const char *text, int *w, int 
         if (end == second) b = 0;
     }
     if (*end || errno || a < 1 || b < 1 || a > 65535 || b > 65535)
-        return pare_fail(PARE_EINVAL, "%s: '%.80s' is not WIDTHxHEIGHT with numbers from 1 to 65535", option,
+        return pare_fail(PARE_EINVAL,
+                         "%s: '%.80s' is not WIDTHxHEIGHT with numbers from 1 to 65535", option,
                          text);
     *w = (int)a;
     *h = (int)b;
@@ -56,7 +57,8 @@ static pare_status take_reals(const char *option, const pare_reals *r, int *n, f
     return PARE_OK;
 }
 
-pare_status cli_preprocess_resolve(const cli_preprocess *o, const pare_graph *graph, pare_preprocess *out)
+pare_status cli_preprocess_resolve(const cli_preprocess *o, const pare_graph *graph,
+                                   pare_preprocess *out)
 {
     memset(out, 0, sizeof *out);
     bool found = false;
@@ -82,7 +84,8 @@ const pare_field cli_train_fields[] = {
     PARE_ENUM(pare_train_options, optimizer, 0, "sgd|adamw", "optimiser"),
     PARE_REAL(pare_train_options, lr, 0.1, 0, 1000, "X", "learning rate"),
     PARE_REAL(pare_train_options, momentum, 0.9, 0, 1, "X", "momentum of sgd"),
-    PARE_REAL(pare_train_options, weight_decay, 0, 0, 1, "X", "weight decay; spares batch-norm and bias"),
+    PARE_REAL(pare_train_options, weight_decay, 0, 0, 1, "X",
+              "weight decay; spares batch-norm and bias"),
     PARE_FLAG(pare_train_options, nesterov, false, "Nesterov's momentum"),
     PARE_ENUM(pare_train_options, schedule, 0, "constant|step|cosine|one-cycle",
               "course of the learning rate"),
@@ -93,8 +96,10 @@ const pare_field cli_train_fields[] = {
     PARE_REAL(pare_train_options, distill, 0, 0, 1, "X", "weight of the teacher's soft labels"),
     PARE_REAL(pare_train_options, temperature, 4, 0.001, 1000, "X", "temperature of distillation"),
     PARE_FLAG(pare_train_options, augment_flip, false, "mirror training pictures at random"),
-    PARE_INT(pare_train_options, augment_pad, 0, 0, 256, "N", "random crop after padding by N pixels"),
-    PARE_INT(pare_train_options, eval_limit, 0, 0, 1e9, "N", "test images looked at after an epoch; 0: all"),
+    PARE_INT(pare_train_options, augment_pad, 0, 0, 256, "N",
+             "random crop after padding by N pixels"),
+    PARE_INT(pare_train_options, eval_limit, 0, 0, 1e9, "N",
+             "test images looked at after an epoch; 0: all"),
     PARE_FIELDS_END,
 };
 
@@ -114,7 +119,8 @@ pare_status cli_shapes(const pare_strs *text, pare_shape **out, size_t *n)
             char *end;
             errno = 0;
             long long d = strtoll(p, &end, 10);
-            good = end != p && !errno && d >= 0 && s[i].rank < PARE_MAX_RANK && (*end == 'x' || (!*end));
+            good = end != p && !errno && d >= 0 && s[i].rank < PARE_MAX_RANK &&
+                   (*end == 'x' || (!*end));
             if (good) s[i].dim[s[i].rank++] = d;
             if (good && *end == 'x' && !end[1]) good = false;
             p = *end ? end + 1 : end;
@@ -122,8 +128,8 @@ pare_status cli_shapes(const pare_strs *text, pare_shape **out, size_t *n)
         if (!good) {
             free(s);
             return pare_fail(PARE_EINVAL,
-                             "--shape: '%.200s' is not NAME=1x3x224x224 with at most %d dimensions", all,
-                             PARE_MAX_RANK);
+                             "--shape: '%.200s' is not NAME=1x3x224x224 with at most %d dimensions",
+                             all, PARE_MAX_RANK);
         }
         if (eq) {
             *eq = 0; /* the text is our own copy in the arena of the options */
@@ -135,8 +141,8 @@ pare_status cli_shapes(const pare_strs *text, pare_shape **out, size_t *n)
     return PARE_OK;
 }
 
-void cli_warn_batch(const char *file, const pare_graph *graph, int64_t batch, const pare_shape *shapes,
-                    size_t n_shapes)
+void cli_warn_batch(const char *file, const pare_graph *graph, int64_t batch,
+                    const pare_shape *shapes, size_t n_shapes)
 {
     pare_info info;
     if (batch <= 1 || pare_model_info(graph, batch, shapes, n_shapes, &info) != PARE_OK) return;
@@ -144,8 +150,8 @@ void cli_warn_batch(const char *file, const pare_graph *graph, int64_t batch, co
         const pare_type *t = &info.input[i].type;
         if (t->rank < 1 || t->dim[0] == batch) continue;
         pare_log(PARE_LOG_WARNING,
-                 "%s: the first dimension of '%s' is %lld, which --batch %lld does not change", file,
-                 info.input[i].name, (long long)t->dim[0], (long long)batch);
+                 "%s: the first dimension of '%s' is %lld, which --batch %lld does not change",
+                 file, info.input[i].name, (long long)t->dim[0], (long long)batch);
         break;
     }
     pare_info_free(&info);
@@ -182,7 +188,8 @@ pare_status cli_check_output(const char *path, bool force, const char *input)
     else if (access(where, W_OK | X_OK) != 0)
         st = pare_fail(PARE_EIO, "cannot write '%s': %s", path, strerror(errno));
     else if (strlen(slash ? strrchr(path, '/') + 1 : path) > NAME_MAX - strlen(".XXXXXX"))
-        st = pare_fail(PARE_EIO, "cannot write '%s': its temporary name would be longer than %d bytes", path,
+        st = pare_fail(PARE_EIO,
+                       "cannot write '%s': its temporary name would be longer than %d bytes", path,
                        NAME_MAX);
     free(folder);
     return st;
@@ -195,12 +202,13 @@ pare_status cli_fraction(const char *option, const char *text, double *out)
     bool percent = *end == '%';
     if (percent) end++;
     if (end == text || *end || !(v >= 0) || v > 100)
-        return pare_fail(PARE_EINVAL, "%s: '%.40s' is not a share such as 1%% or 0.01", option, text);
+        return pare_fail(PARE_EINVAL, "%s: '%.40s' is not a share such as 1%% or 0.01", option,
+                         text);
     if (percent)
         v /= 100;
     else if (v >= 1)
-        return pare_fail(PARE_EINVAL, "%s: '%.40s' would be everything; say %.40s%% or %g", option, text,
-                         text, v / 100);
+        return pare_fail(PARE_EINVAL, "%s: '%.40s' would be everything; say %.40s%% or %g", option,
+                         text, text, v / 100);
     *out = v;
     return PARE_OK;
 }

@@ -7,7 +7,8 @@ static int64_t elements(const pare_weight *w) { return pare_numel(w->type.rank, 
 static pare_status check(const pare_weight *w)
 {
     if (w->type.dtype != PARE_F32)
-        return pare_fail(PARE_EFORMAT, "bitmap stores float32, not %s", pare_dtype_name(w->type.dtype));
+        return pare_fail(PARE_EFORMAT, "bitmap stores float32, not %s",
+                         pare_dtype_name(w->type.dtype));
     size_t bytes;
     if (!pare_type_known(&w->type))
         return pare_fail(PARE_EFORMAT, "bitmap needs a shape without free dimensions");
@@ -46,7 +47,8 @@ static pare_status grad(const pare_weight *w, const float *d_dense, pare_tensor 
     return PARE_OK;
 }
 
-pare_status pare_bitmap_encode(const pare_type *type, const float *x, const bool *keep, pare_weight *out)
+pare_status pare_bitmap_encode(const pare_type *type, const float *x, const bool *keep,
+                               pare_weight *out)
 {
     pare_weight w = { .codec = &pare_codec_bitmap, .type = *type };
     PARE_TRY(pare_mask_pack(x, keep, pare_numel(type->rank, type->dim), &w.part[PARE_BITMAP_MASK],

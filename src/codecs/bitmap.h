@@ -11,7 +11,9 @@ enum { PARE_BITMAP_MASK, PARE_BITMAP_VALUES };
 
 extern const pare_codec pare_codec_bitmap;
 
-/* Encodes pare_numel(type) numbers; keeps element i if keep[i], or, when `keep` is NULL, if x[i] is not 0. */
-pare_status pare_bitmap_encode(const pare_type *type, const float *x, const bool *keep, pare_weight *out);
+/* Encodes pare_numel(type) numbers; keeps element i if keep[i], or, when `keep` is NULL, if x[i] is
+ * not 0. */
+pare_status pare_bitmap_encode(const pare_type *type, const float *x, const bool *keep,
+                               pare_weight *out);
 
 #endif

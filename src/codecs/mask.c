@@ -24,8 +24,8 @@ pare_status pare_check_finite(const pare_tensor *t, const char *what)
     int64_t n = pare_tensor_count(t);
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(x[i]))
-            return pare_fail(PARE_EFORMAT, "%s: element %lld is %f, not a finite number", what, (long long)i,
-                             (double)x[i]);
+            return pare_fail(PARE_EFORMAT, "%s: element %lld is %f, not a finite number", what,
+                             (long long)i, (double)x[i]);
     return PARE_OK;
 }
 

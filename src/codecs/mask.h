@@ -1,27 +1,36 @@
-/* Bit masks that say which elements of a sequence are stored. Not a codec: what bitmap and penni share.
+/* Bit masks that say which elements of a sequence are stored. Not a codec: what bitmap and penni
+ * share.
  *
  *   element  0 1 2 3 4 5 6 7   8 9 ...
  *   byte     [      0      ] [   1
  *   bit      0 1 2 3 4 5 6 7   0 1 ...      (bit 0 is the lowest)
  *
- * A mask is a uint8 tensor [ceil(n / 8)]; bits past the last element are 0. The elements whose bit is set
- * follow in a float32 tensor [number of set bits], in order; the others are 0. */
+ * A mask is a uint8 tensor [ceil(n / 8)]; bits past the last element are 0. The elements whose bit
+ * is set follow in a float32 tensor [number of set bits], in order; the others are 0. */
 #ifndef CODECS_MASK_H
 #define CODECS_MASK_H
 
 #include "tensor/tensor.h"
 
-static inline bool pare_mask_get(const uint8_t *mask, int64_t i) { return mask[i >> 3] >> (i & 7) & 1; }
-static inline void pare_mask_set(uint8_t *mask, int64_t i) { mask[i >> 3] |= (uint8_t)(1u << (i & 7)); }
+static inline bool pare_mask_get(const uint8_t *mask, int64_t i)
+{
+    return mask[i >> 3] >> (i & 7) & 1;
+}
+static inline void pare_mask_set(uint8_t *mask, int64_t i)
+{
+    mask[i >> 3] |= (uint8_t)(1u << (i & 7));
+}
 
 /* Set bits among the first n. */
 int64_t pare_mask_count(const uint8_t *mask, int64_t n);
 
-/* Is `mask` a mask of n elements and does `values` hold its finite kept ones? PARE_EFORMAT with both numbers.
+/* Is `mask` a mask of n elements and does `values` hold its finite kept ones? PARE_EFORMAT with
+ * both numbers.
  */
 pare_status pare_mask_check(const pare_tensor *mask, const pare_tensor *values, int64_t n);
 
-/* Makes both tensors from n numbers: keeps element i if keep[i], or, when `keep` is NULL, if x[i] is not 0.
+/* Makes both tensors from n numbers: keeps element i if keep[i], or, when `keep` is NULL, if x[i]
+ * is not 0.
  */
 pare_status pare_mask_pack(const float *x, const bool *keep, int64_t n, pare_tensor *mask,
                            pare_tensor *values);

@@ -15,7 +15,8 @@ static pare_status check(const pare_weight *w)
 {
     char text[PARE_TYPE_TEXT], text2[PARE_TYPE_TEXT];
     const pare_tensor *basis = &w->part[PARE_PENNI_BASIS];
-    if (w->type.dtype != PARE_F32 || w->type.rank < 3 || w->type.rank > 5 || !pare_type_known(&w->type))
+    if (w->type.dtype != PARE_F32 || w->type.rank < 3 || w->type.rank > 5 ||
+        !pare_type_known(&w->type))
         return pare_fail(PARE_EFORMAT, "penni stores the float32 weight of a convolution, not %s",
                          pare_type_text(&w->type, text, sizeof text));
     size_t bytes;
@@ -33,8 +34,8 @@ static pare_status check(const pare_weight *w)
                          pare_type_text(&type, text, sizeof text),
                          pare_type_text(&w->type, text2, sizeof text2), (long long)k, (long long)k);
     PARE_TRY(pare_check_finite(basis, "basis"));
-    /* The dense weight's size was checked and d <= k, so this cannot wrap; the check is for the reader's
-     * peace. */
+    /* The dense weight's size was checked and d <= k, so this cannot wrap; the check is for the
+     * reader's peace. */
     if (!pare_mul_i64(w->type.dim[0] * w->type.dim[1], basis->dim[0], &total))
         return pare_fail(PARE_ELIMIT, "penni: too many coefficients");
     return pare_mask_check(&w->part[PARE_PENNI_MASK], &w->part[PARE_PENNI_VALUES], total);
@@ -65,9 +66,9 @@ static void stats(const pare_weight *w, pare_weight_stats *s)
     s->density = (double)kept / (double)(d.n * d.c * d.d);
 }
 
-/* Two stages: each basis kernel over each input channel, but only the pairs for which some coefficient is
- * kept; then one multiply-accumulate a coefficient. The basis stage of a 1x1 layer is the input itself and
- * costs nothing. */
+/* Two stages: each basis kernel over each input channel, but only the pairs for which some
+ * coefficient is kept; then one multiply-accumulate a coefficient. The basis stage of a 1x1 layer
+ * is the input itself and costs nothing. */
 static double macs(const pare_weight *w, double uses)
 {
     pare_penni_dims s = pare_penni_dims_of(w);
@@ -81,8 +82,8 @@ static double macs(const pare_weight *w, double uses)
     return uses * ((double)pare_nonzeros(&w->part[PARE_PENNI_VALUES]) + pairs * (double)s.k);
 }
 
-/* d_a[i] = <d_W[row], basis[m]>, d_basis[m] = sum over rows of a[row][m] * d_W[row]; both sums in the order
- * of rows. */
+/* d_a[i] = <d_W[row], basis[m]>, d_basis[m] = sum over rows of a[row][m] * d_W[row]; both sums in
+ * the order of rows. */
 static pare_status grad(const pare_weight *w, const float *d_dense, pare_tensor *d_parts)
 {
     pare_penni_dims s = pare_penni_dims_of(w);
@@ -115,8 +116,8 @@ pare_status pare_penni_encode(const pare_type *type, int64_t d, const float *a, 
     for (int i = 2; i < type->rank; i++) k *= type->dim[i];
     PARE_TRY(pare_tensor_new(PARE_F32, 2, (int64_t[]){ d, k }, &w.part[PARE_PENNI_BASIS]));
     memcpy(w.part[PARE_PENNI_BASIS].data, basis, (size_t)(d * k) * sizeof *basis);
-    pare_status st = pare_mask_pack(a, keep, type->dim[0] * type->dim[1] * d, &w.part[PARE_PENNI_MASK],
-                                    &w.part[PARE_PENNI_VALUES]);
+    pare_status st = pare_mask_pack(a, keep, type->dim[0] * type->dim[1] * d,
+                                    &w.part[PARE_PENNI_MASK], &w.part[PARE_PENNI_VALUES]);
     if (st == PARE_OK)
         *out = w;
     else
@@ -130,9 +131,9 @@ void pare_penni_coefficients(const pare_weight *w, float *a)
     pare_mask_unpack(&w->part[PARE_PENNI_MASK], &w->part[PARE_PENNI_VALUES], s.n * s.c * s.d, a);
 }
 
-/* Bit b of byte x is x/2^b - 2*(x/2^(b+1)) in integers. The running count of set bits, times the bit, is
- * where an element's value stands in the table [0, values]: 0 for what is not kept, so that no value at all
- * is fine too. */
+/* Bit b of byte x is x/2^b - 2*(x/2^(b+1)) in integers. The running count of set bits, times the
+ * bit, is where an element's value stands in the table [0, values]: 0 for what is not kept, so that
+ * no value at all is fine too. */
 static const pare_fn_node body[] = {
     { "Cast", { "mask" }, { "bytes" }, { "to=7" } },
     { "Constant", { NULL }, { "column" }, { "value=i64:-1,1" } },

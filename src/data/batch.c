@@ -1,7 +1,8 @@
-/* From samples to a network's input: fit, channel order, (x - mean) * scale, layout, and the random changes
- * of training.
+/* From samples to a network's input: fit, channel order, (x - mean) * scale, layout, and the random
+ * changes of training.
  *
- * Arithmetic is float32 in exactly this order, so that published accuracies come out to the image. */
+ * Arithmetic is float32 in exactly this order, so that published accuracies come out to the image.
+ */
 #include "data/dataset.h"
 
 #include "base/rng.h"
@@ -12,15 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One sample as the network wants it. Element (c, y, x) is at c * dc + y * dy + x * dx of `size` elements. */
+/* One sample as the network wants it. Element (c, y, x) is at c * dc + y * dy + x * dx of `size`
+ * elements. */
 typedef struct shape {
     int64_t c, h, w, dc, dy, dx, size;
     bool picture; /* h and w mean something */
 } shape;
 
-/* Shape of one sample of a network input; -1 stays for free dimensions. A grey picture may lack its channel
- * dimension ([N,H,W]); of anything else only the size is known, and it counts as that many channels of one
- * pixel. */
+/* Shape of one sample of a network input; -1 stays for free dimensions. A grey picture may lack its
+ * channel dimension ([N,H,W]); of anything else only the size is known, and it counts as that many
+ * channels of one pixel. */
 static shape shape_of(int rank, const int64_t *dim, const pare_preprocess *pp)
 {
     shape s = { 1, 1, 1, 0, 0, 0, 1, rank == 3 || rank == 4 };
@@ -68,7 +70,8 @@ static int64_t source_channel(const pare_preprocess *pp, int64_t c, int64_t chan
 }
 
 /* A picture of the right size and channels. */
-static void put_picture(const pare_picture *p, const pare_preprocess *pp, const shape *s, float *out)
+static void put_picture(const pare_picture *p, const pare_preprocess *pp, const shape *s,
+                        float *out)
 {
     for (int64_t c = 0; c < s->c; c++) {
         float value[256], mean = mean_of(pp, c), scale = scale_of(pp, c);
@@ -83,13 +86,13 @@ static void put_picture(const pare_picture *p, const pare_preprocess *pp, const 
 }
 
 /* Numbers that are in the network's layout already. */
-static void put_numbers(const pare_tensor *t, int64_t sample, const pare_preprocess *pp, const shape *s,
-                        float *out)
+static void put_numbers(const pare_tensor *t, int64_t sample, const pare_preprocess *pp,
+                        const shape *s, float *out)
 {
     const float *f = t->dtype == PARE_F32 ? (const float *)t->data + sample * s->size : NULL;
     for (int64_t c = 0; c < s->c; c++) {
-        /* Without pictures there are no channels to tell apart: check_channels() saw to it that one value
-         * serves all. */
+        /* Without pictures there are no channels to tell apart: check_channels() saw to it that one
+         * value serves all. */
         float mean = mean_of(pp, s->picture ? c : 0), scale = scale_of(pp, s->picture ? c : 0);
         int64_t from = s->picture ? source_channel(pp, c, s->c) : c;
         for (int64_t y = 0; y < s->h; y++)
@@ -102,7 +105,8 @@ static void put_numbers(const pare_tensor *t, int64_t sample, const pare_preproc
 }
 
 /* Random crop of the zero-padded picture, then a mirror image half of the time. */
-static void augment(const pare_augment *a, int64_t sample, const shape *s, const float *in, float *out)
+static void augment(const pare_augment *a, int64_t sample, const shape *s, const float *in,
+                    float *out)
 {
     pare_rng rng = pare_rng_stream(pare_mix64(a->seed) + (uint64_t)a->epoch, (uint64_t)sample);
     uint64_t span = 2 * (uint64_t)a->pad + 1;
@@ -114,7 +118,8 @@ static void augment(const pare_augment *a, int64_t sample, const shape *s, const
             for (int64_t x = 0; x < s->w; x++) {
                 int64_t sx = (mirror ? s->w - 1 - x : x) + right, sy = y + down;
                 bool inside = sx >= 0 && sx < s->w && sy >= 0 && sy < s->h;
-                out[c * s->dc + y * s->dy + x * s->dx] = inside ? in[c * s->dc + sy * s->dy + sx * s->dx] : 0;
+                out[c * s->dc + y * s->dy + x * s->dx] =
+                    inside ? in[c * s->dc + sy * s->dy + sx * s->dx] : 0;
             }
 }
 
@@ -147,8 +152,8 @@ static void store(const float *in, int64_t n, pare_dtype dtype, void *out)
 
 static pare_status check_dtype(pare_dtype t)
 {
-    if (t == PARE_F32 || t == PARE_F64 || t == PARE_F16 || t == PARE_U8 || t == PARE_I8 || t == PARE_U16 ||
-        t == PARE_I16 || t == PARE_I32)
+    if (t == PARE_F32 || t == PARE_F64 || t == PARE_F16 || t == PARE_U8 || t == PARE_I8 ||
+        t == PARE_U16 || t == PARE_I16 || t == PARE_I32)
         return PARE_OK;
     return pare_fail(PARE_EUNSUPPORTED, "a network input of type %s cannot be filled with samples",
                      pare_dtype_name(t));
@@ -158,8 +163,9 @@ static pare_status mismatch(const pare_dataset *d, const pare_tensor *out, const
 {
     char have[PARE_TYPE_TEXT], want[PARE_TYPE_TEXT];
     pare_type type = pare_tensor_type(out);
-    return pare_fail(PARE_EFORMAT, "'%.200s' has samples %s, the network's input is %s", d->info.name,
-                     pare_type_text(sample, have, sizeof have), pare_type_text(&type, want, sizeof want));
+    return pare_fail(PARE_EFORMAT, "'%.200s' has samples %s, the network's input is %s",
+                     d->info.name, pare_type_text(sample, have, sizeof have),
+                     pare_type_text(&type, want, sizeof want));
 }
 
 /* Sample i of a set of pictures, at its own size: borrowed from memory or decoded. */
@@ -181,8 +187,8 @@ static pare_status put_file(pare_picture *p, const pare_preprocess *pp, const sh
 }
 
 /* Writes one sample, without augmentation. */
-static pare_status put_sample(const pare_dataset *d, int64_t i, const pare_preprocess *pp, const shape *s,
-                              float *out)
+static pare_status put_sample(const pare_dataset *d, int64_t i, const pare_preprocess *pp,
+                              const shape *s, float *out)
 {
     if (!d->info.pixels) {
         put_numbers(&d->tensor, i, pp, s, out);
@@ -196,7 +202,8 @@ static pare_status put_sample(const pare_dataset *d, int64_t i, const pare_prepr
         st = pare_picture_fit(&p, pp, (int)s->w, (int)s->h);
         if (st == PARE_OK) put_picture(&p, pp, s, out);
     } else if (st == PARE_OK) { /* a network that takes rows of numbers: planes one after another */
-        shape own = { p.channels, p.height, p.width, (int64_t)p.width * p.height, p.width, 1, s->size, true };
+        shape own = { p.channels, p.height, p.width, (int64_t)p.width * p.height,
+                      p.width,    1,        s->size, true };
         put_picture(&p, pp, &own, out);
     }
     pare_picture_free(&p);
@@ -204,8 +211,8 @@ static pare_status put_sample(const pare_dataset *d, int64_t i, const pare_prepr
 }
 
 /* Do the set's samples suit this input? */
-static pare_status check_shape(const pare_dataset *d, const pare_preprocess *pp, const pare_tensor *out,
-                               const shape *s)
+static pare_status check_shape(const pare_dataset *d, const pare_preprocess *pp,
+                               const pare_tensor *out, const shape *s)
 {
     if (!d->info.pixels) {
         pare_type sample = pare_tensor_type(&d->tensor);
@@ -225,8 +232,8 @@ static pare_status check_shape(const pare_dataset *d, const pare_preprocess *pp,
                              "'%.200s' has pictures of %d channels, the network's input has %lld",
                              d->info.name, d->info.channels, (long long)s->c);
         if (s->w < 1 || s->h < 1 || s->w > PARE_MAX_PIXELS || s->h > PARE_MAX_PIXELS)
-            return pare_fail(PARE_EINVAL, "the network's input of %lld x %lld is no picture", (long long)s->w,
-                             (long long)s->h);
+            return pare_fail(PARE_EINVAL, "the network's input of %lld x %lld is no picture",
+                             (long long)s->w, (long long)s->h);
     } else if (s->size != (int64_t)d->info.channels * d->info.height * d->info.width) {
         pare_type sample = { PARE_U8, 4, { -1, d->info.channels, d->info.height, d->info.width } };
         return mismatch(d, out, &sample);
@@ -234,14 +241,15 @@ static pare_status check_shape(const pare_dataset *d, const pare_preprocess *pp,
     return check_channels(pp, s->picture ? s->c : d->info.channels);
 }
 
-pare_status pare_dataset_batch(const pare_dataset *d, const pare_preprocess *pp, const int64_t *index,
-                               int64_t n, const pare_augment *aug, pare_tensor *out, int *label)
+pare_status pare_dataset_batch(const pare_dataset *d, const pare_preprocess *pp,
+                               const int64_t *index, int64_t n, const pare_augment *aug,
+                               pare_tensor *out, int *label)
 {
     static const pare_preprocess plain = { 0 };
     if (!pp) pp = &plain;
     if (out->rank < 1 || out->dim[0] < n)
-        return pare_fail(PARE_EINVAL, "a batch of %lld samples does not fit a tensor of %lld", (long long)n,
-                         (long long)(out->rank < 1 ? 0 : out->dim[0]));
+        return pare_fail(PARE_EINVAL, "a batch of %lld samples does not fit a tensor of %lld",
+                         (long long)n, (long long)(out->rank < 1 ? 0 : out->dim[0]));
     PARE_TRY(check_dtype(out->dtype));
     shape s = shape_of(out->rank, out->dim, pp);
     PARE_TRY(check_shape(d, pp, out, &s));
@@ -257,12 +265,14 @@ pare_status pare_dataset_batch(const pare_dataset *d, const pare_preprocess *pp,
                          aug->pad);
 
     float *plainly = malloc((size_t)s.size * sizeof *plainly * 2 + 1);
-    if (!plainly) return pare_fail(PARE_ENOMEM, "no memory for a sample of %lld numbers", (long long)s.size);
+    if (!plainly)
+        return pare_fail(PARE_ENOMEM, "no memory for a sample of %lld numbers", (long long)s.size);
     float *changed = plainly + s.size;
     pare_status st = PARE_OK;
     for (int64_t i = 0; st == PARE_OK && i < n; i++) {
         void *to = (char *)out->data + (size_t)(i * s.size) * pare_dtype_size(out->dtype);
-        float *direct = out->dtype == PARE_F32 ? to : NULL; /* the common case needs no copy at the end */
+        float *direct =
+            out->dtype == PARE_F32 ? to : NULL; /* the common case needs no copy at the end */
         float *first = change || !direct ? plainly : direct, *last = direct ? direct : changed;
         st = put_sample(d, index[i], pp, &s, first);
         if (st == PARE_OK && change) augment(aug, index[i], &s, first, last);
@@ -286,11 +296,14 @@ static pare_status resolve(const pare_type *type, const pare_preprocess *pp, con
     int h = type->rank == 3 || nhwc ? 1 : 2, w = h + 1, c = type->rank == 3 ? -1 : nhwc ? 3 : 1;
     if (out->dim[0] < 0) out->dim[0] = 1;
     if (c >= 0 && out->dim[c] < 0) out->dim[c] = 3;
-    if (out->dim[w] < 0) out->dim[w] = pp->crop_w ? pp->crop_w : pp->resize_w ? pp->resize_w : p->width;
-    if (out->dim[h] < 0) out->dim[h] = pp->crop_h ? pp->crop_h : pp->resize_h ? pp->resize_h : p->height;
+    if (out->dim[w] < 0)
+        out->dim[w] = pp->crop_w ? pp->crop_w : pp->resize_w ? pp->resize_w : p->width;
+    if (out->dim[h] < 0)
+        out->dim[h] = pp->crop_h ? pp->crop_h : pp->resize_h ? pp->resize_h : p->height;
     int64_t channels = c < 0 ? 1 : out->dim[c];
     if (channels != 1 && channels != 3)
-        return pare_fail(PARE_EFORMAT, "pictures have 3 channels (or 1), the network's input has %lld",
+        return pare_fail(PARE_EFORMAT,
+                         "pictures have 3 channels (or 1), the network's input has %lld",
                          (long long)channels);
     if (out->dim[0] != 1 || out->dim[w] < 1 || out->dim[h] < 1 || out->dim[w] > PARE_MAX_PIXELS ||
         out->dim[h] > PARE_MAX_PIXELS)

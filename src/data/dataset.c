@@ -74,7 +74,8 @@ const char *pare_dataset_class(const pare_dataset *d, int label)
 pare_status pare_dataset_alloc_labels(pare_dataset *d)
 {
     d->label = pare_arena_array(d->arena, (size_t)d->info.count, sizeof *d->label);
-    return d->label ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for %lld labels", (long long)d->info.count);
+    return d->label ? PARE_OK
+                    : pare_fail(PARE_ENOMEM, "no memory for %lld labels", (long long)d->info.count);
 }
 
 pare_status pare_dataset_read_classes(pare_dataset *d, const char *path, bool synset)
@@ -88,7 +89,8 @@ pare_status pare_dataset_read_classes(pare_dataset *d, const char *path, bool sy
     bool ok = name != NULL;
     char *p = (char *)text;
     for (size_t i = 0; ok && i < lines; i++) {
-        size_t len = strcspn(p, "\n"), word = synset ? strcspn(p, " \t\n") : 0, at = word < len ? word : 0;
+        size_t len = strcspn(p, "\n"), word = synset ? strcspn(p, " \t\n") : 0,
+               at = word < len ? word : 0;
         while (at < len && synset && (p[at] == ' ' || p[at] == '\t')) at++;
         size_t end = len;
         while (end > at && (p[end - 1] == '\r' || p[end - 1] == ' ' || p[end - 1] == '\t')) end--;
@@ -100,7 +102,8 @@ pare_status pare_dataset_read_classes(pare_dataset *d, const char *path, bool sy
     if (!ok) return pare_fail(PARE_ENOMEM, "no memory for the %zu lines of '%s'", lines, path);
     if (used == 0) return pare_fail(PARE_EFORMAT, "'%s' names no class", path);
     if (used > PARE_MAX_CLASSES)
-        return pare_fail(PARE_ELIMIT, "'%s' names %zu classes, more than %d", path, used, PARE_MAX_CLASSES);
+        return pare_fail(PARE_ELIMIT, "'%s' names %zu classes, more than %d", path, used,
+                         PARE_MAX_CLASSES);
     d->class_name = name;
     d->info.classes = (int)used;
     return PARE_OK;

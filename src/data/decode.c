@@ -12,8 +12,8 @@ pare_status pare_picture_new(const char *name, uint64_t w, uint64_t h, pare_pict
                          (unsigned long long)w, (unsigned long long)h, PARE_MAX_PIXELS);
     uint8_t *px = malloc((size_t)(w * h) * 3);
     if (!px)
-        return pare_fail(PARE_ENOMEM, "no memory for the %llu x %llu pixels of '%s'", (unsigned long long)w,
-                         (unsigned long long)h, name);
+        return pare_fail(PARE_ENOMEM, "no memory for the %llu x %llu pixels of '%s'",
+                         (unsigned long long)w, (unsigned long long)h, name);
     *p = (pare_picture){ (int)w, (int)h, 3, px, 3, (ptrdiff_t)w * 3, 1, px };
     return PARE_OK;
 }
@@ -37,7 +37,8 @@ pare_status pare_picture_load(const char *path, pare_picture *p)
             decode = kinds[i].decode;
     pare_status st =
         decode ? decode(path, data, size, p)
-               : pare_fail(PARE_EFORMAT, "'%s' (%zu bytes) is neither a JPEG nor a PNG picture", path, size);
+               : pare_fail(PARE_EFORMAT, "'%s' (%zu bytes) is neither a JPEG nor a PNG picture",
+                           path, size);
     free(data);
     return st;
 }
@@ -46,11 +47,13 @@ pare_status pare_picture_grey(pare_picture *p)
 {
     size_t n = (size_t)p->width * (size_t)p->height;
     uint8_t *grey = malloc(n ? n : 1), *o = grey;
-    if (!grey) return pare_fail(PARE_ENOMEM, "no memory for a picture of %d x %d", p->width, p->height);
+    if (!grey)
+        return pare_fail(PARE_ENOMEM, "no memory for a picture of %d x %d", p->width, p->height);
     for (int y = 0; y < p->height; y++)
         for (int x = 0; x < p->width; x++) {
             const uint8_t *s = p->px + x * p->dx + y * p->dy;
-            *o++ = (uint8_t)((19595u * s[0] + 38470u * s[p->dc] + 7471u * s[2 * p->dc] + 32768u) >> 16);
+            *o++ = (uint8_t)((19595u * s[0] + 38470u * s[p->dc] + 7471u * s[2 * p->dc] + 32768u) >>
+                             16);
         }
     int w = p->width, h = p->height;
     free(p->owned);

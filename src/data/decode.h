@@ -9,7 +9,8 @@
 
 /* Decodes to interleaved RGB. `name` stands for the file in messages. p is the caller's to
  * pare_picture_free(). */
-typedef pare_status pare_decoder(const char *name, const uint8_t *data, size_t size, pare_picture *p);
+typedef pare_status pare_decoder(const char *name, const uint8_t *data, size_t size,
+                                 pare_picture *p);
 pare_decoder pare_jpeg_decode, pare_png_decode;
 
 /* Reads and decodes a JPEG or PNG file. */

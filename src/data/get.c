@@ -127,7 +127,8 @@ static int tick(void *user, curl_off_t dl_total, curl_off_t dl, curl_off_t ul_to
     transfer *t = user;
     (void)dl_total, (void)dl, (void)ul_total, (void)ul;
     if (t->status == PARE_OK)
-        t->status = pare_report(t->progress, "download", (int64_t)t->have, (int64_t)t->size, "%s", t->name);
+        t->status =
+            pare_report(t->progress, "download", (int64_t)t->have, (int64_t)t->size, "%s", t->name);
     return t->status != PARE_OK;
 }
 
@@ -147,7 +148,8 @@ static pare_status attempt(transfer *t, bool *again)
     if (t->have) ok &= curl_easy_setopt(c, CURLOPT_RANGE, range) == CURLE_OK;
     /* Never from a secure address to an open one, never to files or other protocols. */
     ok &= curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
-    ok &= curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https") == CURLE_OK;
+    ok &= curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https") ==
+          CURLE_OK;
     ok &= curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L) == CURLE_OK;
     ok &= curl_easy_setopt(c, CURLOPT_MAXREDIRS, 5L) == CURLE_OK;
     ok &= curl_easy_setopt(c, CURLOPT_USERAGENT, "pare") == CURLE_OK;
@@ -175,7 +177,8 @@ static pare_status attempt(transfer *t, bool *again)
     }
     if (got == CURLE_OK && code != 200 && code != 206)
         return pare_fail(PARE_EIO, "'%s': the server answered %ld", t->url, code);
-    if (got == CURLE_OUT_OF_MEMORY) return pare_fail(PARE_ENOMEM, "no memory to fetch '%s'", t->url);
+    if (got == CURLE_OUT_OF_MEMORY)
+        return pare_fail(PARE_ENOMEM, "no memory to fetch '%s'", t->url);
     *again = true;
     if (got != CURLE_OK) {
         *again = got != CURLE_UNSUPPORTED_PROTOCOL && got != CURLE_URL_MALFORMAT &&
@@ -184,8 +187,8 @@ static pare_status attempt(transfer *t, bool *again)
         return pare_fail(PARE_EIO, "'%s': %s", t->url, *reason ? reason : curl_easy_strerror(got));
     }
     if (t->have < t->size)
-        return pare_fail(PARE_EIO, "'%s' ended at byte %llu of %llu", t->url, (unsigned long long)t->have,
-                         (unsigned long long)t->size);
+        return pare_fail(PARE_EIO, "'%s' ended at byte %llu of %llu", t->url,
+                         (unsigned long long)t->have, (unsigned long long)t->size);
     return PARE_OK;
 }
 
@@ -210,7 +213,8 @@ static pare_status fetch(transfer *t)
 static pare_status fill_part(transfer *t, const char *part, const char *sha256)
 {
     struct stat info;
-    if (fstat(t->fd, &info) != 0) return pare_fail(PARE_EIO, "cannot read '%s': %s", part, strerror(errno));
+    if (fstat(t->fd, &info) != 0)
+        return pare_fail(PARE_EIO, "cannot read '%s': %s", part, strerror(errno));
     t->have = (uint64_t)info.st_size;
     bool continued = t->have > 0;
     if (t->have > t->size) PARE_TRY(rewind_part(t));
@@ -221,13 +225,15 @@ static pare_status fill_part(transfer *t, const char *part, const char *sha256)
     if (st == PARE_EFORMAT) {
         PARE_TRY(rewind_part(t));
         if (!continued)
-            return pare_fail(PARE_EFORMAT, "'%s' is not the file that is known: its SHA-256 is not %s",
-                             t->url, sha256);
+            return pare_fail(PARE_EFORMAT,
+                             "'%s' is not the file that is known: its SHA-256 is not %s", t->url,
+                             sha256);
         PARE_TRY(fetch(t)); /* what was left over from before may have been the trouble */
         if ((st = check(part, sha256)) == PARE_EFORMAT) {
             PARE_TRY(rewind_part(t));
-            return pare_fail(PARE_EFORMAT, "'%s' is not the file that is known: its SHA-256 is not %s",
-                             t->url, sha256);
+            return pare_fail(PARE_EFORMAT,
+                             "'%s' is not the file that is known: its SHA-256 is not %s", t->url,
+                             sha256);
         }
     }
     if (st == PARE_OK && fsync(t->fd) != 0)
@@ -277,7 +283,8 @@ static pare_status copy_entry(struct archive *a, const pare_member *m, const cha
     for (ssize_t n = 1; st == PARE_OK && n > 0;) {
         n = archive_read_data(a, block, BLOCK);
         if (n < 0)
-            st = pare_fail(PARE_EFORMAT, "'%s' cannot be unpacked: %s", m->path, archive_error_string(a));
+            st = pare_fail(PARE_EFORMAT, "'%s' cannot be unpacked: %s", m->path,
+                           archive_error_string(a));
         else if ((uint64_t)n > m->size - total)
             st = pare_fail(PARE_EFORMAT, "'%s' unpacks to more than %llu bytes", m->path,
                            (unsigned long long)m->size);
@@ -316,13 +323,15 @@ static pare_status read_archive(struct archive *a, const char *path, const pare_
     archive_read_support_filter_gzip(a);
     archive_read_support_format_tar(a);
     if (archive_read_open_filename(a, path, BLOCK) != ARCHIVE_OK)
-        return pare_fail(PARE_EFORMAT, "'%s' is not a tar.gz archive: %s", path, archive_error_string(a));
+        return pare_fail(PARE_EFORMAT, "'%s' is not a tar.gz archive: %s", path,
+                         archive_error_string(a));
     for (;;) {
         struct archive_entry *e;
         int r = archive_read_next_header(a, &e);
         if (r == ARCHIVE_EOF) break;
         if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
-            return pare_fail(PARE_EFORMAT, "'%s' is a damaged archive: %s", path, archive_error_string(a));
+            return pare_fail(PARE_EFORMAT, "'%s' is a damaged archive: %s", path,
+                             archive_error_string(a));
         const char *name = archive_entry_pathname(e);
         if (!name || archive_entry_filetype(e) != AE_IFREG || archive_entry_hardlink(e)) continue;
         for (int i = 0; members[i].path; i++)

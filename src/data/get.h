@@ -6,8 +6,8 @@
 
 /* A file inside an archive that is wanted; everything else in the archive is passed over. */
 typedef struct pare_member {
-    const char *path;   /* inside the archive; the last part is its name outside. NULL ends a list */
-    uint64_t size;      /* exact if sha256 is given, else the most that is taken */
+    const char *path; /* inside the archive; the last part is its name outside. NULL ends a list */
+    uint64_t size;    /* exact if sha256 is given, else the most that is taken */
     const char *sha256; /* 64 hexadecimal digits, or NULL */
 } pare_member;
 
@@ -31,8 +31,9 @@ pare_status pare_get(const pare_remote *r, const char *dir, const char *base_url
 /* The SHA-256 of a file as 64 digits and a 0. */
 pare_status pare_sha256_file(const char *path, char hex[65]);
 
-/* Fetches `url` (http or https) into `path` through `path`.part, which survives an interruption and is
- * continued; several attempts when a connection breaks. `path` appears complete and right or not at all. */
+/* Fetches `url` (http or https) into `path` through `path`.part, which survives an interruption and
+ * is continued; several attempts when a connection breaks. `path` appears complete and right or not
+ * at all. */
 pare_status pare_download(const char *url, const char *path, uint64_t size, const char *sha256,
                           const pare_progress *progress);
 

@@ -1,9 +1,10 @@
-/* Digits as pen strokes, drawn from distances: a pixel's ink is how far it lies inside the pen's width.
+/* Digits as pen strokes, drawn from distances: a pixel's ink is how far it lies inside the pen's
+ * width.
  *
- * Position, size, rotation, shear, a smooth bend, pen width, ink and paper colour (dark on light or light on
- * dark), a gradient, stray strokes and noise vary. Together they leave little to a classifier that is linear
- * in the pixels (tests/unit/test_data_glyphs.c measures it), while shape alone still tells every class. Not a
- * font. */
+ * Position, size, rotation, shear, a smooth bend, pen width, ink and paper colour (dark on light or
+ * light on dark), a gradient, stray strokes and noise vary. Together they leave little to a
+ * classifier that is linear in the pixels (tests/unit/test_data_glyphs.c measures it), while shape
+ * alone still tells every class. Not a font. */
 #include "data/glyphs.h"
 
 #include "base/rng.h"
@@ -12,8 +13,8 @@
 
 enum { SIDE = PARE_GLYPH_SIDE, MOST_POINTS = 16 };
 
-/* A part of a figure in a unit box, y downwards: an arc of an ellipse from angle a to b (degrees, 0 to the
- * right, 90 down), or with rx = 0 the line from (cx, cy) to (a, b). */
+/* A part of a figure in a unit box, y downwards: an arc of an ellipse from angle a to b (degrees, 0
+ * to the right, 90 down), or with rx = 0 the line from (cx, cy) to (a, b). */
 typedef struct part {
     float cx, cy, rx, ry, a, b;
 } part;
@@ -30,17 +31,22 @@ typedef struct part {
 static const part figures[PARE_GLYPH_CLASSES][4] = {
     { ARC(.5f, .5f, .29f, .45f, 0, 360) },
     { LINE(.3f, .26f, .53f, .05f), LINE(.53f, .05f, .53f, .95f) },
-    { ARC(.5f, .31f, .27f, .26f, -170, 40), LINE(.71f, .48f, .24f, .95f), LINE(.24f, .95f, .79f, .95f) },
+    { ARC(.5f, .31f, .27f, .26f, -170, 40), LINE(.71f, .48f, .24f, .95f),
+      LINE(.24f, .95f, .79f, .95f) },
     { ARC(.48f, .28f, .26f, .23f, -150, 90), ARC(.48f, .73f, .29f, .22f, -90, 150) },
     { LINE(.6f, .05f, .2f, .66f), LINE(.2f, .66f, .83f, .66f), LINE(.6f, .05f, .6f, .95f) },
-    { LINE(.75f, .05f, .31f, .05f), LINE(.31f, .05f, .28f, .46f), ARC(.48f, .67f, .28f, .28f, -135, 150) },
+    { LINE(.75f, .05f, .31f, .05f), LINE(.31f, .05f, .28f, .46f),
+      ARC(.48f, .67f, .28f, .28f, -135, 150) },
     { ARC(.5f, .68f, .27f, .27f, 0, 360), ARC(.76f, .68f, .53f, .63f, 180, 262) },
     { LINE(.22f, .06f, .79f, .06f), LINE(.79f, .06f, .4f, .95f) },
     { ARC(.5f, .27f, .23f, .22f, 0, 360), ARC(.5f, .73f, .28f, .23f, 0, 360) },
     { ARC(.5f, .32f, .27f, .27f, 0, 360), ARC(.24f, .32f, .53f, .63f, 0, 82) },
 };
 
-static float between(pare_rng *r, float lo, float hi) { return lo + (hi - lo) * (float)pare_rng_uniform(r); }
+static float between(pare_rng *r, float lo, float hi)
+{
+    return lo + (hi - lo) * (float)pare_rng_uniform(r);
+}
 
 static float sign(pare_rng *r) { return pare_rng_below(r, 2) ? 1.f : -1.f; }
 
@@ -99,7 +105,8 @@ static void figure(pare_rng *r, int class, float (*ink)[SIDE])
           y0 = SIDE / 2.f + between(r, -room, room);
     float bend = between(r, -0.06f, 0.06f), phase = between(r, 0, 6.2831853f), co = cosf(angle),
           si = sinf(angle);
-    for (const part *p = figures[class]; p < figures[class] + 4 && (p->rx != 0 || p->cx != 0); p++) {
+    for (const part *p = figures[class]; p < figures[class] + 4 && (p->rx != 0 || p->cx != 0);
+         p++) {
         float at[MOST_POINTS][2];
         int n = trace(p, at);
         for (int i = 0; i < n; i++) {
@@ -136,8 +143,8 @@ void pare_glyph_draw(uint64_t seed, uint64_t set, int64_t index, uint8_t *planes
     for (int c = 0; c < 3; c++)
         for (int y = 0; y < SIDE; y++)
             for (int x = 0; x < SIDE; x++)
-                rgb[c][y][x] =
-                    paper[c] + slope[c][0] * ((float)x - SIDE / 2.f) + slope[c][1] * ((float)y - SIDE / 2.f);
+                rgb[c][y][x] = paper[c] + slope[c][0] * ((float)x - SIDE / 2.f) +
+                               slope[c][1] * ((float)y - SIDE / 2.f);
 
     /* Stray strokes under the figure: short, thin, of any colour. */
     int strays = 1 + (int)pare_rng_below(r, 4);
@@ -161,7 +168,9 @@ void pare_glyph_draw(uint64_t seed, uint64_t set, int64_t index, uint8_t *planes
     for (int i = 0; i < PARE_GLYPH_BYTES; i += 2) {
         uint64_t bits = pare_rng_u64(r);
         for (int k = 0; k < 2; k++, bits >>= 32) {
-            int sum = (int)((bits & 255) + (bits >> 8 & 255) + (bits >> 16 & 255) + (bits >> 24 & 255)) - 510;
+            int sum =
+                (int)((bits & 255) + (bits >> 8 & 255) + (bits >> 16 & 255) + (bits >> 24 & 255)) -
+                510;
             float v = in[i + k] + noise * (float)sum + 0.5f;
             planes[i + k] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
         }

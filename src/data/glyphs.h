@@ -10,8 +10,8 @@ enum {
     PARE_GLYPH_CLASSES = 10
 };
 
-/* Draws picture `index` of a set as planes of red, green and blue. Its class is index modulo 10. A pure
- * function: any picture can be drawn alone, in any order. */
+/* Draws picture `index` of a set as planes of red, green and blue. Its class is index modulo 10. A
+ * pure function: any picture can be drawn alone, in any order. */
 void pare_glyph_draw(uint64_t seed, uint64_t set, int64_t index, uint8_t *planes);
 
 #endif

@@ -1,9 +1,9 @@
-/* JPEG through libjpeg-turbo in its default setting (accurate integer transform, smooth chroma), like
- * everybody else.
+/* JPEG through libjpeg-turbo in its default setting (accurate integer transform, smooth chroma),
+ * like everybody else.
  *
- * Grey becomes RGB; CMYK and YCCK become RGB by (1 - ink)(1 - black). EXIF orientation is ignored, as are
- * colour profiles. What libjpeg only warns of but cannot show right (missing data, bad codes) is an error
- * here. */
+ * Grey becomes RGB; CMYK and YCCK become RGB by (1 - ink)(1 - black). EXIF orientation is ignored,
+ * as are colour profiles. What libjpeg only warns of but cannot show right (missing data, bad
+ * codes) is an error here. */
 #include "data/decode.h"
 
 #include <setjmp.h>
@@ -37,9 +37,9 @@ static _Noreturn void stop(j_common_ptr jpeg)
                        : why == JERR_NO_BACKING_STORE || why == JERR_IMAGE_TOO_BIG ? PARE_ELIMIT
                                                                                    : PARE_EFORMAT;
     if (j->status == PARE_OK)
-        j->status =
-            pare_fail(code, code == PARE_EFORMAT ? "'%s' is a damaged JPEG: %s" : "cannot decode '%s': %s",
-                      j->name, text);
+        j->status = pare_fail(
+            code, code == PARE_EFORMAT ? "'%s' is a damaged JPEG: %s" : "cannot decode '%s': %s",
+            j->name, text);
     longjmp(j->out, 1);
 }
 

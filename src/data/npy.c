@@ -76,10 +76,10 @@ static pare_status parse_descr(const char *path, const char *word, size_t len, p
             }
     if (len && word[0] == '>')
         return pare_fail(PARE_EUNSUPPORTED,
-                         "'%s': element type '%.*s' is big-endian, only little-endian is read", path,
-                         (int)(len > 40 ? 40 : len), word);
-    return pare_fail(PARE_EUNSUPPORTED, "'%s': element type '%.*s' is not a number of 1 to 8 bytes", path,
-                     (int)(len > 40 ? 40 : len), word);
+                         "'%s': element type '%.*s' is big-endian, only little-endian is read",
+                         path, (int)(len > 40 ? 40 : len), word);
+    return pare_fail(PARE_EUNSUPPORTED, "'%s': element type '%.*s' is not a number of 1 to 8 bytes",
+                     path, (int)(len > 40 ? 40 : len), word);
 }
 
 static pare_status parse_shape(const char *path, const char **at, pare_type *type)
@@ -88,9 +88,11 @@ static pare_status parse_shape(const char *path, const char **at, pare_type *typ
     if (*p++ != '(') return bad(path, "has a shape that is not a tuple");
     type->rank = 0;
     for (p = blank(p); *p != ')'; p = blank(p)) {
-        if (*p < '0' || *p > '9') return bad(path, "has a dimension that is not a number from 0 on");
+        if (*p < '0' || *p > '9')
+            return bad(path, "has a dimension that is not a number from 0 on");
         if (type->rank == PARE_MAX_RANK)
-            return pare_fail(PARE_EUNSUPPORTED, "'%s' has more than %d dimensions", path, PARE_MAX_RANK);
+            return pare_fail(PARE_EUNSUPPORTED, "'%s' has more than %d dimensions", path,
+                             PARE_MAX_RANK);
         int64_t v = 0;
         for (; *p >= '0' && *p <= '9'; p++)
             if (!pare_mul_i64(v, 10, &v) || !pare_add_i64(v, *p - '0', &v))
@@ -119,7 +121,8 @@ static pare_status parse(const char *path, const char *text, pare_type *type)
         if (*p++ != ':') return bad(path, "has a key without a value");
         p = blank(p);
         if (is(key, key_len, "descr")) {
-            if (*p == '[') return pare_fail(PARE_EUNSUPPORTED, "'%s' holds records, not plain numbers", path);
+            if (*p == '[')
+                return pare_fail(PARE_EUNSUPPORTED, "'%s' holds records, not plain numbers", path);
             if (!(p = quoted(p, &word, &len))) return bad(path, "has a type that is not a string");
             PARE_TRY(parse_descr(path, word, len, &type->dtype));
             have_descr = true;
@@ -144,8 +147,8 @@ static pare_status parse(const char *path, const char *text, pare_type *type)
     if (!have_descr || !have_order || !have_shape)
         return bad(path, "lacks one of descr, fortran_order, shape");
     if (fortran && type->rank > 1)
-        return pare_fail(PARE_EUNSUPPORTED, "'%s' is in Fortran order; save it with numpy.ascontiguousarray",
-                         path);
+        return pare_fail(PARE_EUNSUPPORTED,
+                         "'%s' is in Fortran order; save it with numpy.ascontiguousarray", path);
     return PARE_OK;
 }
 
@@ -153,21 +156,23 @@ static pare_status load(int fd, const char *path, pare_tensor *out)
 {
     struct stat info;
     uint8_t head[MAGIC + 6];
-    if (fstat(fd, &info) != 0) return pare_fail(PARE_EIO, "cannot read '%s': %s", path, strerror(errno));
+    if (fstat(fd, &info) != 0)
+        return pare_fail(PARE_EIO, "cannot read '%s': %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode)) return pare_fail(PARE_EIO, "'%s' is not a regular file", path);
     PARE_TRY(read_all(fd, path, head, MAGIC + 4));
     if (memcmp(head, "\x93NUMPY", MAGIC) != 0)
         return pare_fail(PARE_EFORMAT, "'%s' is not an .npy file", path);
     int version = head[MAGIC];
     if (version < 1 || version > 3)
-        return pare_fail(PARE_EUNSUPPORTED, "'%s' has .npy version %d, known are 1 to 3", path, version);
+        return pare_fail(PARE_EUNSUPPORTED, "'%s' has .npy version %d, known are 1 to 3", path,
+                         version);
     size_t before = version == 1 ? MAGIC + 4 : MAGIC + 6;
     PARE_TRY(read_all(fd, path, head + MAGIC + 4, before - MAGIC - 4));
     size_t len = head[8] | (size_t)head[9] << 8;
     if (version > 1) len |= (size_t)head[10] << 16 | (size_t)head[11] << 24;
     if (len > HEADER_MAX)
-        return pare_fail(PARE_ELIMIT, "'%s': an .npy header of %zu bytes is more than %d", path, len,
-                         HEADER_MAX);
+        return pare_fail(PARE_ELIMIT, "'%s': an .npy header of %zu bytes is more than %d", path,
+                         len, HEADER_MAX);
 
     char *text = malloc(len + 1);
     if (!text) return pare_fail(PARE_ENOMEM, "no memory for the header of '%s'", path);
@@ -219,10 +224,12 @@ pare_status pare_npy_save(const pare_tensor *t, const char *path, bool force)
     char shape[PARE_MAX_RANK * 22 + 4] = "", dict[sizeof shape + 80];
     size_t at = 0;
     for (int i = 0; i < t->rank; i++)
-        at += (size_t)snprintf(shape + at, sizeof shape - at, "%s%lld", i ? ", " : "", (long long)t->dim[i]);
-    size_t len = (size_t)snprintf(
-        dict, sizeof dict, "{'descr': '%c%c%c', 'fortran_order': False, 'shape': (%s%s), }",
-        types[k].size == '1' ? '|' : '<', types[k].kind, types[k].size, shape, t->rank == 1 ? "," : "");
+        at += (size_t)snprintf(shape + at, sizeof shape - at, "%s%lld", i ? ", " : "",
+                               (long long)t->dim[i]);
+    size_t len = (size_t)snprintf(dict, sizeof dict,
+                                  "{'descr': '%c%c%c', 'fortran_order': False, 'shape': (%s%s), }",
+                                  types[k].size == '1' ? '|' : '<', types[k].kind, types[k].size,
+                                  shape, t->rank == 1 ? "," : "");
     size_t bytes = pare_tensor_bytes(t), header = (MAGIC + 4 + len + 1 + 63) / 64 * 64, total;
     uint8_t *file = pare_add_size(header, bytes, &total) ? malloc(total) : NULL;
     if (!file) return pare_fail(PARE_ENOMEM, "no memory for the %zu bytes of '%s'", bytes, path);

@@ -18,7 +18,8 @@ void pare_picture_crop(pare_picture *p, int w, int h)
     p->height = h;
 }
 
-/* The weights of one axis: output i is the sum of coef[i * taps + k] * input[first[i] + k] for k < count[i].
+/* The weights of one axis: output i is the sum of coef[i * taps + k] * input[first[i] + k] for k <
+ * count[i].
  */
 typedef struct axis {
     int taps;
@@ -37,7 +38,8 @@ static pare_status axis_new(int in, int out, axis *a)
     double scale = (double)in / out, support = scale > 1 ? scale : 1;
     a->taps = (int)ceil(support) * 2 + 1;
     size_t n;
-    bool fits = pare_mul_size((size_t)out, (size_t)a->taps, &n) && pare_mul_size(n, sizeof *a->coef, &n);
+    bool fits =
+        pare_mul_size((size_t)out, (size_t)a->taps, &n) && pare_mul_size(n, sizeof *a->coef, &n);
     a->first = fits ? calloc((size_t)out, 2 * sizeof *a->first) : NULL;
     a->coef = fits ? malloc(n) : NULL;
     double *w = fits ? malloc((size_t)a->taps * sizeof *w) : NULL;
@@ -58,7 +60,8 @@ static pare_status axis_new(int in, int out, axis *a)
             sum += w[k];
         }
         for (int k = 0; k < hi - lo; k++)
-            a->coef[(size_t)i * (size_t)a->taps + (size_t)k] = (int32_t)(0.5 + w[k] / sum * (1 << COEF_BITS));
+            a->coef[(size_t)i * (size_t)a->taps + (size_t)k] =
+                (int32_t)(0.5 + w[k] / sum * (1 << COEF_BITS));
         a->first[i] = lo;
         a->count[i] = hi - lo;
     }
@@ -74,14 +77,15 @@ static uint8_t weigh(const uint8_t *p, ptrdiff_t step, const int32_t *coef, int 
     return (uint8_t)(sum > 255 ? 255 : sum);
 }
 
-/* One pass over one axis into interleaved memory of w x h. `along` is the axis that is scaled: 0 x, 1 y. */
+/* One pass over one axis into interleaved memory of w x h. `along` is the axis that is scaled: 0 x,
+ * 1 y. */
 static pare_status pass(pare_picture *p, int w, int h, int along)
 {
     axis a = { 0 };
     PARE_TRY(axis_new(along == 0 ? p->width : p->height, along == 0 ? w : h, &a));
     int c = p->channels;
-    uint8_t *out =
-        malloc((size_t)w * (size_t)h * (size_t)c); /* at most PARE_MAX_PIXELS * 4, checked by the caller */
+    uint8_t *out = malloc((size_t)w * (size_t)h *
+                          (size_t)c); /* at most PARE_MAX_PIXELS * 4, checked by the caller */
     if (!out) {
         axis_free(&a);
         return pare_fail(PARE_ENOMEM, "no memory for a picture of %d x %d", w, h);
@@ -91,8 +95,8 @@ static pare_status pass(pare_picture *p, int w, int h, int along)
         for (int x = 0; x < w; x++) {
             int i = along == 0 ? x : y;
             const int32_t *coef = a.coef + (size_t)i * (size_t)a.taps;
-            const uint8_t *s =
-                along == 0 ? p->px + a.first[i] * p->dx + y * p->dy : p->px + x * p->dx + a.first[i] * p->dy;
+            const uint8_t *s = along == 0 ? p->px + a.first[i] * p->dx + y * p->dy
+                                          : p->px + x * p->dx + a.first[i] * p->dy;
             for (int k = 0; k < c; k++)
                 *o++ = weigh(s + k * p->dc, along == 0 ? p->dx : p->dy, coef, a.count[i]);
         }
@@ -107,8 +111,9 @@ static bool too_large(int w, int h) { return (int64_t)w * h > PARE_MAX_PIXELS; }
 pare_status pare_picture_resize(pare_picture *p, int w, int h)
 {
     if (too_large(w, h) || too_large(w, p->height))
-        return pare_fail(PARE_ELIMIT, "a picture of %d x %d is more than the %d pixels that are handled", w,
-                         h, PARE_MAX_PIXELS);
+        return pare_fail(PARE_ELIMIT,
+                         "a picture of %d x %d is more than the %d pixels that are handled", w, h,
+                         PARE_MAX_PIXELS);
     if (w != p->width) PARE_TRY(pass(p, w, p->height, 0));
     if (h != p->height) PARE_TRY(pass(p, w, h, 1));
     return PARE_OK;
@@ -122,8 +127,9 @@ pare_status pare_picture_fit(pare_picture *p, const pare_preprocess *pp, int w, 
     if (pp->resize_w) PARE_TRY(pare_picture_resize(p, pp->resize_w, pp->resize_h));
     if (pp->crop_w) {
         if (pp->crop_w > p->width || pp->crop_h > p->height)
-            return pare_fail(PARE_EFORMAT, "a picture of %d x %d is too small to crop %d x %d from it",
-                             p->width, p->height, pp->crop_w, pp->crop_h);
+            return pare_fail(PARE_EFORMAT,
+                             "a picture of %d x %d is too small to crop %d x %d from it", p->width,
+                             p->height, pp->crop_w, pp->crop_h);
         pare_picture_crop(p, pp->crop_w, pp->crop_h);
     }
     if (p->width == w && p->height == h) return PARE_OK;

@@ -21,9 +21,10 @@ void pare_picture_free(pare_picture *p); /* fine on a zeroed one */
 /* The middle w x h; no copy. w and h at most the picture's. */
 void pare_picture_crop(pare_picture *p, int w, int h);
 
-/* Bilinear with half-pixel centres. When it shrinks, the triangle widens so that every source pixel counts
- * (antialiasing), which is what PIL does and what the published figures of most networks stand on; arithmetic
- * in 22-bit fixed point, rows first, rounded to 8 bits between the passes: bit for bit PIL's result. */
+/* Bilinear with half-pixel centres. When it shrinks, the triangle widens so that every source pixel
+ * counts (antialiasing), which is what PIL does and what the published figures of most networks
+ * stand on; arithmetic in 22-bit fixed point, rows first, rounded to 8 bits between the passes: bit
+ * for bit PIL's result. */
 pare_status pare_picture_resize(pare_picture *p, int w, int h);
 
 /* To w x h by the statement in `pp`, then by the rule of pare_dataset_batch(). */

@@ -1,5 +1,6 @@
-/* PNG through libpng: any depth, palette and interlacing to 8-bit RGB. 16 bits are rounded to 8; grey becomes
- * RGB; an alpha channel or transparent colour is dropped, not blended; gamma and profiles are ignored. */
+/* PNG through libpng: any depth, palette and interlacing to 8-bit RGB. 16 bits are rounded to 8;
+ * grey becomes RGB; an alpha channel or transparent colour is dropped, not blended; gamma and
+ * profiles are ignored. */
 #include "data/decode.h"
 
 #include <setjmp.h>
@@ -25,7 +26,8 @@ typedef struct job {
 static _Noreturn void stop(png_structp png, png_const_charp text)
 {
     job *j = png_get_error_ptr(png);
-    if (j->status == PARE_OK) j->status = pare_fail(PARE_EFORMAT, "'%s' is a damaged PNG: %s", j->name, text);
+    if (j->status == PARE_OK)
+        j->status = pare_fail(PARE_EFORMAT, "'%s' is a damaged PNG: %s", j->name, text);
     png_longjmp(png, 1);
 }
 
@@ -43,7 +45,8 @@ static void *get_memory(png_structp png, png_alloc_size_t size)
 {
     job *j = png_get_mem_ptr(png);
     void *p = malloc(size ? size : 1);
-    if (!p && j->status == PARE_OK) j->status = pare_fail(PARE_ENOMEM, "no memory to decode '%s'", j->name);
+    if (!p && j->status == PARE_OK)
+        j->status = pare_fail(PARE_ENOMEM, "no memory to decode '%s'", j->name);
     return p;
 }
 
@@ -71,7 +74,8 @@ static bool decode(job *j)
     png_set_strip_alpha(j->png);
     png_set_interlace_handling(j->png);
     png_read_update_info(j->png, j->info);
-    if (png_get_rowbytes(j->png, j->info) != (size_t)w * 3) png_error(j->png, "its rows are not RGB");
+    if (png_get_rowbytes(j->png, j->info) != (size_t)w * 3)
+        png_error(j->png, "its rows are not RGB");
     if (!(j->row = malloc(h * sizeof *j->row))) {
         j->status = pare_fail(PARE_ENOMEM, "no memory to decode '%s'", j->name);
         return false;
@@ -90,7 +94,8 @@ pare_status pare_png_decode(const char *name, const uint8_t *data, size_t size, 
     j->data = data;
     j->size = size;
     bool ok = false;
-    j->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, j, stop, quiet, j, get_memory, drop_memory);
+    j->png =
+        png_create_read_struct_2(PNG_LIBPNG_VER_STRING, j, stop, quiet, j, get_memory, drop_memory);
     if (j->png) j->info = png_create_info_struct(j->png);
     if (j->info)
         ok = decode(j);

@@ -18,7 +18,8 @@ static pare_status number(const json_t *v, const char *key, float *out)
     if (!json_is_number(v))
         return pare_fail(PARE_EINVAL, "'%s' is neither a number nor a list of numbers", key);
     float f = (float)json_number_value(v);
-    if (!isfinite(f)) return pare_fail(PARE_EINVAL, "'%s': %g is beyond float32", key, json_number_value(v));
+    if (!isfinite(f))
+        return pare_fail(PARE_EINVAL, "'%s': %g is beyond float32", key, json_number_value(v));
     *out = f;
     return PARE_OK;
 }
@@ -33,14 +34,16 @@ static pare_status numbers(const json_t *o, const char *key, int *n, float *out)
         return number(v, key, out);
     }
     size_t size = json_array_size(v);
-    if (size < 1 || size > 4) return pare_fail(PARE_EINVAL, "'%s' has %zu numbers, not 1 to 4", key, size);
+    if (size < 1 || size > 4)
+        return pare_fail(PARE_EINVAL, "'%s' has %zu numbers, not 1 to 4", key, size);
     for (size_t i = 0; i < size; i++) PARE_TRY(number(json_array_get(v, i), key, out + i));
     *n = (int)size;
     return PARE_OK;
 }
 
 /* One of two words, in either case. */
-static pare_status word(const json_t *o, const char *key, const char *no, const char *yes, bool *out)
+static pare_status word(const json_t *o, const char *key, const char *no, const char *yes,
+                        bool *out)
 {
     const json_t *v = json_object_get(o, key);
     if (!v) return PARE_OK;
@@ -56,7 +59,8 @@ static pare_status whole(const json_t *v, const char *key, int least, int most, 
     if (!json_is_integer(v)) return pare_fail(PARE_EINVAL, "'%s' is not a whole number", key);
     json_int_t n = json_integer_value(v);
     if (n < least || n > most)
-        return pare_fail(PARE_EINVAL, "'%s' is %lld, not within %d to %d", key, (long long)n, least, most);
+        return pare_fail(PARE_EINVAL, "'%s' is %lld, not within %d to %d", key, (long long)n, least,
+                         most);
     *out = (int)n;
     return PARE_OK;
 }
@@ -123,7 +127,8 @@ pare_status pare_preprocess_load(const char *spec, pare_preprocess *out)
         if (!o)
             st = pare_fail(PARE_EINVAL, "'%s' has no member '%s'", path, colon + 1);
         else if (!colon && json_is_object(root) && only_objects(root))
-            st = pare_fail(PARE_EINVAL, "'%s' holds several preprocessings; name one: FILE.json:NAME", path);
+            st = pare_fail(PARE_EINVAL,
+                           "'%s' holds several preprocessings; name one: FILE.json:NAME", path);
         else
             st = pare_note(from_json(o, out), "'%s'", spec);
     }
@@ -167,7 +172,8 @@ pare_status pare_preprocess_to_model(const pare_preprocess *pp, pare_graph *grap
     if (ok && pp->skip) ok = json_object_set_new(o, "skip", json_integer(pp->skip)) == 0;
     if (ok && pp->resize_w)
         ok = json_object_set_new(o, "resize", json_pack("[ii]", pp->resize_w, pp->resize_h)) == 0;
-    if (ok && pp->crop_w) ok = json_object_set_new(o, "crop", json_pack("[ii]", pp->crop_w, pp->crop_h)) == 0;
+    if (ok && pp->crop_w)
+        ok = json_object_set_new(o, "crop", json_pack("[ii]", pp->crop_w, pp->crop_h)) == 0;
     /* 9 digits bring every float32 back to the bit. */
     char *text = ok ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(o);

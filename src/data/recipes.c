@@ -24,41 +24,42 @@ static const pare_member cifar10_members[] = {
     { NULL, 0, NULL },
 };
 static const pare_remote_file cifar10_files[] = {
-    { "cifar-10-binary.tar.gz", 170052171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-      cifar10_members },
+    { "cifar-10-binary.tar.gz", 170052171,
+      "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", cifar10_members },
     { NULL, 0, NULL, NULL },
 };
 
 static const pare_remote_file mnist_files[] = {
     { "train-images-idx3-ubyte.gz", 9912422,
       "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609", NULL },
-    { "train-labels-idx1-ubyte.gz", 28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-      NULL },
+    { "train-labels-idx1-ubyte.gz", 28881,
+      "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c", NULL },
     { "t10k-images-idx3-ubyte.gz", 1648877,
       "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6", NULL },
-    { "t10k-labels-idx1-ubyte.gz", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-      NULL },
+    { "t10k-labels-idx1-ubyte.gz", 4542,
+      "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6", NULL },
     { NULL, 0, NULL, NULL },
 };
 
 static const pare_remote_file fashion_files[] = {
     { "train-images-idx3-ubyte.gz", 26421880,
       "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84", NULL },
-    { "train-labels-idx1-ubyte.gz", 29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-      NULL },
+    { "train-labels-idx1-ubyte.gz", 29515,
+      "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845", NULL },
     { "t10k-images-idx3-ubyte.gz", 4422102,
       "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", NULL },
-    { "t10k-labels-idx1-ubyte.gz", 5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-      NULL },
+    { "t10k-labels-idx1-ubyte.gz", 5148,
+      "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", NULL },
     { NULL, 0, NULL, NULL },
 };
 
-/* MNIST's first home no longer serves the files; CVDF keeps the copies that the large frameworks use.
- * Fashion-MNIST comes from its authors' repository, which has https. */
+/* MNIST's first home no longer serves the files; CVDF keeps the copies that the large frameworks
+ * use. Fashion-MNIST comes from its authors' repository, which has https. */
 static const pare_remote remotes[] = {
     { "cifar10", "https://www.cs.toronto.edu/~kriz", cifar10_files },
     { "mnist", "https://storage.googleapis.com/cvdf-datasets/mnist", mnist_files },
-    { "fashion-mnist", "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
+    { "fashion-mnist",
+      "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
       fashion_files },
 };
 
@@ -66,6 +67,7 @@ pare_status pare_data_get(const char *name, const char *dir, const char *base_ur
                           const pare_progress *progress)
 {
     for (size_t i = 0; i < sizeof remotes / sizeof *remotes; i++)
-        if (strcmp(remotes[i].name, name) == 0) return pare_get(&remotes[i], dir, base_url, progress);
+        if (strcmp(remotes[i].name, name) == 0)
+            return pare_get(&remotes[i], dir, base_url, progress);
     return pare_fail(PARE_EINVAL, "'%.100s' is none of cifar10, mnist, fashion-mnist", name);
 }

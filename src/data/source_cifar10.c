@@ -1,5 +1,5 @@
-/* cifar10:DIR, the official binary batches: records of a label and 3 x 32 x 32 pixels (red, green, blue
- * planes). */
+/* cifar10:DIR, the official binary batches: records of a label and 3 x 32 x 32 pixels (red, green,
+ * blue planes). */
 #include "data/dataset.h"
 
 #include "base/files.h"
@@ -19,15 +19,16 @@ static pare_status add(pare_dataset *d, const char *dir, const char *name)
     size_t size = 0, have = (size_t)d->info.count * RECORD;
     pare_status st = pare_read_file(path, LIMIT, &data, &size);
     if (st == PARE_OK && (size == 0 || size % RECORD != 0))
-        st = pare_fail(PARE_EFORMAT, "'%s' has %zu bytes, not a multiple of the %d of a CIFAR-10 record",
-                       path, size, RECORD);
+        st = pare_fail(PARE_EFORMAT,
+                       "'%s' has %zu bytes, not a multiple of the %d of a CIFAR-10 record", path,
+                       size, RECORD);
     for (size_t at = 0; st == PARE_OK && at < size; at += RECORD)
         if (data[at] >= CLASSES)
             st = pare_fail(PARE_EFORMAT, "'%s': record %zu has label %d, not within 0 to %d", path,
                            at / RECORD, data[at], CLASSES - 1);
     if (st == PARE_OK && size != (size_t)OFFICIAL * RECORD)
-        pare_log(PARE_LOG_WARNING, "'%s' holds %zu pictures, the official file %d", path, size / RECORD,
-                 OFFICIAL);
+        pare_log(PARE_LOG_WARNING, "'%s' holds %zu pictures, the official file %d", path,
+                 size / RECORD, OFFICIAL);
     if (st == PARE_OK && have == 0) {
         d->block_memory = data;
         data = NULL;
@@ -55,8 +56,8 @@ static pare_status classes(pare_dataset *d, const char *dir)
         bool there = pare_file_exists(path);
         if (there) st = pare_dataset_read_classes(d, path, false);
         if (there && st == PARE_OK && d->info.classes != CLASSES)
-            st = pare_fail(PARE_EFORMAT, "'%s' names %d classes, CIFAR-10 has %d", path, d->info.classes,
-                           CLASSES);
+            st = pare_fail(PARE_EFORMAT, "'%s' names %d classes, CIFAR-10 has %d", path,
+                           d->info.classes, CLASSES);
         free(path);
         if (there) return st;
     }
@@ -67,7 +68,8 @@ pare_status pare_source_cifar10(pare_dataset *d, const char *args, pare_split sp
 {
     static const char *const train[] = { "data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
                                          "data_batch_4.bin", "data_batch_5.bin" };
-    if (!*args) return pare_fail(PARE_EINVAL, "cifar10 needs the folder of its batches: cifar10:DIR");
+    if (!*args)
+        return pare_fail(PARE_EINVAL, "cifar10 needs the folder of its batches: cifar10:DIR");
     /* The archive as published has its files in a folder of this name. */
     char *inner = pare_format("%s/cifar-10-batches-bin", args);
     if (!inner) return pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", args);
@@ -83,7 +85,8 @@ pare_status pare_source_cifar10(pare_dataset *d, const char *args, pare_split sp
     d->info.channels = 3;
     d->info.height = d->info.width = SIDE;
     d->info.pixels = true;
-    d->block = (pare_picture){ SIDE, SIDE, 3, d->block_memory + 1, 1, SIDE, (ptrdiff_t)SIDE * SIDE, NULL };
+    d->block =
+        (pare_picture){ SIDE, SIDE, 3, d->block_memory + 1, 1, SIDE, (ptrdiff_t)SIDE * SIDE, NULL };
     d->block_stride = RECORD;
     PARE_TRY(pare_dataset_alloc_labels(d));
     for (int64_t i = 0; i < d->info.count; i++) d->label[i] = d->block_memory[i * RECORD];

@@ -17,7 +17,8 @@ static const pare_field fields[] = {
     PARE_FIELDS_END,
 };
 
-static const char *const names[PARE_GLYPH_CLASSES] = { "0", "1", "2", "3", "4", "5", "6", "7", "8", "9" };
+static const char *const names[PARE_GLYPH_CLASSES] = { "0", "1", "2", "3", "4",
+                                                       "5", "6", "7", "8", "9" };
 
 pare_status pare_source_glyphs(pare_dataset *d, const char *args, pare_split split)
 {
@@ -32,7 +33,8 @@ pare_status pare_source_glyphs(pare_dataset *d, const char *args, pare_split spl
     d->class_name = names;
     d->block_memory = malloc((size_t)d->info.count * PARE_GLYPH_BYTES);
     if (!d->block_memory)
-        return pare_fail(PARE_ENOMEM, "no memory for %lld drawn pictures", (long long)d->info.count);
+        return pare_fail(PARE_ENOMEM, "no memory for %lld drawn pictures",
+                         (long long)d->info.count);
     d->block_stride = PARE_GLYPH_BYTES;
     d->block = (pare_picture){ .width = PARE_GLYPH_SIDE,
                                .height = PARE_GLYPH_SIDE,
@@ -43,7 +45,8 @@ pare_status pare_source_glyphs(pare_dataset *d, const char *args, pare_split spl
                                .dc = PARE_GLYPH_SIDE * PARE_GLYPH_SIDE };
     PARE_TRY(pare_dataset_alloc_labels(d));
     for (int64_t i = 0; i < d->info.count; i++) {
-        pare_glyph_draw((uint64_t)o.seed, split == PARE_TRAIN, i, d->block_memory + i * PARE_GLYPH_BYTES);
+        pare_glyph_draw((uint64_t)o.seed, split == PARE_TRAIN, i,
+                        d->block_memory + i * PARE_GLYPH_BYTES);
         d->label[i] = (int)(i % PARE_GLYPH_CLASSES);
     }
     return PARE_OK;

@@ -1,8 +1,9 @@
 /* images:DIR[,LABELS]: picture files, labelled by the folder they are in or by a list.
  *
- * Without LABELS every folder in DIR is a class; sorted by their bytes, names give the labels. If DIR has
- * folders train and test (or val), each holds class folders for its part, and both parts together give the
- * classes. LABELS is a text of lines `file label` or `file,label`. Pictures are decoded when they are read.
+ * Without LABELS every folder in DIR is a class; sorted by their bytes, names give the labels. If
+ * DIR has folders train and test (or val), each holds class folders for its part, and both parts
+ * together give the classes. LABELS is a text of lines `file label` or `file,label`. Pictures are
+ * decoded when they are read.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "data/dataset.h"
@@ -95,7 +96,8 @@ static pare_status list(pare_dataset *d, const char *dir, bool folders, entries 
     for (;;) {
         errno = 0;
         struct dirent *e = readdir(f);
-        if (!e && errno) st = pare_fail(PARE_EIO, "cannot read folder '%s': %s", dir, strerror(errno));
+        if (!e && errno)
+            st = pare_fail(PARE_EIO, "cannot read folder '%s': %s", dir, strerror(errno));
         if (!e || st != PARE_OK) break;
         if (e->d_name[0] == '.' || (!folders && !picture_name(e->d_name))) continue;
         char *path = pare_format("%s/%s", dir, e->d_name);
@@ -103,7 +105,8 @@ static pare_status list(pare_dataset *d, const char *dir, bool folders, entries 
         if (!path) st = pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", e->d_name);
         free(path);
         if (take) st = push(out, pare_arena_str(d->arena, e->d_name), 0);
-        if (out->n > MOST_FILES) st = pare_fail(PARE_ELIMIT, "'%s' has more than %d files", dir, MOST_FILES);
+        if (out->n > MOST_FILES)
+            st = pare_fail(PARE_ELIMIT, "'%s' has more than %d files", dir, MOST_FILES);
         if (st != PARE_OK) break;
     }
     closedir(f);
@@ -136,17 +139,19 @@ static void unique(entries *l)
     l->n = n;
 }
 
-/* The class folders of `dir`, and of the other part if there is one: labels must not depend on which part is
- * read. */
-static pare_status find_classes(pare_dataset *d, const char *dir, const char *other, entries *classes)
+/* The class folders of `dir`, and of the other part if there is one: labels must not depend on
+ * which part is read. */
+static pare_status find_classes(pare_dataset *d, const char *dir, const char *other,
+                                entries *classes)
 {
     PARE_TRY(list(d, dir, true, classes));
     if (other) PARE_TRY(list(d, other, true, classes));
     unique(classes);
     if (classes->n == 0)
-        return pare_fail(PARE_EFORMAT,
-                         "'%s' has no folders, one for each class; give a list of labels: images:DIR,LABELS",
-                         dir);
+        return pare_fail(
+            PARE_EFORMAT,
+            "'%s' has no folders, one for each class; give a list of labels: images:DIR,LABELS",
+            dir);
     if (classes->n > PARE_MAX_CLASSES)
         return pare_fail(PARE_ELIMIT, "'%s' has %zu folders, more than %d classes", dir, classes->n,
                          PARE_MAX_CLASSES);
@@ -162,7 +167,8 @@ static pare_status find_classes(pare_dataset *d, const char *dir, const char *ot
 static pare_status find_pictures(pare_dataset *d, const char *dir, int label, entries *found)
 {
     const char *folder = join(d, dir, d->class_name[label]);
-    if (!folder) return pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", d->class_name[label]);
+    if (!folder)
+        return pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", d->class_name[label]);
     if (!is_folder(folder)) return PARE_OK; /* a class of the other part */
     entries files = { 0 };
     pare_status st = list(d, folder, false, &files);
@@ -177,9 +183,11 @@ static pare_status from_folders(pare_dataset *d, const char *dir, const char *ot
 {
     entries classes = { 0 }, found = { 0 };
     pare_status st = find_classes(d, dir, other, &classes);
-    for (int c = 0; st == PARE_OK && c < d->info.classes; c++) st = find_pictures(d, dir, c, &found);
+    for (int c = 0; st == PARE_OK && c < d->info.classes; c++)
+        st = find_pictures(d, dir, c, &found);
     if (st == PARE_OK && found.n == 0)
-        st = pare_fail(PARE_EFORMAT, "'%s' has %zu class folders but no picture in them", dir, classes.n);
+        st = pare_fail(PARE_EFORMAT, "'%s' has %zu class folders but no picture in them", dir,
+                       classes.n);
     if (st == PARE_OK) st = set_entries(d, &found);
     free(classes.v);
     free(found.v);
@@ -219,8 +227,10 @@ static int64_t label_of(const pare_dataset *d, const char *s)
     return -1;
 }
 
-/* One line: cut in place into file and label, looked up and appended. `first`: a header is possible. */
-static pare_status take_line(pare_dataset *d, const char *dir, char *line, bool first, entries *found)
+/* One line: cut in place into file and label, looked up and appended. `first`: a header is
+ * possible. */
+static pare_status take_line(pare_dataset *d, const char *dir, char *line, bool first,
+                             entries *found)
 {
     char *end = line + strlen(line), *cut = strrchr(line, ',');
     while (end > line && strchr(" \t\r", end[-1])) *--end = 0;
@@ -235,7 +245,8 @@ static pare_status take_line(pare_dataset *d, const char *dir, char *line, bool 
     int64_t label = label_of(d, number);
     if (label < 0 && first && !is_file(path)) return PARE_OK; /* a header */
     if (label < 0 || label >= PARE_MAX_CLASSES)
-        return pare_fail(PARE_EFORMAT, "the label '%.40s' of '%.100s' is not a number within 0 to %d", number,
+        return pare_fail(PARE_EFORMAT,
+                         "the label '%.40s' of '%.100s' is not a number within 0 to %d", number,
                          file, PARE_MAX_CLASSES - 1);
     if (!is_file(path)) return pare_fail(PARE_EIO, "'%.300s' is not there", path);
     return push(found, path, (int)label);
@@ -250,7 +261,8 @@ static pare_status from_list(pare_dataset *d, const char *dir, const char *list_
     pare_status st = PARE_OK;
     char *p = (char *)text, *end = p + size;
     if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) p += 3; /* a byte order mark */
-    if (memchr(p, 0, (size_t)(end - p))) st = pare_fail(PARE_EFORMAT, "'%s' is not a text", list_path);
+    if (memchr(p, 0, (size_t)(end - p)))
+        st = pare_fail(PARE_EFORMAT, "'%s' is not a text", list_path);
     bool first = true;
     for (size_t line = 1; st == PARE_OK && p < end; line++) {
         size_t len = strcspn(p, "\n");
@@ -266,7 +278,8 @@ static pare_status from_list(pare_dataset *d, const char *dir, const char *list_
     int most = 0;
     for (size_t i = 0; i < found.n; i++)
         if (found.v[i].label > most) most = found.v[i].label;
-    if (st == PARE_OK && found.n == 0) st = pare_fail(PARE_EFORMAT, "'%s' lists no pictures", list_path);
+    if (st == PARE_OK && found.n == 0)
+        st = pare_fail(PARE_EFORMAT, "'%s' lists no pictures", list_path);
     if (st == PARE_OK && d->class_name && most >= d->info.classes)
         st = pare_fail(PARE_EFORMAT, "'%s' has label %d, but %d classes are named", list_path, most,
                        d->info.classes);
@@ -281,10 +294,12 @@ static pare_status from_list(pare_dataset *d, const char *dir, const char *list_
 static pare_status class_names(pare_dataset *d, const char *dir, const char *list_path)
 {
     const char *slash = strrchr(list_path, '/');
-    char *beside = slash ? pare_format("%.*s", (int)(slash - list_path), list_path) : pare_format(".");
+    char *beside =
+        slash ? pare_format("%.*s", (int)(slash - list_path), list_path) : pare_format(".");
     const char *const dirs[] = { dir, beside };
     static const char *const files[] = { "classes.txt", "synset_words.txt" };
-    pare_status st = beside ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", list_path);
+    pare_status st =
+        beside ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", list_path);
     bool found = false;
     for (int i = 0; st == PARE_OK && !found && i < 4; i++) {
         char *path = pare_format("%s/%s", dirs[i / 2], files[i % 2]);
@@ -305,16 +320,18 @@ pare_status pare_source_images(pare_dataset *d, const char *args, pare_split spl
     d->info.pixels = true;
     /* A comma may be part of the folder's name. */
     const char *comma = is_folder(args) ? NULL : strrchr(args, ',');
-    char *dir =
-        comma ? pare_arena_strn(d->arena, args, (size_t)(comma - args)) : pare_arena_str(d->arena, args);
+    char *dir = comma ? pare_arena_strn(d->arena, args, (size_t)(comma - args))
+                      : pare_arena_str(d->arena, args);
     if (!dir) return pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", args);
     if (!is_folder(dir)) return pare_fail(PARE_EIO, "'%s' is not a folder", dir);
     if (comma) {
         PARE_TRY(class_names(d, dir, comma + 1));
         return from_list(d, dir, comma + 1);
     }
-    const char *train = join(d, dir, "train"), *test = join(d, dir, "test"), *val = join(d, dir, "val");
-    if (!train || !test || !val) return pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", dir);
+    const char *train = join(d, dir, "train"), *test = join(d, dir, "test"),
+               *val = join(d, dir, "val");
+    if (!train || !test || !val)
+        return pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", dir);
     if (!is_folder(test)) test = val;
     if (is_folder(train) && is_folder(test))
         return split == PARE_TRAIN ? from_folders(d, train, test) : from_folders(d, test, train);

@@ -1,5 +1,5 @@
-/* mnist:DIR, a pair of IDX files (big-endian header, bytes), plain or gzip: MNIST, Fashion-MNIST and their
- * kin. */
+/* mnist:DIR, a pair of IDX files (big-endian header, bytes), plain or gzip: MNIST, Fashion-MNIST
+ * and their kin. */
 #define _POSIX_C_SOURCE 200809L /* open, fstat */
 #include "data/dataset.h"
 
@@ -15,7 +15,8 @@
 
 #define LIMIT ((size_t)1 << 32) /* bytes of one file, unpacked */
 
-/* Unpacks a gzip file; zlib checks its CRC and length. The buffer grows with what really comes out. */
+/* Unpacks a gzip file; zlib checks its CRC and length. The buffer grows with what really comes out.
+ */
 static pare_status gunzip(const char *path, uint8_t **data, size_t *size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
@@ -34,8 +35,8 @@ static pare_status gunzip(const char *path, uint8_t **data, size_t *size)
         if (have == room) {
             room = room ? room * 2 : 1 << 16;
             if (room > LIMIT)
-                st = pare_fail(PARE_ELIMIT, "'%s' unpacks to more than the %zu bytes that are read", path,
-                               LIMIT);
+                st = pare_fail(PARE_ELIMIT, "'%s' unpacks to more than the %zu bytes that are read",
+                               path, LIMIT);
             else if (!(more = realloc(buf, room)))
                 st = pare_fail(PARE_ENOMEM, "no memory for the %zu bytes of '%s'", room, path);
             else
@@ -51,8 +52,8 @@ static pare_status gunzip(const char *path, uint8_t **data, size_t *size)
     /* An end inside the stream is reported only here and by gzclose. */
     if (st == PARE_OK && code != Z_OK && code != Z_STREAM_END)
         st = code == Z_MEM_ERROR ? pare_fail(PARE_ENOMEM, "no memory to unpack '%s'", path)
-             : code == Z_ERRNO   ? pare_fail(PARE_EIO, "cannot read '%s': %s", path, strerror(errno))
-                                 : pare_fail(PARE_EFORMAT, "'%s' is damaged: %s", path, why);
+             : code == Z_ERRNO ? pare_fail(PARE_EIO, "cannot read '%s': %s", path, strerror(errno))
+                               : pare_fail(PARE_EFORMAT, "'%s' is damaged: %s", path, why);
     int closed = gzclose(f);
     if (st == PARE_OK && closed != Z_OK)
         st = pare_fail(PARE_EFORMAT, "'%s' ends in the middle of its gzip stream", path);
@@ -66,7 +67,8 @@ static pare_status gunzip(const char *path, uint8_t **data, size_t *size)
 }
 
 /* Finds DIR/<part>-<kind> in one of its spellings. *path is the caller's to free(). */
-static pare_status find(const char *dir, const char *part, const char *kind, char **path, bool *packed)
+static pare_status find(const char *dir, const char *part, const char *kind, char **path,
+                        bool *packed)
 {
     static const char seps[] = { '-', '.' };
     for (int gz = 0; gz < 2; gz++)
@@ -92,8 +94,8 @@ static uint32_t big32(const uint8_t *p)
 }
 
 /* Reads one IDX file of unsigned bytes with `rank` dimensions. *data holds the whole file. */
-static pare_status read_idx(const char *dir, const char *part, const char *kind, int rank, uint8_t **data,
-                            size_t *dim)
+static pare_status read_idx(const char *dir, const char *part, const char *kind, int rank,
+                            uint8_t **data, size_t *dim)
 {
     char *path = NULL;
     bool packed = false;
@@ -102,10 +104,11 @@ static pare_status read_idx(const char *dir, const char *part, const char *kind,
     PARE_TRY(find(dir, part, kind, &path, &packed));
     pare_status st = packed ? gunzip(path, &buf, &size) : pare_read_file(path, LIMIT, &buf, &size);
     if (st == PARE_OK && size < header)
-        st =
-            pare_fail(PARE_EFORMAT, "'%s' has %zu bytes, its IDX header alone takes %zu", path, size, header);
+        st = pare_fail(PARE_EFORMAT, "'%s' has %zu bytes, its IDX header alone takes %zu", path,
+                       size, header);
     if (st == PARE_OK && big32(buf) != (uint32_t)(0x800 | rank))
-        st = pare_fail(PARE_EFORMAT, "'%s' begins with 0x%08x, not the 0x%08x of IDX bytes of rank %d", path,
+        st = pare_fail(PARE_EFORMAT,
+                       "'%s' begins with 0x%08x, not the 0x%08x of IDX bytes of rank %d", path,
                        big32(buf), (unsigned)(0x800 | rank), rank);
     for (int i = 0; st == PARE_OK && i < rank; i++) {
         dim[i] = big32(buf + 4 + 4 * i);
@@ -115,8 +118,9 @@ static pare_status read_idx(const char *dir, const char *part, const char *kind,
             st = pare_fail(PARE_EFORMAT, "'%s': the product of its dimensions overflows", path);
     }
     if (st == PARE_OK && want != size - header)
-        st = pare_fail(PARE_EFORMAT, "'%s': its dimensions ask for %zu bytes of data, %zu are there", path,
-                       want, size - header);
+        st =
+            pare_fail(PARE_EFORMAT, "'%s': its dimensions ask for %zu bytes of data, %zu are there",
+                      path, want, size - header);
     free(path);
     if (st != PARE_OK) {
         free(buf);
@@ -134,8 +138,8 @@ pare_status pare_source_mnist(pare_dataset *d, const char *args, pare_split spli
     uint8_t *labels;
     PARE_TRY(read_idx(args, part, "images", 3, &d->block_memory, dim));
     if (dim[1] * dim[2] > PARE_MAX_PIXELS)
-        return pare_fail(PARE_ELIMIT, "'%s': pictures of %zu x %zu are more than %d pixels", args, dim[1],
-                         dim[2], PARE_MAX_PIXELS);
+        return pare_fail(PARE_ELIMIT, "'%s': pictures of %zu x %zu are more than %d pixels", args,
+                         dim[1], dim[2], PARE_MAX_PIXELS);
     d->info.count = (int64_t)dim[0];
     d->info.channels = 1;
     d->info.height = (int)dim[1];
@@ -143,8 +147,8 @@ pare_status pare_source_mnist(pare_dataset *d, const char *args, pare_split spli
     d->info.pixels = true;
     d->info.classes = 10;
     d->block_stride = dim[1] * dim[2];
-    d->block =
-        (pare_picture){ (int)dim[2], (int)dim[1], 1, d->block_memory + 16, 1, (ptrdiff_t)dim[2], 0, NULL };
+    d->block = (pare_picture){ (int)dim[2], (int)dim[1],       1, d->block_memory + 16,
+                               1,           (ptrdiff_t)dim[2], 0, NULL };
 
     char *names = pare_format("%s/classes.txt", args);
     if (!names) return pare_fail(PARE_ENOMEM, "no memory for a name in '%s'", args);
@@ -159,8 +163,8 @@ pare_status pare_source_mnist(pare_dataset *d, const char *args, pare_split spli
     for (size_t i = 0; st == PARE_OK && i < n; i++) {
         d->label[i] = labels[8 + i];
         if (d->label[i] >= d->info.classes)
-            st = pare_fail(PARE_EFORMAT, "'%s': %s label %zu is %d, not within 0 to %d", args, part, i,
-                           d->label[i], d->info.classes - 1);
+            st = pare_fail(PARE_EFORMAT, "'%s': %s label %zu is %d, not within 0 to %d", args, part,
+                           i, d->label[i], d->info.classes - 1);
     }
     free(labels);
     return st;

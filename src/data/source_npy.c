@@ -1,7 +1,8 @@
 /* npy:X.npy,Y.npy[,XTRAIN.npy,YTRAIN.npy]: numbers of any type with integer labels.
  *
- * X of uint8 with three or four dimensions and 1 or 3 channels is a set of pictures ([N,H,W], [N,C,H,W] or
- * [N,H,W,C]) and can be fitted to a network's input; anything else must have the input's own shape. */
+ * X of uint8 with three or four dimensions and 1 or 3 channels is a set of pictures ([N,H,W],
+ * [N,C,H,W] or [N,H,W,C]) and can be fitted to a network's input; anything else must have the
+ * input's own shape. */
 #include "data/dataset.h"
 
 #include "tensor/tensor.h"
@@ -23,28 +24,33 @@ static void as_pictures(pare_dataset *d)
         h = planes ? t->dim[2] : t->dim[1];
         w = planes ? t->dim[3] : t->dim[2];
     }
-    if (h < 1 || w < 1 || h > PARE_MAX_PIXELS || w > PARE_MAX_PIXELS || h * w > PARE_MAX_PIXELS) return;
+    if (h < 1 || w < 1 || h > PARE_MAX_PIXELS || w > PARE_MAX_PIXELS || h * w > PARE_MAX_PIXELS)
+        return;
     d->info.pixels = true;
     d->info.channels = (int)c;
     d->info.height = (int)h;
     d->info.width = (int)w;
     d->block_stride = (size_t)(c * h * w);
     d->block =
-        planes ? (pare_picture){ (int)w, (int)h, (int)c, t->data, 1, (ptrdiff_t)w, (ptrdiff_t)(h * w), NULL }
-               : (pare_picture){ (int)w, (int)h, (int)c, t->data, (ptrdiff_t)c, (ptrdiff_t)(w * c), 1, NULL };
+        planes
+            ? (pare_picture){ (int)w, (int)h, (int)c, t->data, 1, (ptrdiff_t)w, (ptrdiff_t)(h * w),
+                              NULL }
+            : (pare_picture){ (int)w, (int)h, (int)c, t->data, (ptrdiff_t)c, (ptrdiff_t)(w * c),
+                              1,      NULL };
 }
 
 static bool integer(pare_dtype t)
 {
-    return t == PARE_U8 || t == PARE_I8 || t == PARE_U16 || t == PARE_I16 || t == PARE_U32 || t == PARE_I32 ||
-           t == PARE_U64 || t == PARE_I64;
+    return t == PARE_U8 || t == PARE_I8 || t == PARE_U16 || t == PARE_I16 || t == PARE_U32 ||
+           t == PARE_I32 || t == PARE_U64 || t == PARE_I64;
 }
 
 static pare_status take_labels(pare_dataset *d, const char *path, const pare_tensor *y)
 {
     int64_t n = pare_tensor_count(y), most = 0;
     if (!integer(y->dtype))
-        return pare_fail(PARE_EFORMAT, "'%s': labels are %s, not integers", path, pare_dtype_name(y->dtype));
+        return pare_fail(PARE_EFORMAT, "'%s': labels are %s, not integers", path,
+                         pare_dtype_name(y->dtype));
     if (y->rank < 1 || y->dim[0] != n) {
         char text[PARE_TYPE_TEXT];
         pare_type type = pare_tensor_type(y);
@@ -58,8 +64,8 @@ static pare_status take_labels(pare_dataset *d, const char *path, const pare_ten
     for (int64_t i = 0; i < n; i++) {
         int64_t v = pare_tensor_get_i64(y, i);
         if (v < 0 || v >= PARE_MAX_CLASSES)
-            return pare_fail(PARE_EFORMAT, "'%s': label %lld is %lld, not within 0 to %d", path, (long long)i,
-                             (long long)v, PARE_MAX_CLASSES - 1);
+            return pare_fail(PARE_EFORMAT, "'%s': label %lld is %lld, not within 0 to %d", path,
+                             (long long)i, (long long)v, PARE_MAX_CLASSES - 1);
         d->label[i] = (int)v;
         if (v > most) most = v;
     }
@@ -69,9 +75,8 @@ static pare_status take_labels(pare_dataset *d, const char *path, const pare_ten
 
 static pare_status usage(void)
 {
-    return pare_fail(
-        PARE_EINVAL,
-        "npy needs two files, samples and labels, or four: npy:X.npy,Y.npy[,XTRAIN.npy,YTRAIN.npy]");
+    return pare_fail(PARE_EINVAL, "npy needs two files, samples and labels, or four: "
+                                  "npy:X.npy,Y.npy[,XTRAIN.npy,YTRAIN.npy]");
 }
 
 pare_status pare_source_npy(pare_dataset *d, const char *args, pare_split split)

@@ -1,5 +1,5 @@
-/* pare_bench: models timed in turn, A B C A B C ..., so that what disturbs the machine disturbs all of them
- * alike. */
+/* pare_bench: models timed in turn, A B C A B C ..., so that what disturbs the machine disturbs all
+ * of them alike. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "pare/eval.h"
 
@@ -46,8 +46,10 @@ static void fill(pare_tensor *t, uint64_t item)
 
 static void drop(runner *r)
 {
-    for (size_t i = 0; r->plan && r->in && i < pare_plan_inputs(r->plan); i++) pare_tensor_free(&r->in[i]);
-    for (size_t i = 0; r->plan && r->out && i < pare_plan_outputs(r->plan); i++) pare_tensor_free(&r->out[i]);
+    for (size_t i = 0; r->plan && r->in && i < pare_plan_inputs(r->plan); i++)
+        pare_tensor_free(&r->in[i]);
+    for (size_t i = 0; r->plan && r->out && i < pare_plan_outputs(r->plan); i++)
+        pare_tensor_free(&r->out[i]);
     free(r->in);
     free(r->out);
     free(r->ms);
@@ -91,7 +93,8 @@ static double quantile(const double *sorted, size_t n, double p)
     return sorted[i < n ? i : n - 1];
 }
 
-static pare_status summarise(const runner *r, const runner *first, size_t rounds, pare_bench_model *m)
+static pare_status summarise(const runner *r, const runner *first, size_t rounds,
+                             pare_bench_model *m)
 {
     double *v = malloc((rounds + 1) * sizeof *v);
     if (!v) return pare_fail(PARE_ENOMEM, "no memory for %zu timings", rounds);
@@ -115,14 +118,16 @@ static pare_status summarise(const runner *r, const runner *first, size_t rounds
     pare_plan_memory mem;
     pare_plan_memory_use(r->plan, &mem);
     double bytes = (double)mem.weights + (double)mem.activations + (double)mem.scratch;
-    for (size_t i = 0; i < pare_plan_inputs(r->plan); i++) bytes += (double)pare_tensor_bytes(&r->in[i]);
-    for (size_t i = 0; i < pare_plan_outputs(r->plan); i++) bytes += (double)pare_tensor_bytes(&r->out[i]);
+    for (size_t i = 0; i < pare_plan_inputs(r->plan); i++)
+        bytes += (double)pare_tensor_bytes(&r->in[i]);
+    for (size_t i = 0; i < pare_plan_outputs(r->plan); i++)
+        bytes += (double)pare_tensor_bytes(&r->out[i]);
     m->peak_mib = bytes / (1 << 20);
     return PARE_OK;
 }
 
-/* Runs a profiling plan and gives the median time of each step; ns[steps] becomes the caller's. A plan
- * reports the mean of its runs so far, from which the single runs follow. */
+/* Runs a profiling plan and gives the median time of each step; ns[steps] becomes the caller's. A
+ * plan reports the mean of its runs so far, from which the single runs follow. */
 static pare_status profile(runner *r, int runs, double **ns)
 {
     size_t n = pare_plan_steps(r->plan), count = (size_t)runs;
@@ -150,9 +155,10 @@ static pare_status profile(runner *r, int runs, double **ns)
     return st;
 }
 
-/* The layers, from a profiling plan of its own: reading the clock at every step would disturb the figures
- * above. One block holds the array and copies of all strings. */
-static pare_status layers(const pare_graph *g, const pare_plan_options *o, int runs, pare_bench_model *m)
+/* The layers, from a profiling plan of its own: reading the clock at every step would disturb the
+ * figures above. One block holds the array and copies of all strings. */
+static pare_status layers(const pare_graph *g, const pare_plan_options *o, int runs,
+                          pare_bench_model *m)
 {
     pare_plan_options profiling = *o;
     profiling.profile = true;
@@ -167,7 +173,8 @@ static pare_status layers(const pare_graph *g, const pare_plan_options *o, int r
         bytes += strlen(i.name) + strlen(i.op) + strlen(i.impl) + strlen(i.why) + 4;
     }
     m->layer = st == PARE_OK ? malloc(bytes) : NULL;
-    if (st == PARE_OK && !m->layer) st = pare_fail(PARE_ENOMEM, "no memory for the times of %zu layers", n);
+    if (st == PARE_OK && !m->layer)
+        st = pare_fail(PARE_ENOMEM, "no memory for the times of %zu layers", n);
     char *text = m->layer ? (char *)(m->layer + n + 1) : NULL;
     for (size_t s = 0; st == PARE_OK && s < n; s++) {
         pare_step_info i;
@@ -209,8 +216,8 @@ static pare_status time_all(runner *r, size_t n, double seconds, size_t min_runs
         ++*rounds;
         if (spent - reported < 100) continue;
         reported = spent;
-        PARE_TRY(pare_report(progress, "bench", (int64_t)(spent < budget ? spent : budget), (int64_t)budget,
-                             "%zu rounds", *rounds));
+        PARE_TRY(pare_report(progress, "bench", (int64_t)(spent < budget ? spent : budget),
+                             (int64_t)budget, "%zu rounds", *rounds));
     }
     return PARE_OK;
 }
@@ -222,14 +229,16 @@ pare_status pare_bench(const pare_graph *const *graphs, size_t n, const pare_ben
     const pare_bench_options *o = options ? options : &defaults;
     if (n == 0) return pare_fail(PARE_EINVAL, "there is no model to time");
     if (!(o->seconds >= 0) || o->seconds > 1e6 || o->min_runs < 0)
-        return pare_fail(PARE_EINVAL, "bench: %g seconds and %d runs make no sense", o->seconds, o->min_runs);
+        return pare_fail(PARE_EINVAL, "bench: %g seconds and %d runs make no sense", o->seconds,
+                         o->min_runs);
     size_t min_runs = o->min_runs ? (size_t)o->min_runs : 10, rounds = 0;
     for (size_t i = 0; i < n; i++) out[i] = (pare_bench_model){ 0 };
     runner *r = calloc(n, sizeof *r);
     if (!r) return pare_fail(PARE_ENOMEM, "no memory for %zu models", n);
     pare_status st = PARE_OK;
     for (size_t i = 0; st == PARE_OK && i < n; i++) st = set_up(graphs[i], &o->plan, &r[i]);
-    if (st == PARE_OK) st = time_all(r, n, o->seconds > 0 ? o->seconds : 2, min_runs, progress, &rounds);
+    if (st == PARE_OK)
+        st = time_all(r, n, o->seconds > 0 ? o->seconds : 2, min_runs, progress, &rounds);
     for (size_t i = 0; st == PARE_OK && i < n; i++) st = summarise(&r[i], &r[0], rounds, &out[i]);
     for (size_t i = 0; i < n; i++) drop(&r[i]);
     free(r);

@@ -30,8 +30,8 @@ static pare_status add(void *user, const char *node, const char *op, const char 
         l->problem = p;
         l->cap = cap;
     }
-    pare_problem p = { pare_format("%s", node), pare_format("%s", op), pare_format("%s", pare_error()),
-                       pare_format("%s", remedy) };
+    pare_problem p = { pare_format("%s", node), pare_format("%s", op),
+                       pare_format("%s", pare_error()), pare_format("%s", remedy) };
     if (!p.node || !p.op || !p.reason || !p.remedy) {
         free_problem(&p);
         return pare_fail(PARE_ENOMEM, "no memory for a problem");
@@ -40,7 +40,8 @@ static pare_status add(void *user, const char *node, const char *op, const char 
     return PARE_OK;
 }
 
-pare_status pare_model_check(const char *path, const pare_shape *shapes, size_t n_shapes, pare_problems *out)
+pare_status pare_model_check(const char *path, const pare_shape *shapes, size_t n_shapes,
+                             pare_problems *out)
 {
     list l = { NULL, 0, 0 };
     pare_onnx_sink sink = { add, &l };

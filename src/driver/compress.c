@@ -1,6 +1,6 @@
-/* Compressing a network: methods one after the other, retraining through the trainer, stages kept in a run
- * folder, and in the end the file, read back, judged beside the original. What a method does is in
- * src/methods. */
+/* Compressing a network: methods one after the other, retraining through the trainer, stages kept
+ * in a run folder, and in the end the file, read back, judged beside the original. What a method
+ * does is in src/methods. */
 #define _POSIX_C_SOURCE 200809L
 #include "base/files.h"
 #include "driver/feed.h"
@@ -46,14 +46,18 @@ typedef struct driver {
     pare_run_dir *run;
 } driver;
 
-static pare_status no_memory(void) { return pare_fail(PARE_ENOMEM, "no memory to compress a network"); }
+static pare_status no_memory(void)
+{
+    return pare_fail(PARE_ENOMEM, "no memory to compress a network");
+}
 
 /* --- what was asked for --- */
 static pare_status unknown_method(const char *name, size_t length)
 {
     char list[256] = "";
     for (const pare_method *const *m = pare_methods; *m; m++)
-        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", *list ? ", " : "", (*m)->name);
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", *list ? ", " : "",
+                 (*m)->name);
     return pare_fail(PARE_EINVAL, "there is no method '%.*s'; known: %s", (int)length, name, list);
 }
 
@@ -67,7 +71,8 @@ static pare_status parse_method(driver *d, const char *text, step *s)
     s->options = pare_arena_alloc(d->arena, s->method->options_size);
     if (!s->options) return no_memory();
     pare_fields_default(s->method->options, s->options);
-    return text[length] ? pare_fields_parse(s->method->options, name, text + length + 1, d->arena, s->options)
+    return text[length] ? pare_fields_parse(s->method->options, name, text + length + 1, d->arena,
+                                            s->options)
                         : PARE_OK;
 }
 
@@ -118,17 +123,20 @@ static pare_status parse_methods(driver *d)
     return d->spelled ? PARE_OK : no_memory();
 }
 
-/* Does the rest of an override make sense to one of the methods? If not, the last one's complaint stands. */
+/* Does the rest of an override make sense to one of the methods? If not, the last one's complaint
+ * stands. */
 static pare_status check_override(driver *d, const char *text, const override *v)
 {
     bool fits = false;
     for (uint32_t i = 0; !fits && i < d->in->n_nodes; i++)
         fits = d->in->node[i].op && fnmatch(v->pattern, d->in->node[i].name, 0) == 0;
-    if (!fits) return pare_fail(PARE_EINVAL, "layer option '%s': the network has no such layer", text);
+    if (!fits)
+        return pare_fail(PARE_EINVAL, "layer option '%s': the network has no such layer", text);
     if (strcmp(v->rest, "skip") == 0) return PARE_OK;
     pare_status st = PARE_EINVAL;
     for (size_t i = 0; st == PARE_EINVAL && i < d->n_steps; i++) {
-        void *scratch = pare_arena_copy(d->arena, d->steps[i].options, d->steps[i].method->options_size);
+        void *scratch =
+            pare_arena_copy(d->arena, d->steps[i].options, d->steps[i].method->options_size);
         if (!scratch) return no_memory();
         st = pare_fields_parse(d->steps[i].method->options, text, v->rest, d->arena, scratch);
     }
@@ -144,10 +152,11 @@ static pare_status parse_layers(driver *d)
     for (size_t i = 0; i < d->n_over; i++) {
         const char *eq = strchr(text[i], '=');
         if (!eq)
-            return pare_fail(PARE_EINVAL,
-                             "layer option '%s' is not of the form LAYER=OPTION=VALUE or LAYER=skip",
-                             text[i]);
-        d->over[i] = (override){ pare_arena_strn(d->arena, text[i], (size_t)(eq - text[i])), eq + 1 };
+            return pare_fail(
+                PARE_EINVAL,
+                "layer option '%s' is not of the form LAYER=OPTION=VALUE or LAYER=skip", text[i]);
+        d->over[i] =
+            (override){ pare_arena_strn(d->arena, text[i], (size_t)(eq - text[i])), eq + 1 };
         if (!d->over[i].pattern) return no_memory();
         PARE_TRY(check_override(d, text[i], &d->over[i]));
     }
@@ -187,8 +196,8 @@ static pare_status tune(pare_job *job, pare_graph *g, const pare_tune *t)
     o.run_dir = pare_run_dir_path(d->run);
     pare_trainer_hooks hooks = { t->l1, t->l1_codec, t->l1_part, t->frozen, t->epoch_end, t->user };
     pare_train_report r;
-    PARE_TRY(pare_trainer_run(g, d->train, d->test, d->pp, o.distill > 0 ? d->in : NULL, &o, &hooks, name,
-                              false, d->progress, &r));
+    PARE_TRY(pare_trainer_run(g, d->train, d->test, d->pp, o.distill > 0 ? d->in : NULL, &o, &hooks,
+                              name, false, d->progress, &r));
     if (r.top1 >= 0)
         say(job, "%s: %lld epochs, loss %.4f, top-1 %.2f %%", t->stage, (long long)r.epochs, r.loss,
             100 * r.top1);
@@ -238,7 +247,8 @@ static pare_status layer_options(pare_job *job, const pare_node *n, const void *
 
 /* --- the run --- */
 
-/* Everything that decides the result, as a number: the network, the methods, the data, how it is trained. */
+/* Everything that decides the result, as a number: the network, the methods, the data, how it is
+ * trained. */
 static pare_status key_of(const driver *d, char *key, size_t size)
 {
     uint8_t *data;
@@ -251,14 +261,15 @@ static pare_status key_of(const driver *d, char *key, size_t size)
     pare_dataset_info info = { .name = "" };
     if (d->train) pare_dataset_about(d->train, &info);
     snprintf(text, sizeof text,
-             "%" PRId64 " %" PRId64 " %" PRId64 " %d %.17g %d %.17g %.17g %.17g %.17g %d %" PRId64 " %" PRId64
-             " %.200s %" PRId64,
-             d->o->epochs, t->batch, t->max_steps, t->optimizer, t->momentum, t->nesterov, t->warmup,
-             t->label_smoothing, t->distill, t->temperature, t->augment_flip, t->augment_pad, t->seed,
-             info.name, info.count);
+             "%" PRId64 " %" PRId64 " %" PRId64 " %d %.17g %d %.17g %.17g %.17g %.17g %d %" PRId64
+             " %" PRId64 " %.200s %" PRId64,
+             d->o->epochs, t->batch, t->max_steps, t->optimizer, t->momentum, t->nesterov,
+             t->warmup, t->label_smoothing, t->distill, t->temperature, t->augment_flip,
+             t->augment_pad, t->seed, info.name, info.count);
     h = pare_hash_bytes(h, text, strlen(text));
     h = pare_hash_bytes(h, d->spelled, strlen(d->spelled));
-    for (const char *const *l = d->o->layers; l && *l; l++) h = pare_hash_bytes(h, *l, strlen(*l) + 1);
+    for (const char *const *l = d->o->layers; l && *l; l++)
+        h = pare_hash_bytes(h, *l, strlen(*l) + 1);
     if (d->pp) {
         const pare_preprocess *p = d->pp;
         const int whole[] = { p->n_mean,   p->n_scale,  p->bgr,    p->nhwc,  p->skip,
@@ -296,12 +307,13 @@ static pare_status apply(driver *d, pare_graph **g)
         for (uint32_t i = 0; i < (*g)->n_nodes; i++) {
             const pare_node *n = &(*g)->node[i];
             bool skip;
-            if (!n->op || (s->method->eligible ? !s->method->eligible(*g, n) : !pare_node_weight(*g, n, 1)))
+            if (!n->op ||
+                (s->method->eligible ? !s->method->eligible(*g, n) : !pare_node_weight(*g, n, 1)))
                 continue;
             PARE_TRY(layer_options(&job, n, s->options, own, &skip));
             if (!skip)
-                PARE_TRY(
-                    pare_note(s->method->layer(&job, *g, i, own), "%s: node '%s'", s->method->name, n->name));
+                PARE_TRY(pare_note(s->method->layer(&job, *g, i, own), "%s: node '%s'",
+                                   s->method->name, n->name));
         }
     }
     return PARE_OK;
@@ -355,10 +367,13 @@ static pare_status time_both(driver *d, const pare_graph *after, pare_compress_r
 {
     const pare_graph *both[2] = { d->in, after };
     pare_bench_model timed[2] = { { 0 } };
-    pare_bench_options o = { .plan = {
-                                 .threads = 1, .batch = 1, .shapes = d->shapes, .n_shapes = d->n_shapes } };
-    if (r->before.macs < 0) { /* the report lacks what a free dimension keeps unknown, and the work is done */
-        pare_log(PARE_LOG_WARNING, "not timed: the input has free dimensions; give its shape (--shape)");
+    pare_bench_options o = {
+        .plan = { .threads = 1, .batch = 1, .shapes = d->shapes, .n_shapes = d->n_shapes }
+    };
+    if (r->before.macs <
+        0) { /* the report lacks what a free dimension keeps unknown, and the work is done */
+        pare_log(PARE_LOG_WARNING,
+                 "not timed: the input has free dimensions; give its shape (--shape)");
         return PARE_OK;
     }
     PARE_TRY(pare_bench(both, 2, &o, d->progress, timed));
@@ -369,7 +384,8 @@ static pare_status time_both(driver *d, const pare_graph *after, pare_compress_r
     return PARE_OK;
 }
 
-/* Everything reported is of the file's bytes as anyone else would read them; *g becomes that network. */
+/* Everything reported is of the file's bytes as anyone else would read them; *g becomes that
+ * network. */
 static pare_status report_on(driver *d, pare_graph **g, const uint8_t *file, size_t size,
                              pare_compress_report *r)
 {
@@ -385,7 +401,8 @@ static pare_status report_on(driver *d, pare_graph **g, const uint8_t *file, siz
 static pare_status work(driver *d, pare_graph **g, pare_compress_report *r)
 {
     const pare_compress_options *o = d->o;
-    if (!o->out_path || !*o->out_path) return pare_fail(PARE_EINVAL, "no file is given for the result");
+    if (!o->out_path || !*o->out_path)
+        return pare_fail(PARE_EINVAL, "no file is given for the result");
     if (!o->force && pare_file_exists(o->out_path))
         return pare_fail(PARE_EINVAL, "'%s' exists; give --force to replace it", o->out_path);
     PARE_TRY(parse_methods(d));
@@ -404,7 +421,8 @@ static pare_status work(driver *d, pare_graph **g, pare_compress_report *r)
     size_t size;
     PARE_TRY(pare_note(pare_onnx_write(*g, &file, &size), "%s", o->out_path));
     pare_status st = report_on(d, g, file, size, r);
-    /* Last: an interrupted run leaves no result behind that the same command would then refuse to replace. */
+    /* Last: an interrupted run leaves no result behind that the same command would then refuse to
+     * replace. */
     if (st == PARE_OK) st = pare_write_file(o->out_path, file, size, o->force);
     free(file);
     PARE_TRY(st);
@@ -438,7 +456,8 @@ pare_status pare_compress(const pare_graph *in, const pare_dataset *train, const
         return st;
     }
     *out = r;
-    if (options->max_drop >= 0 && r.before.top1 >= 0 && r.before.top1 - r.after.top1 > options->max_drop)
+    if (options->max_drop >= 0 && r.before.top1 >= 0 &&
+        r.before.top1 - r.after.top1 > options->max_drop)
         return pare_fail(
             PARE_ETARGET,
             "top-1 fell by %.2f points, more than the %.2f allowed; '%s' is written all the same",

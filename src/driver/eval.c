@@ -31,7 +31,8 @@ static bool ends_in_softmax(const pare_graph *g)
     return false;
 }
 
-static double cross_entropy(const pare_tensor *t, int64_t first, int64_t n, int label, bool probabilities)
+static double cross_entropy(const pare_tensor *t, int64_t first, int64_t n, int label,
+                            bool probabilities)
 {
     double own = pare_tensor_get_f64(t, first + label);
     if (probabilities) return -log(own > 1e-30 ? own : 1e-30);
@@ -42,26 +43,29 @@ static double cross_entropy(const pare_tensor *t, int64_t first, int64_t n, int 
 }
 
 /* Outputs of one sample, without those that preprocessing says to skip. */
-static pare_status score_count(const pare_tensor *t, const pare_dataset *data, int64_t batch, int skip,
-                               int64_t *each)
+static pare_status score_count(const pare_tensor *t, const pare_dataset *data, int64_t batch,
+                               int skip, int64_t *each)
 {
     pare_dataset_info info;
     pare_dataset_about(data, &info);
     int64_t total = pare_tensor_count(t);
     if (t->rank < 1 || total < 1 || total % batch != 0)
-        return pare_fail(PARE_EUNSUPPORTED,
-                         "the first output has %lld numbers, not as many for each of the %lld samples",
-                         (long long)total, (long long)batch);
+        return pare_fail(
+            PARE_EUNSUPPORTED,
+            "the first output has %lld numbers, not as many for each of the %lld samples",
+            (long long)total, (long long)batch);
     *each = total / batch;
     if (*each - skip < info.classes)
-        return pare_fail(PARE_EFORMAT,
-                         "the network tells %lld classes apart (%lld outputs, %d skipped), '%s' has %d",
-                         (long long)(*each - skip), (long long)*each, skip, info.name, info.classes);
+        return pare_fail(
+            PARE_EFORMAT,
+            "the network tells %lld classes apart (%lld outputs, %d skipped), '%s' has %d",
+            (long long)(*each - skip), (long long)*each, skip, info.name, info.classes);
     return PARE_OK;
 }
 
-static pare_status evaluate(const pare_graph *graph, pare_plan *plan, pare_feed *f, pare_tensor *out,
-                            int skip, const pare_progress *progress, pare_accuracy *a)
+static pare_status evaluate(const pare_graph *graph, pare_plan *plan, pare_feed *f,
+                            pare_tensor *out, int skip, const pare_progress *progress,
+                            pare_accuracy *a)
 {
     int64_t each = 0;
     bool probabilities = ends_in_softmax(graph);
@@ -73,7 +77,8 @@ static pare_status evaluate(const pare_graph *graph, pare_plan *plan, pare_feed 
             int64_t rank = pare_rank_of(&out[0], i * each + skip, each - skip, f->label[i]);
             a->top1_correct += rank < 1;
             a->top5_correct += rank < 5;
-            a->loss += cross_entropy(&out[0], i * each + skip, each - skip, f->label[i], probabilities);
+            a->loss +=
+                cross_entropy(&out[0], i * each + skip, each - skip, f->label[i], probabilities);
         }
         a->images += n;
         PARE_TRY(pare_report(progress, "evaluate", a->images, f->total, "top-1 %.2f %%",
@@ -85,8 +90,9 @@ static pare_status evaluate(const pare_graph *graph, pare_plan *plan, pare_feed 
     return PARE_OK;
 }
 
-pare_status pare_evaluate(const pare_graph *graph, const pare_dataset *data, const pare_preprocess *pp,
-                          int64_t limit, const pare_plan_options *options, const pare_progress *progress,
+pare_status pare_evaluate(const pare_graph *graph, const pare_dataset *data,
+                          const pare_preprocess *pp, int64_t limit,
+                          const pare_plan_options *options, const pare_progress *progress,
                           pare_accuracy *out)
 {
     static const pare_preprocess plain = { 0 };
@@ -99,7 +105,8 @@ pare_status pare_evaluate(const pare_graph *graph, const pare_dataset *data, con
     int64_t batch = options && options->batch > 0 ? options->batch : 64;
     if (limit > 0 && limit < batch) batch = limit;
     pare_status st = pare_feed_plan(graph, data, pp, batch, options, &plan);
-    if (st == PARE_OK) st = pare_feed_open(plan, data, pp, limit, options ? options->threads : 0, &feed);
+    if (st == PARE_OK)
+        st = pare_feed_open(plan, data, pp, limit, options ? options->threads : 0, &feed);
     if (st == PARE_OK && pare_plan_outputs(plan) < 1)
         st = pare_fail(PARE_EUNSUPPORTED, "the network has no output to compare with labels");
     if (st == PARE_OK) st = pare_outputs_new(plan, &outputs);

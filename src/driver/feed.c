@@ -17,7 +17,8 @@ int64_t pare_feed_fixed_batch(const pare_graph *g)
 }
 
 /* Height and width that the pictures of a set will have, where the network leaves them open. */
-static void open_sides(const pare_dataset *data, const pare_preprocess *pp, bool nhwc, pare_shape *s)
+static void open_sides(const pare_dataset *data, const pare_preprocess *pp, bool nhwc,
+                       pare_shape *s)
 {
     pare_dataset_info info;
     pare_dataset_about(data, &info);
@@ -34,7 +35,8 @@ pare_status pare_feed_plan(const pare_graph *g, const pare_dataset *data, const 
                            int64_t batch, const pare_plan_options *o, pare_plan **plan)
 {
     if (g->n_inputs != 1)
-        return pare_fail(PARE_EUNSUPPORTED, "the network has %u inputs; data sets feed networks with one",
+        return pare_fail(PARE_EUNSUPPORTED,
+                         "the network has %u inputs; data sets feed networks with one",
                          g->n_inputs);
     pare_plan_options own = o ? *o : (pare_plan_options){ 0 };
     own.batch = batch;
@@ -51,14 +53,15 @@ pare_status pare_feed_plan(const pare_graph *g, const pare_dataset *data, const 
     return pare_plan_create(g, &own, plan);
 }
 
-pare_status pare_feed_open(const pare_plan *plan, const pare_dataset *data, const pare_preprocess *pp,
-                           int64_t limit, int threads, pare_feed *f)
+pare_status pare_feed_open(const pare_plan *plan, const pare_dataset *data,
+                           const pare_preprocess *pp, int64_t limit, int threads, pare_feed *f)
 {
     *f = (pare_feed){ .data = data, .pp = pp, .threads = threads > 0 ? threads : pare_cpu_count() };
     pare_type type;
     pare_plan_input(plan, 0, &type);
     if (type.rank < 1 || type.dim[0] < 1)
-        return pare_fail(PARE_EUNSUPPORTED, "the network's input has no dimension that counts samples");
+        return pare_fail(PARE_EUNSUPPORTED,
+                         "the network's input has no dimension that counts samples");
     pare_dataset_info info;
     pare_dataset_about(data, &info);
     f->batch = type.dim[0];
@@ -81,8 +84,8 @@ void pare_feed_close(pare_feed *f)
     f->index = NULL;
 }
 
-/* Samples are decoded side by side. A thread that fails only marks its sample: messages belong to threads, so
- * the caller repeats the first marked sample itself to get one. */
+/* Samples are decoded side by side. A thread that fails only marks its sample: messages belong to
+ * threads, so the caller repeats the first marked sample itself to get one. */
 typedef struct decode_job {
     pare_feed *f;
     _Atomic int64_t failed; /* lowest sample that failed, or batch */
@@ -105,7 +108,8 @@ static void decode(void *user, size_t item, int thread)
     pare_feed *f = j->f;
     int64_t i = (int64_t)item;
     pare_tensor one = slice(&f->in, i);
-    if (pare_dataset_batch(f->data, f->pp, &f->index[i], 1, NULL, &one, &f->label[i]) == PARE_OK) return;
+    if (pare_dataset_batch(f->data, f->pp, &f->index[i], 1, NULL, &one, &f->label[i]) == PARE_OK)
+        return;
     int64_t lowest = atomic_load(&j->failed);
     while (i < lowest && !atomic_compare_exchange_weak(&j->failed, &lowest, i)) continue;
 }

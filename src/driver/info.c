@@ -1,5 +1,5 @@
-/* What a model is made of: layers, numbers, bytes, multiply-accumulates, and the activations alive at once.
- * The rules of counting are in docs/formats/json.md. */
+/* What a model is made of: layers, numbers, bytes, multiply-accumulates, and the activations alive
+ * at once. The rules of counting are in docs/formats/json.md. */
 #include "ops/op.h"
 #include "tensor/tensor.h"
 
@@ -39,13 +39,14 @@ static double dense_macs(const pare_graph *g, const pare_node *n)
     return c.macs;
 }
 
-/* Every element of a weight takes part equally often in the products of its node, so one number tells a codec
- * how much work its stored form saves. */
+/* Every element of a weight takes part equally often in the products of its node, so one number
+ * tells a codec how much work its stored form saves. */
 static double stored_macs(const pare_graph *g, const pare_node *n, double dense)
 {
     for (uint32_t i = 0; i < n->n_in; i++) {
         const pare_weight *w = pare_node_weight(g, n, i);
-        int64_t elements = w && w->codec && w->codec->macs ? pare_numel(w->type.rank, w->type.dim) : 0;
+        int64_t elements =
+            w && w->codec && w->codec->macs ? pare_numel(w->type.rank, w->type.dim) : 0;
         if (elements > 0) return w->codec->macs(w, dense / (double)elements);
     }
     return dense;
@@ -63,7 +64,8 @@ static void count_layers(const pare_graph *g, bool *seen, pare_info *info)
                                 .shape = { PARE_UNDEFINED, -1, { 0 } },
                                 .density = 1 };
         if (n->n_out && n->out[0] != PARE_NONE) l->shape = g->value[n->out[0]].type;
-        for (uint32_t k = 0; k < n->n_in; k++) { /* a shared constant counts where it is read first */
+        for (uint32_t k = 0; k < n->n_in;
+             k++) { /* a shared constant counts where it is read first */
             const pare_weight *w = pare_node_weight(g, n, k);
             if (w && !seen[n->in[k]]) count_weight(w, l);
             if (w) seen[n->in[k]] = true;
@@ -89,8 +91,8 @@ static double bytes_of(const pare_graph *g, pare_id v)
     return n < 0 ? 0 : (double)n * (double)pare_dtype_size(g->value[v].type.dtype);
 }
 
-/* Walks the nodes in order; a value takes memory from its producer to its last reader, inputs from the start,
- * outputs to the end. */
+/* Walks the nodes in order; a value takes memory from its producer to its last reader, inputs from
+ * the start, outputs to the end. */
 static double peak_activations(const pare_graph *g, pare_id *root, uint32_t *last)
 {
     for (uint32_t v = 0; v < g->n_values; v++) root[v] = v, last[v] = 0;
@@ -112,7 +114,8 @@ static double peak_activations(const pare_graph *g, pare_id *root, uint32_t *las
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         const pare_node *n = &g->node[i];
         for (uint32_t k = 0; n->op && k < n->n_out; k++)
-            if (n->out[k] != PARE_NONE && root[n->out[k]] == n->out[k]) alive += bytes_of(g, n->out[k]);
+            if (n->out[k] != PARE_NONE && root[n->out[k]] == n->out[k])
+                alive += bytes_of(g, n->out[k]);
         if (alive > peak) peak = alive;
         for (uint32_t k = 0; n->op && k < n->n_in + n->n_out; k++) {
             pare_id v = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
@@ -159,8 +162,8 @@ static pare_status fill(const pare_graph *g, pare_info *info)
     return st;
 }
 
-pare_status pare_model_info(const pare_graph *graph, int64_t batch, const pare_shape *shapes, size_t n_shapes,
-                            pare_info *out)
+pare_status pare_model_info(const pare_graph *graph, int64_t batch, const pare_shape *shapes,
+                            size_t n_shapes, pare_info *out)
 {
     pare_graph *g;
     pare_info info = { 0 };

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Counts for batch 1; *info empty and *known false for a network whose input has other free dimensions and no
- * shape was given. */
-static pare_status count(const pare_graph *g, const pare_shape *shapes, size_t n_shapes, pare_info *info,
-                         bool *known)
+/* Counts for batch 1; *info empty and *known false for a network whose input has other free
+ * dimensions and no shape was given. */
+static pare_status count(const pare_graph *g, const pare_shape *shapes, size_t n_shapes,
+                         pare_info *info, bool *known)
 {
     *info = (pare_info){ 0 };
     pare_status st = pare_model_info(g, 1, shapes, n_shapes, info);
@@ -84,7 +84,8 @@ static pare_status fill(const pare_graph *before, const pare_graph *after, const
     for (uint32_t i = 0; i < before->n_nodes; i++) {
         const pare_node *n = &before->node[i], *m;
         pare_compress_layer *l = &r->layer[r->n_layers];
-        if (!channels(before, n, &l->in_before, &l->out_before) || !(m = find_node(after, n->name))) continue;
+        if (!channels(before, n, &l->in_before, &l->out_before) || !(m = find_node(after, n->name)))
+            continue;
         if (!channels(after, m, &l->in_after, &l->out_after)) continue;
         const pare_weight *w = pare_node_weight(before, n, 1), *u = pare_node_weight(after, m, 1);
         pare_weight_stats sw, su;
@@ -99,7 +100,8 @@ static pare_status fill(const pare_graph *before, const pare_graph *after, const
         l->macs_before = macs_of(b, n->name);
         l->macs_after = macs_of(a, n->name);
         l->density = su.density;
-        /* Coefficients of the layer as it was before channels went, so that what is removed with them counts.
+        /* Coefficients of the layer as it was before channels went, so that what is removed with
+         * them counts.
          */
         double all = (double)pare_numel(w->type.rank, w->type.dim),
                now = (double)pare_numel(u->type.rank, u->type.dim);
@@ -119,8 +121,9 @@ static pare_status fill(const pare_graph *before, const pare_graph *after, const
     return PARE_OK;
 }
 
-pare_status pare_report_layers(const pare_graph *before, const pare_graph *after, const pare_shape *shapes,
-                               size_t n_shapes, pare_arena *arena, pare_compress_report *r)
+pare_status pare_report_layers(const pare_graph *before, const pare_graph *after,
+                               const pare_shape *shapes, size_t n_shapes, pare_arena *arena,
+                               pare_compress_report *r)
 {
     pare_info b, a;
     bool known_b, known_a;

@@ -15,7 +15,8 @@ struct pare_run_dir {
     json_t *state;
 };
 
-/* Larger stage files than this are not read back: no network that can be trained here is of that size. */
+/* Larger stage files than this are not read back: no network that can be trained here is of that
+ * size. */
 #define STAGE_MOST ((size_t)8 << 30)
 
 uint64_t pare_hash_bytes(uint64_t h, const void *data, size_t size)
@@ -25,7 +26,10 @@ uint64_t pare_hash_bytes(uint64_t h, const void *data, size_t size)
     return h;
 }
 
-static pare_status no_memory(void) { return pare_fail(PARE_ENOMEM, "no memory for the state of a run"); }
+static pare_status no_memory(void)
+{
+    return pare_fail(PARE_ENOMEM, "no memory for the state of a run");
+}
 
 static char *in_folder(const pare_run_dir *r, const char *name)
 {
@@ -52,13 +56,14 @@ static pare_status read_state(pare_run_dir *r, const char *path, const char *key
     const char *own = json_string_value(json_object_get(r->state, "key"));
     if (json_integer_value(json_object_get(r->state, "format")) != 1 || !own ||
         !json_is_array(json_object_get(r->state, "stages")))
-        return pare_fail(PARE_EFORMAT, "'%s' is not the state of a run of this version; give another folder",
+        return pare_fail(PARE_EFORMAT,
+                         "'%s' is not the state of a run of this version; give another folder",
                          path);
     if (strcmp(own, key) != 0)
-        return pare_fail(
-            PARE_EINVAL,
-            "'%s' belongs to a run of another network, data or options (%s, this is %s); give another folder",
-            r->path, own, key);
+        return pare_fail(PARE_EINVAL,
+                         "'%s' belongs to a run of another network, data or options (%s, this is "
+                         "%s); give another folder",
+                         r->path, own, key);
     return PARE_OK;
 }
 
@@ -131,8 +136,8 @@ pare_status pare_run_dir_save(pare_run_dir *r, const char *stage, const pare_gra
     if (st == PARE_OK) st = pare_write_file(path, data, size, true);
     if (st == PARE_OK) {
         snprintf(hash, sizeof hash, "%016" PRIx64, pare_hash_bytes(PARE_HASH_START, data, size));
-        json_t *s = json_pack("{s:s,s:s,s:I,s:s}", "name", stage, "file", file, "bytes", (json_int_t)size,
-                              "hash", hash);
+        json_t *s = json_pack("{s:s,s:s,s:I,s:s}", "name", stage, "file", file, "bytes",
+                              (json_int_t)size, "hash", hash);
         int failed = !s ? -1 : known ? json_object_update(known, s) : json_array_append(list, s);
         json_decref(s);
         st = failed ? no_memory() : write_state(r);
@@ -155,7 +160,8 @@ pare_status pare_run_dir_load(pare_run_dir *r, const char *stage, pare_graph **g
     uint8_t *data = NULL;
     size_t size = 0;
     pare_graph *loaded = NULL;
-    pare_status st = pare_file_exists(path) ? pare_read_file(path, STAGE_MOST, &data, &size) : PARE_OK;
+    pare_status st =
+        pare_file_exists(path) ? pare_read_file(path, STAGE_MOST, &data, &size) : PARE_OK;
     if (st == PARE_OK && data)
         snprintf(hash, sizeof hash, "%016" PRIx64, pare_hash_bytes(PARE_HASH_START, data, size));
     if (st == PARE_OK && strcmp(hash, want) != 0)

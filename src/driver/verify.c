@@ -1,8 +1,8 @@
 /* Does network b still do what network a did? Outputs, accuracy, and the first layer that differs.
  *
- * Layers are compared by value names: rewriting keeps the names of values that keep their meaning. A value
- * that one of the two lost, or that has another shape there (channels removed), cannot be compared and is
- * passed over. */
+ * Layers are compared by value names: rewriting keeps the names of values that keep their meaning.
+ * A value that one of the two lost, or that has another shape there (channels removed), cannot be
+ * compared and is passed over. */
 #define _POSIX_C_SOURCE 200809L /* strdup */
 #include "pare/eval.h"
 
@@ -36,8 +36,8 @@ static void side_free(side *s)
     s->out = NULL;
 }
 
-/* Adds the elements [first, first + n) of two tensors. A NaN, or an infinity that the other does not have,
- * differs infinitely. */
+/* Adds the elements [first, first + n) of two tensors. A NaN, or an infinity that the other does
+ * not have, differs infinitely. */
 static void compare(const pare_tensor *a, const pare_tensor *b, int64_t first, int64_t n, spread *s)
 {
     for (int64_t i = first; i < first + n; i++) {
@@ -60,10 +60,12 @@ static pare_status same_interface(const side *a, const side *b)
 {
     size_t in_a = pare_plan_inputs(a->plan), in_b = pare_plan_inputs(b->plan);
     if (in_a != in_b)
-        return pare_fail(PARE_EMISMATCH, "the first network has %zu inputs, the second %zu", in_a, in_b);
+        return pare_fail(PARE_EMISMATCH, "the first network has %zu inputs, the second %zu", in_a,
+                         in_b);
     size_t out_a = pare_plan_outputs(a->plan), out_b = pare_plan_outputs(b->plan);
     if (out_a != out_b)
-        return pare_fail(PARE_EMISMATCH, "the first network has %zu outputs, the second %zu", out_a, out_b);
+        return pare_fail(PARE_EMISMATCH, "the first network has %zu outputs, the second %zu", out_a,
+                         out_b);
     for (size_t i = 0; i < in_a + out_a; i++) {
         pare_type x, y;
         const char *kind = i < in_a ? "input" : "output";
@@ -77,8 +79,8 @@ static pare_status same_interface(const side *a, const side *b)
         bool same = x.dtype == y.dtype && x.rank == y.rank;
         for (int k = 0; same && k < x.rank; k++) same = x.dim[k] == y.dim[k];
         if (!same)
-            return pare_fail(PARE_EMISMATCH, "%s '%s' is %s in the first network, %s in the second", kind,
-                             name, pare_type_text(&x, want, sizeof want),
+            return pare_fail(PARE_EMISMATCH, "%s '%s' is %s in the first network, %s in the second",
+                             kind, name, pare_type_text(&x, want, sizeof want),
                              pare_type_text(&y, have, sizeof have));
     }
     return PARE_OK;
@@ -95,10 +97,11 @@ static void fill_random(pare_tensor *t, uint64_t seed)
     }
 }
 
-/* Makes the values that both networks have under one name outputs of clones. *name: n of them, in a's order.
+/* Makes the values that both networks have under one name outputs of clones. *name: n of them, in
+ * a's order.
  */
-static pare_status expose(const pare_graph *a, const pare_graph *b, pare_graph **ga, pare_graph **gb,
-                          pare_id **which, size_t *n)
+static pare_status expose(const pare_graph *a, const pare_graph *b, pare_graph **ga,
+                          pare_graph **gb, pare_id **which, size_t *n)
 {
     PARE_TRY(pare_graph_clone(a, ga));
     PARE_TRY(pare_graph_clone(b, gb));
@@ -124,8 +127,9 @@ static pare_status expose(const pare_graph *a, const pare_graph *b, pare_graph *
 }
 
 /* Runs both with every common value as an output, on the input that showed a difference. */
-static pare_status first_divergent(const side *a, const side *b, const pare_tensor *in, double tolerance,
-                                   const pare_plan_options *oa, const pare_plan_options *ob, char **name)
+static pare_status first_divergent(const side *a, const side *b, const pare_tensor *in,
+                                   double tolerance, const pare_plan_options *oa,
+                                   const pare_plan_options *ob, char **name)
 {
     pare_graph *ga = NULL, *gb = NULL;
     pare_id *node = NULL;
@@ -179,8 +183,8 @@ static pare_status first_divergent(const side *a, const side *b, const pare_tens
 typedef struct totals {
     spread *output;
     int64_t correct_a, correct_b, images;
-    pare_tensor *worst; /* inputs of the first batch whose outputs differ beyond the tolerance (of its worst
-                           sample alone, where the batch is free); NULL before */
+    pare_tensor *worst; /* inputs of the first batch whose outputs differ beyond the tolerance (of
+                           its worst sample alone, where the batch is free); NULL before */
     bool free_batch;
     size_t n_in;
 } totals;
@@ -193,8 +197,8 @@ static pare_status keep_inputs(const pare_tensor *in, int64_t which, totals *t)
     for (size_t i = 0; i < t->n_in; i++) {
         pare_tensor one = in[i];
         if (which >= 0) {
-            one.data =
-                (char *)in[i].data + (size_t)which * (pare_tensor_bytes(&in[i]) / (size_t)in[i].dim[0]);
+            one.data = (char *)in[i].data +
+                       (size_t)which * (pare_tensor_bytes(&in[i]) / (size_t)in[i].dim[0]);
             one.dim[0] = 1;
             one.buffer = NULL;
         }
@@ -234,15 +238,16 @@ static pare_status one_batch(side *a, side *b, const pare_tensor *in, int64_t n,
 }
 
 static pare_status on_data(side *a, side *b, const pare_dataset *data, const pare_preprocess *pp,
-                           const pare_verify_options *o, double tolerance, const pare_progress *progress,
-                           totals *t, bool *judged)
+                           const pare_verify_options *o, double tolerance,
+                           const pare_progress *progress, totals *t, bool *judged)
 {
     pare_feed f;
     pare_dataset_info info;
     pare_dataset_about(data, &info);
     pare_status st = pare_feed_open(a->plan, data, pp, o->limit, o->plan_a.threads, &f);
     int64_t each = 0;
-    if (st == PARE_OK && pare_plan_outputs(a->plan) > 0) each = pare_tensor_count(&a->out[0]) / f.batch;
+    if (st == PARE_OK && pare_plan_outputs(a->plan) > 0)
+        each = pare_tensor_count(&a->out[0]) / f.batch;
     *judged = each - pp->skip >= info.classes && info.classes > 0;
     for (int64_t first = 0, n; st == PARE_OK && first < f.total; first += n) {
         st = pare_feed_load(&f, first, &n);
@@ -280,17 +285,20 @@ static pare_status on_random(side *a, side *b, double tolerance, totals *t)
 }
 
 /* The verdict, as a sentence where it is bad. */
-static pare_status judge(const pare_verify_options *o, double tolerance, bool judged, pare_verification *v)
+static pare_status judge(const pare_verify_options *o, double tolerance, bool judged,
+                         pare_verification *v)
 {
     const char *layer = v->first_divergent ? v->first_divergent : "";
     bool drop = judged && v->top1_a - v->top1_b > o->max_drop + 1e-12;
     bool apart = o->outputs && !(v->max_rel_error <= tolerance);
     v->match = !drop && !apart;
     if (apart)
-        return pare_fail(PARE_EMISMATCH, "outputs differ by %.3g of their largest value, more than %.3g%s%s",
+        return pare_fail(PARE_EMISMATCH,
+                         "outputs differ by %.3g of their largest value, more than %.3g%s%s",
                          v->max_rel_error, tolerance, *layer ? "; first in " : "", layer);
     if (drop)
-        return pare_fail(PARE_EMISMATCH, "top-1 falls from %.2f %% to %.2f %%, by more than %.2f points",
+        return pare_fail(PARE_EMISMATCH,
+                         "top-1 falls from %.2f %% to %.2f %%, by more than %.2f points",
                          100 * v->top1_a, 100 * v->top1_b, 100 * o->max_drop);
     return PARE_OK;
 }
@@ -307,9 +315,10 @@ static pare_status plan_both(side *a, side *b, const pare_dataset *data, const p
     else if (fixed_b)
         batch = fixed_b;
     if (data) {
-        PARE_TRY(pare_note(pare_feed_plan(a->graph, data, pp, batch, &o->plan_a, &a->plan), "first network"));
-        PARE_TRY(
-            pare_note(pare_feed_plan(b->graph, data, pp, batch, &o->plan_b, &b->plan), "second network"));
+        PARE_TRY(pare_note(pare_feed_plan(a->graph, data, pp, batch, &o->plan_a, &a->plan),
+                           "first network"));
+        PARE_TRY(pare_note(pare_feed_plan(b->graph, data, pp, batch, &o->plan_b, &b->plan),
+                           "second network"));
     } else {
         pare_plan_options pa = o->plan_a, pb = o->plan_b;
         pa.batch = pb.batch = batch;
@@ -353,7 +362,8 @@ pare_status pare_verify(const pare_graph *a, const pare_graph *b, const pare_dat
             v.top1_a = (double)t.correct_a / (double)t.images,
             v.top1_b = (double)t.correct_b / (double)t.images;
         if (t.worst)
-            st = first_divergent(&x, &y, t.worst, tolerance, &o->plan_a, &o->plan_b, &v.first_divergent);
+            st = first_divergent(&x, &y, t.worst, tolerance, &o->plan_a, &o->plan_b,
+                                 &v.first_divergent);
         if (st == PARE_OK) st = judge(o, tolerance, judged, &v);
     }
     if (st == PARE_OK || st == PARE_EMISMATCH) *out = v;

@@ -99,8 +99,8 @@ static void *copy_array(const void *p, uint32_t n, uint32_t cap, size_t size)
     return q;
 }
 
-/* Names, lists and attributes of the original stay valid through its arena, on which the clone's rests; what a rewrite
- * changes in place (links, attribute structs, weights) is copied. */
+/* Names, lists and attributes of the original stay valid through its arena, on which the clone's
+ * rests; what a rewrite changes in place (links, attribute structs, weights) is copied. */
 pare_status pare_graph_clone(const pare_graph *g, pare_graph **out)
 {
     pare_graph *c = calloc(1, sizeof *c);
@@ -119,16 +119,20 @@ pare_status pare_graph_clone(const pare_graph *g, pare_graph **out)
     c->output = copy_array(g->output, g->n_outputs, g->cap_outputs, sizeof *g->output);
     c->meta = copy_array(g->meta, g->n_meta, g->cap_meta, sizeof *g->meta);
     c->kept = copy_array(g->kept, g->n_kept, g->cap_kept, sizeof *g->kept);
-    bool ok = c->arena && t && t->slot && c->value && c->node && c->input && c->output && c->meta && c->kept;
+    bool ok = c->arena && t && t->slot && c->value && c->node && c->input && c->output && c->meta &&
+              c->kept;
     if (c->arena) pare_arena_rest_on(c->arena, pare_arena_share(g->arena));
     if (c->kept)
         for (uint32_t i = 0; i < c->n_kept; i++) c->kept[i] = pare_tensor_ref(&g->kept[i]);
-    else c->n_kept = 0;
+    else
+        c->n_kept = 0;
     for (uint32_t i = 0; c->value && i < c->n_values; i++) {
         pare_weight *w = g->value[i].weight;
         c->value[i].weight = w && ok ? pare_arena_alloc(c->arena, sizeof *w) : NULL;
-        if (c->value[i].weight) *c->value[i].weight = pare_weight_ref(w);
-        else if (w) ok = false;
+        if (c->value[i].weight)
+            *c->value[i].weight = pare_weight_ref(w);
+        else if (w)
+            ok = false;
     }
     if (!c->value) c->n_values = 0;
     for (uint32_t i = 0; ok && i < c->n_nodes; i++) {
@@ -160,13 +164,18 @@ static pare_status grow(void **array, uint32_t n, uint32_t *cap, size_t size)
 }
 #define GROW(g, array, n, cap) grow((void **)&(g)->array, (g)->n, &(g)->cap, sizeof *(g)->array)
 
-static pare_status no_memory(const char *what) { return pare_fail(PARE_ENOMEM, "no memory for %s", what); }
+static pare_status no_memory(const char *what)
+{
+    return pare_fail(PARE_ENOMEM, "no memory for %s", what);
+}
 
-pare_status pare_graph_add_value(pare_graph *g, const char *name, const pare_type *type, pare_id *out)
+pare_status pare_graph_add_value(pare_graph *g, const char *name, const pare_type *type,
+                                 pare_id *out)
 {
     if (!name) return no_memory("a value's name");
     if (!*name) return pare_fail(PARE_EFORMAT, "a value has no name");
-    if (pare_graph_find(g, name) != PARE_NONE) return pare_fail(PARE_EFORMAT, "two values are named '%s'", name);
+    if (pare_graph_find(g, name) != PARE_NONE)
+        return pare_fail(PARE_EFORMAT, "two values are named '%s'", name);
     PARE_TRY(GROW(g, value, n_values, cap_values));
     name_table *t = g->names;
     if (t->used * 2 >= t->size) PARE_TRY(names_grow(g));
@@ -184,7 +193,8 @@ pare_status pare_graph_add_value(pare_graph *g, const char *name, const pare_typ
     return PARE_OK;
 }
 
-pare_status pare_graph_add_input(pare_graph *g, const char *name, const pare_type *type, pare_id *out)
+pare_status pare_graph_add_input(pare_graph *g, const char *name, const pare_type *type,
+                                 pare_id *out)
 {
     PARE_TRY(GROW(g, input, n_inputs, cap_inputs));
     PARE_TRY(pare_graph_add_value(g, name, type, out));
@@ -195,7 +205,8 @@ pare_status pare_graph_add_input(pare_graph *g, const char *name, const pare_typ
 
 pare_status pare_graph_mark_output(pare_graph *g, pare_id v)
 {
-    if (g->value[v].is_output) return pare_fail(PARE_EFORMAT, "'%s' is listed twice as an output", g->value[v].name);
+    if (g->value[v].is_output)
+        return pare_fail(PARE_EFORMAT, "'%s' is listed twice as an output", g->value[v].name);
     PARE_TRY(GROW(g, output, n_outputs, cap_outputs));
     g->value[v].is_output = true;
     g->output[g->n_outputs++] = v;
@@ -257,8 +268,10 @@ pare_status pare_graph_keep(pare_graph *g, pare_tensor t)
     return PARE_OK;
 }
 
-pare_status pare_graph_add_node(pare_graph *g, const pare_op *op, const char *name, const void *attrs, size_t attrs_size,
-                                uint32_t n_in, const pare_id *in, uint32_t n_out, const pare_id *out, pare_id *node)
+pare_status pare_graph_add_node(pare_graph *g, const pare_op *op, const char *name,
+                                const void *attrs, size_t attrs_size, uint32_t n_in,
+                                const pare_id *in, uint32_t n_out, const pare_id *out,
+                                pare_id *node)
 {
     PARE_TRY(GROW(g, node, n_nodes, cap_nodes));
     pare_node n = { .op = op, .attrs_size = attrs_size, .n_in = n_in, .n_out = n_out };
@@ -279,7 +292,10 @@ pare_status pare_graph_add_node(pare_graph *g, const pare_op *op, const char *na
         if (v->producer != PARE_NONE || v->weight || v->is_input) {
             for (uint32_t j = 0; j < i; j++)
                 if (out[j] != PARE_NONE) g->value[out[j]].producer = PARE_NONE;
-            return pare_fail(PARE_EFORMAT, "node '%s': its output '%s' is already given by another node, input or constant", name, v->name);
+            return pare_fail(
+                PARE_EFORMAT,
+                "node '%s': its output '%s' is already given by another node, input or constant",
+                name, v->name);
         }
         v->producer = id;
     }
@@ -296,10 +312,12 @@ pare_status pare_graph_replace(pare_graph *g, pare_id from, pare_id to)
             if (n->in[k] == from) n->in[k] = to;
     }
     if (!g->value[from].is_output) return PARE_OK;
-    /* An output keeps its name: the new producer takes over the old value's id, so nothing but the node changes. */
+    /* An output keeps its name: the new producer takes over the old value's id, so nothing but the
+     * node changes. */
     pare_value *a = &g->value[from], *b = &g->value[to];
     if (b->producer == PARE_NONE || b->is_output)
-        return pare_fail(PARE_EUNSUPPORTED, "output '%s' cannot be replaced by '%s'", a->name, b->name);
+        return pare_fail(PARE_EUNSUPPORTED, "output '%s' cannot be replaced by '%s'", a->name,
+                         b->name);
     pare_node *p = &g->node[b->producer];
     if (a->producer != PARE_NONE) {
         pare_node *old = &g->node[a->producer];
@@ -322,17 +340,20 @@ void pare_graph_remove(pare_graph *g, pare_id node)
 {
     pare_node *n = &g->node[node];
     for (uint32_t i = 0; i < n->n_out; i++)
-        if (n->out[i] != PARE_NONE && g->value[n->out[i]].producer == node) g->value[n->out[i]].producer = PARE_NONE;
+        if (n->out[i] != PARE_NONE && g->value[n->out[i]].producer == node)
+            g->value[n->out[i]].producer = PARE_NONE;
     n->op = NULL;
 }
 
 pare_status pare_graph_sort(pare_graph *g)
 {
     uint32_t n = g->n_nodes;
-    uint32_t *waits = calloc(n + 1, sizeof *waits), *order = malloc((n + 1) * sizeof *order), *ready = malloc((n + 1) * sizeof *ready);
+    uint32_t *waits = calloc(n + 1, sizeof *waits), *order = malloc((n + 1) * sizeof *order),
+             *ready = malloc((n + 1) * sizeof *ready);
     pare_node *sorted = malloc((n + 1) * sizeof *sorted);
     pare_uses uses = { NULL, NULL };
-    pare_status st = waits && order && ready && sorted ? pare_graph_uses(g, &uses) : no_memory("sorting a graph");
+    pare_status st = waits && order && ready && sorted ? pare_graph_uses(g, &uses)
+                                                       : no_memory("sorting a graph");
     uint32_t live = 0, count = 0, heap = 0;
     if (st == PARE_OK) {
         for (uint32_t i = 0; i < n; i++) {
@@ -343,9 +364,11 @@ pare_status pare_graph_sort(pare_graph *g)
                 waits[i] += v != PARE_NONE && g->value[v].producer != PARE_NONE;
             }
         }
-        /* `ready` is a binary heap of node indices, so that among free nodes the earliest comes first: stable. */
+        /* `ready` is a binary heap of node indices, so that among free nodes the earliest comes
+         * first: stable. */
         for (uint32_t i = 0; i < n; i++)
-            if (g->node[i].op && waits[i] == 0) ready[heap++] = i; /* ascending, hence already a heap */
+            if (g->node[i].op && waits[i] == 0)
+                ready[heap++] = i; /* ascending, hence already a heap */
         while (heap > 0) {
             uint32_t i = ready[0], last = ready[--heap], at = 0;
             for (uint32_t c; (c = 2 * at + 1) < heap; at = c) {
@@ -362,7 +385,8 @@ pare_status pare_graph_sort(pare_graph *g)
                     uint32_t r = uses.reader[u];
                     if (--waits[r] > 0) continue;
                     uint32_t hole = heap++;
-                    for (; hole > 0 && ready[(hole - 1) / 2] > r; hole = (hole - 1) / 2) ready[hole] = ready[(hole - 1) / 2];
+                    for (; hole > 0 && ready[(hole - 1) / 2] > r; hole = (hole - 1) / 2)
+                        ready[hole] = ready[(hole - 1) / 2];
                     ready[hole] = r;
                 }
             }
@@ -398,7 +422,8 @@ pare_status pare_graph_uses(const pare_graph *g, pare_uses *out)
     size_t total = 0;
     for (uint32_t i = 0; i < g->n_nodes; i++)
         if (g->node[i].op) total += g->node[i].n_in;
-    uint32_t *start = calloc((size_t)g->n_values + 2, sizeof *start), *reader = malloc((total + 1) * sizeof *reader);
+    uint32_t *start = calloc((size_t)g->n_values + 2, sizeof *start),
+             *reader = malloc((total + 1) * sizeof *reader);
     if (!start || !reader) {
         free(start);
         free(reader);
@@ -410,8 +435,10 @@ pare_status pare_graph_uses(const pare_graph *g, pare_uses *out)
             for (uint32_t k = 0; g->node[i].op && k < g->node[i].n_in; k++) {
                 pare_id v = g->node[i].in[k];
                 if (v == PARE_NONE) continue;
-                if (fill) reader[start[v + 1]++] = i;
-                else start[v + 2]++;
+                if (fill)
+                    reader[start[v + 1]++] = i;
+                else
+                    start[v + 2]++;
             }
         for (uint32_t v = 0; !fill && v < g->n_values; v++) start[v + 2] += start[v + 1];
     }
@@ -450,8 +477,14 @@ pare_status pare_graph_set_meta(pare_graph *g, const char *key, const char *valu
     return PARE_OK;
 }
 
-const char *pare_model_meta(const pare_graph *g, const char *key) { return pare_graph_meta(g, key); }
-pare_status pare_model_set_meta(pare_graph *g, const char *key, const char *value) { return pare_graph_set_meta(g, key, value); }
+const char *pare_model_meta(const pare_graph *g, const char *key)
+{
+    return pare_graph_meta(g, key);
+}
+pare_status pare_model_set_meta(pare_graph *g, const char *key, const char *value)
+{
+    return pare_graph_set_meta(g, key, value);
+}
 
 pare_status pare_graph_check(const pare_graph *g)
 {
@@ -460,15 +493,20 @@ pare_status pare_graph_check(const pare_graph *g)
         if (!n->op) continue;
         for (uint32_t k = 0; k < n->n_in; k++) {
             if (n->in[k] == PARE_NONE) continue;
-            if (n->in[k] >= g->n_values) return pare_fail(PARE_EINTERNAL, "node '%s' reads value %u of %u", n->name, n->in[k], g->n_values);
+            if (n->in[k] >= g->n_values)
+                return pare_fail(PARE_EINTERNAL, "node '%s' reads value %u of %u", n->name,
+                                 n->in[k], g->n_values);
             pare_id p = g->value[n->in[k]].producer;
-            if (p != PARE_NONE && p >= i) return pare_fail(PARE_EINTERNAL, "node '%s' stands before its producer", n->name);
+            if (p != PARE_NONE && p >= i)
+                return pare_fail(PARE_EINTERNAL, "node '%s' stands before its producer", n->name);
             if (p == PARE_NONE && !g->value[n->in[k]].weight && !g->value[n->in[k]].is_input)
-                return pare_fail(PARE_EINTERNAL, "node '%s' reads '%s', which nothing gives", n->name, g->value[n->in[k]].name);
+                return pare_fail(PARE_EINTERNAL, "node '%s' reads '%s', which nothing gives",
+                                 n->name, g->value[n->in[k]].name);
         }
         for (uint32_t k = 0; k < n->n_out; k++)
             if (n->out[k] != PARE_NONE && g->value[n->out[k]].producer != i)
-                return pare_fail(PARE_EINTERNAL, "'%s' does not know its producer '%s'", g->value[n->out[k]].name, n->name);
+                return pare_fail(PARE_EINTERNAL, "'%s' does not know its producer '%s'",
+                                 g->value[n->out[k]].name, n->name);
     }
     for (uint32_t i = 0; i < g->n_outputs; i++) {
         const pare_value *v = &g->value[g->output[i]];

@@ -1,5 +1,5 @@
-/* The plain versions of the convolution kernels: they define the arithmetic, and run where nothing better
- * does. */
+/* The plain versions of the convolution kernels: they define the arithmetic, and run where nothing
+ * better does. */
 #include "kernels/conv.h"
 #include "kernels/kernels.h"
 

@@ -1,9 +1,9 @@
 /* Convolution as a sum over taps, for pixels in vectors and output channels in blocks.
  *
- * A tap is one (input channel, kernel row, kernel column). For every output pixel the input value of tap k
- * lies off[k] floats behind that of tap 0: the caller lays its input out so that this holds, and that
- * neighbouring pixels are neighbours in memory. So one kernel serves every convolution whose input was laid
- * out, and 1x1 without any layout. */
+ * A tap is one (input channel, kernel row, kernel column). For every output pixel the input value
+ * of tap k lies off[k] floats behind that of tap 0: the caller lays its input out so that this
+ * holds, and that neighbouring pixels are neighbours in memory. So one kernel serves every
+ * convolution whose input was laid out, and 1x1 without any layout. */
 #ifndef KERNELS_CONV_H
 #define KERNELS_CONV_H
 
@@ -12,20 +12,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Lanes [lane, lane + n) of a vector are real outputs; they are written to y + out and following. */
+/* Lanes [lane, lane + n) of a vector are real outputs; they are written to y + out and following.
+ */
 typedef struct pare_conv_run {
     uint32_t lane, n;
     uint32_t out;
 } pare_conv_run;
 
-/* One vector of pixels: where its tap 0 lies, and its real lanes (the others are computed and dropped). */
+/* One vector of pixels: where its tap 0 lies, and its real lanes (the others are computed and
+ * dropped). */
 typedef struct pare_conv_lanes {
     uint32_t in;
     uint32_t run, n_runs; /* index of the first */
 } pare_conv_lanes;
 
-/* y[r][pixel] = act(sum over k of w[r][k] * x[off[k] + pixel] + bias[r] + residual[r][pixel]), sums in order
- * of k.
+/* y[r][pixel] = act(sum over k of w[r][k] * x[off[k] + pixel] + bias[r] + residual[r][pixel]), sums
+ * in order of k.
  *
  *   w     [ceil(rows / mr)][taps][mr], rows beyond the last are zeros
  *   bias  ceil(rows / mr) * mr
@@ -49,18 +51,20 @@ typedef struct pare_conv_tile {
 } pare_conv_tile;
 typedef void pare_conv_tile_fn(const pare_conv_tile *t);
 
-/* The same for one row whose weights are w[taps] (depthwise): faster with few taps. rows must be 1, mr is
- * ignored. */
+/* The same for one row whose weights are w[taps] (depthwise): faster with few taps. rows must be 1,
+ * mr is ignored. */
 typedef void pare_conv_row_fn(const pare_conv_tile *t);
 
-/* The same as pare_conv_row_fn with the largest of the taps instead of their weighted sum: y = max over k of
- * x[off[k] + pixel]. NaN is larger than all. w, bias, residual and the activation are not used. */
+/* The same as pare_conv_row_fn with the largest of the taps instead of their weighted sum: y = max
+ * over k of x[off[k] + pixel]. NaN is larger than all. w, bias, residual and the activation are not
+ * used. */
 typedef void pare_conv_max_fn(const pare_conv_tile *t);
 
-/* Lays out a band of the input: for every channel c, row phase i, column plane j, in this order, rows of
- * `width` floats
+/* Lays out a band of the input: for every channel c, row phase i, column plane j, in this order,
+ * rows of `width` floats
  *
- *   row r, column q  =  x[c * channel + y * in_x + q * stride_x + shift[j]],  y = r * stride_y + first[i],
+ *   row r, column q  =  x[c * channel + y * in_x + q * stride_x + shift[j]],  y = r * stride_y +
+ * first[i],
  *
  * and `pad` where row or column lie outside. Writes up to a vector beyond the end. */
 enum { PARE_CONV_PLANES = 32 }; /* row phases or column planes, at most */
@@ -69,8 +73,9 @@ typedef struct pare_conv_fill {
     size_t channels, channel;
     int64_t in_y, in_x, stride_y, stride_x;
     size_t row_phases, col_planes, width;
-    int64_t first[PARE_CONV_PLANES];                       /* input row of row 0 */
-    size_t rows[PARE_CONV_PLANES], skip[PARE_CONV_PLANES]; /* rows to fill; rows to leave behind them */
+    int64_t first[PARE_CONV_PLANES]; /* input row of row 0 */
+    size_t rows[PARE_CONV_PLANES],
+        skip[PARE_CONV_PLANES]; /* rows to fill; rows to leave behind them */
     int64_t shift[PARE_CONV_PLANES];
     float pad;
     float *to;

@@ -1,5 +1,5 @@
-/* Convolution kernels in vectors: a block of MR output channels times NV vectors of pixels stays in registers
- * while the taps stream past, MR * NV multiply-adds for NV loads and MR broadcasts. */
+/* Convolution kernels in vectors: a block of MR output channels times NV vectors of pixels stays in
+ * registers while the taps stream past, MR * NV multiply-adds for NV loads and MR broadcasts. */
 #include "kernels/conv.h"
 #include "kernels/partial.h"
 
@@ -13,8 +13,8 @@ enum {
 }; /* floats: weights of large layers come from memory, and hardware looks ahead one page at most */
 enum { ROW_NV = 8 }; /* depthwise: sums of one row only */
 
-/* One vector of sums of output row `row` to its places. The tile comes by value: stores cannot change it
- * then. */
+/* One vector of sums of output row `row` to its places. The tile comes by value: stores cannot
+ * change it then. */
 INLINE void put(const pare_conv_tile t, const pare_conv_lanes *lanes, size_t row, vec sum)
 {
     vec v = sum + t.bias[row];
@@ -36,10 +36,10 @@ INLINE void put(const pare_conv_tile t, const pare_conv_lanes *lanes, size_t row
     }
 }
 
-/* The sums of one block. A function of its own, so that nothing else competes for registers: one spilled sum
- * halves the speed on AVX2. sum: [MR][nv] */
-INLINE void sums(const pare_conv_tile *t, const float *w, const pare_conv_lanes *lanes, const int nv,
-                 vec *sum)
+/* The sums of one block. A function of its own, so that nothing else competes for registers: one
+ * spilled sum halves the speed on AVX2. sum: [MR][nv] */
+INLINE void sums(const pare_conv_tile *t, const float *w, const pare_conv_lanes *lanes,
+                 const int nv, vec *sum)
 {
     const float *x[NV];
     const uint32_t *off = t->off, *end = off + t->taps;
@@ -150,7 +150,8 @@ INLINE void max_block(const pare_conv_tile t, const pare_conv_lanes *lanes, cons
     for (int j = 0; j < nv; j++)
         for (uint32_t i = 0; i < lanes[j].n_runs; i++) {
             pare_conv_run r = t.run[lanes[j].run + i];
-            store_lanes(t.y + ((int64_t)r.out - (int64_t)r.lane), lanes_of((int)r.lane, (int)r.n), best[j]);
+            store_lanes(t.y + ((int64_t)r.out - (int64_t)r.lane), lanes_of((int)r.lane, (int)r.n),
+                        best[j]);
         }
 }
 
@@ -163,8 +164,8 @@ void ISA(pare_conv_max)(const pare_conv_tile *tile)
 }
 
 /* One row of a plane: source column of destination column q is q * stride + shift. */
-INLINE void fill_row(const float *row, int64_t in_x, int64_t stride, int64_t shift, int64_t width, vec pad,
-                     float *to)
+INLINE void fill_row(const float *row, int64_t in_x, int64_t stride, int64_t shift, int64_t width,
+                     vec pad, float *to)
 {
     if (stride == 1) {
         for (int64_t q = 0; q < width; q += VL) {
@@ -188,8 +189,9 @@ INLINE void fill_row(const float *row, int64_t in_x, int64_t stride, int64_t shi
                 b = load_lanes(row + s + VL, lanes_within(s + VL, in_x), pad);
             }
 #if PARE_VEC_BYTES == 64
-            store(to + q, __builtin_shuffle(
-                              a, b, (ivec){ 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30 }));
+            store(to + q,
+                  __builtin_shuffle(
+                      a, b, (ivec){ 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30 }));
 #else
             store(to + q, __builtin_shuffle(a, b, (ivec){ 0, 2, 4, 6, 8, 10, 12, 14 }));
 #endif

@@ -1,8 +1,8 @@
 /* Plain C: the definition. */
 #include "kernels/finish.h"
 
-void pare_finish_row_c(size_t n, const float *acc, float shift, const float *residual, const pare_finish *f,
-                       float *y)
+void pare_finish_row_c(size_t n, const float *acc, float shift, const float *residual,
+                       const pare_finish *f, float *y)
 {
     for (size_t i = 0; i < n; i++) {
         float v = acc[i] + shift;

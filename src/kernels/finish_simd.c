@@ -1,4 +1,5 @@
-/* The row epilogue compiled once per instruction set; loops this plain are the compiler's to vectorise. */
+/* The row epilogue compiled once per instruction set; loops this plain are the compiler's to
+ * vectorise. */
 #include "kernels/finish.h"
 
 #define CAT2(a, b) a##_##b

@@ -6,8 +6,8 @@
 
 #include <stddef.h>
 
-/* c[i][j] = act(sum over k of a[i][k] * b[k][j] + shift[j] + residual[i][j]), sums in order of k; i < m, j <
- * n.
+/* c[i][j] = act(sum over k of a[i][k] * b[k][j] + shift[j] + residual[i][j]), sums in order of k; i
+ * < m, j < n.
  *
  *   a         a[i * row + k * step]
  *   b         panels [ceil(n / nr)][k][nr], columns beyond n are zeros

@@ -1,5 +1,6 @@
-/* The table of inner loops for one instruction set. A kernel gets pointers and sizes; it never fails,
- * allocates, logs or starts threads, and sees no graph types. The plain C version defines the arithmetic. */
+/* The table of inner loops for one instruction set. A kernel gets pointers and sizes; it never
+ * fails, allocates, logs or starts threads, and sees no graph types. The plain C version defines
+ * the arithmetic. */
 #ifndef KERNELS_KERNELS_H
 #define KERNELS_KERNELS_H
 

@@ -1,5 +1,6 @@
-/* Loading and storing some lanes of a vector: the one thing that vector types cannot say, hence intrinsics.
- * Lanes outside [lane, lane + n) are not touched in memory and load as zeros (or `other`). */
+/* Loading and storing some lanes of a vector: the one thing that vector types cannot say, hence
+ * intrinsics. Lanes outside [lane, lane + n) are not touched in memory and load as zeros (or
+ * `other`). */
 #ifndef KERNELS_PARTIAL_H
 #define KERNELS_PARTIAL_H
 
@@ -26,7 +27,10 @@ INLINE vec load_lanes(const float *p, lanes_mask m, vec other)
 {
     return choose(m, (vec)_mm256_maskload_ps(p, (__m256i)m), other);
 }
-INLINE void store_lanes(float *p, lanes_mask m, vec v) { _mm256_maskstore_ps(p, (__m256i)m, (__m256)v); }
+INLINE void store_lanes(float *p, lanes_mask m, vec v)
+{
+    _mm256_maskstore_ps(p, (__m256i)m, (__m256)v);
+}
 #endif
 
 /* Lanes l for which 0 <= at + l < size. */

@@ -1,6 +1,7 @@
-/* PENNI's stages, compiled once per instruction set. A block of pixels stays in registers: in the basis stage
- * for up to 5 basis kernels at once, so that each load of x serves them all; in the combine stage for all
- * terms of a channel. Blocks of 8 vectors give enough independent sums to hide the latency of a multiply-add.
+/* PENNI's stages, compiled once per instruction set. A block of pixels stays in registers: in the
+ * basis stage for up to 5 basis kernels at once, so that each load of x serves them all; in the
+ * combine stage for all terms of a channel. Blocks of 8 vectors give enough independent sums to
+ * hide the latency of a multiply-add.
  */
 #include "kernels/penni.h"
 
@@ -12,8 +13,8 @@ enum { VL = PARE_VEC_BYTES / 4, D_MOST = 5, BASIS_V = PARE_VEC_BYTES == 64 ? 4 :
 #define CAT(a)     CAT1(a, PARE_ISA)
 #define INLINE     static inline __attribute__((always_inline))
 
-INLINE void basis_block(size_t d, int v, size_t ld, size_t taps, const float *x, const uint32_t *off,
-                        const float *basis, float *z, size_t ldz)
+INLINE void basis_block(size_t d, int v, size_t ld, size_t taps, const float *x,
+                        const uint32_t *off, const float *basis, float *z, size_t ldz)
 {
     vec acc[D_MOST][BASIS_V];
     for (size_t m = 0; m < d; m++)
@@ -28,8 +29,8 @@ INLINE void basis_block(size_t d, int v, size_t ld, size_t taps, const float *x,
         for (int i = 0; i < v; i++) *(vec *)(z + m * ldz + i * VL) = acc[m][i];
 }
 
-INLINE void basis_rows(size_t d, size_t ld, size_t taps, size_t len, const float *x, const uint32_t *off,
-                       const float *basis, float *z, size_t ldz)
+INLINE void basis_rows(size_t d, size_t ld, size_t taps, size_t len, const float *x,
+                       const uint32_t *off, const float *basis, float *z, size_t ldz)
 {
     size_t i = 0;
     for (; i + BASIS_V * VL <= len; i += BASIS_V * VL)
@@ -51,8 +52,8 @@ void CAT(pare_penni_basis)(size_t d, size_t taps, size_t len, const float *x, co
     }
 }
 
-INLINE void combine_block(int v, const pare_penni_term *p, const pare_penni_term *end, const float *z,
-                          size_t ldz, float *out, int fresh)
+INLINE void combine_block(int v, const pare_penni_term *p, const pare_penni_term *end,
+                          const float *z, size_t ldz, float *out, int fresh)
 {
     vec acc[COMBINE_V];
     for (int i = 0; i < v; i++) acc[i] = fresh ? (vec){ 0 } : *(const vec *)(out + i * VL);
@@ -63,8 +64,9 @@ INLINE void combine_block(int v, const pare_penni_term *p, const pare_penni_term
     for (int i = 0; i < v; i++) *(vec *)(out + i * VL) = acc[i];
 }
 
-void CAT(pare_penni_combine)(size_t n, size_t len, const uint32_t *start, const pare_penni_term *term,
-                             const float *z, size_t ldz, float *acc, size_t lda, int fresh)
+void CAT(pare_penni_combine)(size_t n, size_t len, const uint32_t *start,
+                             const pare_penni_term *term, const float *z, size_t ldz, float *acc,
+                             size_t lda, int fresh)
 {
     for (size_t i = 0; i < len;) {
         size_t left = (len - i) / VL;

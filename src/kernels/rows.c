@@ -37,8 +37,8 @@ void pare_unary_c(pare_unary f, size_t n, const float *x, float a, float b, floa
     for (size_t i = 0; i < n; i++) y[i] = unary(f, x[i], a, b);
 }
 
-void pare_binary_c(pare_binary f, size_t n, const float *a, size_t a_step, const float *b, size_t b_step,
-                   float *y)
+void pare_binary_c(pare_binary f, size_t n, const float *a, size_t a_step, const float *b,
+                   size_t b_step, float *y)
 {
     for (size_t i = 0; i < n; i++) {
         float p = a[i * a_step], q = b[i * b_step];

@@ -1,4 +1,5 @@
-/* Loops over rows of floats: element-wise functions, maxima and sums. Rows may not overlap unless said. */
+/* Loops over rows of floats: element-wise functions, maxima and sums. Rows may not overlap unless
+ * said. */
 #ifndef KERNELS_ROWS_H
 #define KERNELS_ROWS_H
 
@@ -23,7 +24,8 @@ typedef enum pare_unary {
 } pare_unary;
 typedef void pare_unary_fn(pare_unary f, size_t n, const float *x, float a, float b, float *y);
 
-/* y[i] = a[i] op b[i]; a step of 0 repeats element 0 of that operand, else it is 1. y may be a or b. */
+/* y[i] = a[i] op b[i]; a step of 0 repeats element 0 of that operand, else it is 1. y may be a or
+ * b. */
 typedef enum pare_binary {
     PARE_BINARY_ADD,
     PARE_BINARY_SUB,

@@ -11,12 +11,13 @@ INLINE vec clip(vec x, vec lo, vec hi)
     return choose(x > hi, hi, x);
 }
 
-/* e^x: x = n ln 2 + r with |r| <= ln 2 / 2, the series of e^r to the seventh power, then 2^n in two factors,
- * so that neither leaves the range of exponents. Relative error below 2e-7; beyond the range of float 0
- * (nearly) and infinity. */
+/* e^x: x = n ln 2 + r with |r| <= ln 2 / 2, the series of e^r to the seventh power, then 2^n in two
+ * factors, so that neither leaves the range of exponents. Relative error below 2e-7; beyond the
+ * range of float 0 (nearly) and infinity. */
 INLINE vec exponential(vec x)
 {
-    vec magic = broadcast(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the lowest bits */
+    vec magic =
+        broadcast(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the lowest bits */
     vec c = clip(x, broadcast(-103.0f), broadcast(89.0f));
     vec t = c * broadcast(1.44269504f) + magic, n = t - magic;
     vec r = c - n * broadcast(0.693359375f) - n * broadcast(-2.12194440e-4f);
@@ -44,7 +45,8 @@ INLINE vec unary(const pare_unary f, vec x, vec a, vec b)
     case PARE_UNARY_TANH: return one - broadcast(2.0f) / (one + exponential(x + x));
     case PARE_UNARY_SILU: return x / (one + exponential(-x));
     case PARE_UNARY_HARD_SIGMOID: return clip(a * x + b, zero, one);
-    case PARE_UNARY_HARD_SWISH: return x * clip(x * broadcast(1.0f / 6) + broadcast(0.5f), zero, one);
+    case PARE_UNARY_HARD_SWISH:
+        return x * clip(x * broadcast(1.0f / 6) + broadcast(0.5f), zero, one);
     case PARE_UNARY_ELU: return choose(x < zero, a * (exponential(x) - one), x);
     case PARE_UNARY_NEG: return -x;
     case PARE_UNARY_ABS: return (vec)((ivec)x & 0x7fffffff);
@@ -53,7 +55,8 @@ INLINE vec unary(const pare_unary f, vec x, vec a, vec b)
     }
 }
 
-/* A loop for each function, so that the choice is made once. The tail goes through a whole vector. */
+/* A loop for each function, so that the choice is made once. The tail goes through a whole vector.
+ */
 INLINE void unary_loop(const pare_unary f, size_t n, const float *x, float a, float b, float *y)
 {
     vec va = broadcast(a), vb = broadcast(b);
@@ -103,8 +106,8 @@ INLINE vec binary(const pare_binary f, vec a, vec b)
     }
 }
 
-INLINE void binary_loop(const pare_binary f, size_t n, const float *a, size_t a_step, const float *b,
-                        size_t b_step, float *y)
+INLINE void binary_loop(const pare_binary f, size_t n, const float *a, size_t a_step,
+                        const float *b, size_t b_step, float *y)
 {
     size_t i = 0, whole = n - n % VL;
     if (a_step && b_step) {
@@ -126,8 +129,8 @@ INLINE void binary_loop(const pare_binary f, size_t n, const float *a, size_t a_
     for (size_t l = 0; i + l < n; l++) y[i + l] = p[l];
 }
 
-void ISA(pare_binary)(pare_binary f, size_t n, const float *a, size_t a_step, const float *b, size_t b_step,
-                      float *y)
+void ISA(pare_binary)(pare_binary f, size_t n, const float *a, size_t a_step, const float *b,
+                      size_t b_step, float *y)
 {
     switch (f) {
     case PARE_BINARY_ADD: binary_loop(PARE_BINARY_ADD, n, a, a_step, b, b_step, y); break;

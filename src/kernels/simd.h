@@ -1,5 +1,5 @@
-/* What every vector source (*_simd.c) shares: compiled once per instruction set, PARE_ISA is the suffix of
- * its names, PARE_VEC_BYTES the width of a register. */
+/* What every vector source (*_simd.c) shares: compiled once per instruction set, PARE_ISA is the
+ * suffix of its names, PARE_VEC_BYTES the width of a register. */
 #ifndef KERNELS_SIMD_H
 #define KERNELS_SIMD_H
 

@@ -1,5 +1,5 @@
-/* The inner loops of training in plain C (vectors of 8, which the compiler takes apart), and the choice among
- * all. */
+/* The inner loops of training in plain C (vectors of 8, which the compiler takes apart), and the
+ * choice among all. */
 #define PARE_ISA       c
 #define PARE_VEC_BYTES 32
 #include "kernels/train_loops.h"

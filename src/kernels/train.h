@@ -1,9 +1,10 @@
-/* Inner loops of training that oneDNN does not do: normalisation, activations, pools, sums, updates.
+/* Inner loops of training that oneDNN does not do: normalisation, activations, pools, sums,
+ * updates.
  *
- * Maps are blocked: n images of [blocks][hw][lanes] floats, channel c in block c / lanes, lane c % lanes.
- * `lanes` is pare_train_kernels.lanes or 1 (then a block is a channel: plain NCHW). Per-channel arrays have
- * blocks * lanes entries. Padding lanes are computed like all others and mean nothing. Nothing here fails,
- * allocates or threads. */
+ * Maps are blocked: n images of [blocks][hw][lanes] floats, channel c in block c / lanes, lane c %
+ * lanes. `lanes` is pare_train_kernels.lanes or 1 (then a block is a channel: plain NCHW).
+ * Per-channel arrays have blocks * lanes entries. Padding lanes are computed like all others and
+ * mean nothing. Nothing here fails, allocates or threads. */
 #ifndef KERNELS_TRAIN_H
 #define KERNELS_TRAIN_H
 
@@ -16,8 +17,9 @@ typedef struct pare_map_dims {
 
 /* y = f(x). Backward: dx = dy * f'(x), from y alone where `from_y` of pare_act_needs says so. */
 typedef enum pare_act_kind {
-    PARE_FN_RELU,     /* max(x, 0) */
-    PARE_FN_CLIP,     /* min(max(x, a), b); the gradient is dy inside and on the limits' inner side only */
+    PARE_FN_RELU, /* max(x, 0) */
+    PARE_FN_CLIP, /* min(max(x, a), b); the gradient is dy inside and on the limits' inner side only
+                   */
     PARE_FN_LEAKY,    /* x < 0 ? a x : x */
     PARE_FN_HSIGMOID, /* min(max(a x + b, 0), 1) */
     PARE_FN_HSWISH,   /* x min(max(x / 6 + 1/2, 0), 1) */
@@ -39,7 +41,8 @@ static inline int pare_act_from_y(pare_act_kind k)
 typedef struct pare_pool_dims {
     size_t n, blocks, lanes;
     int64_t h, w, oh, ow, kh, kw, sh, sw, dh, dw, top, left;
-    int count_pad; /* average: divide by the kernel's size, padding included (within [-top, h + bottom)) */
+    int count_pad; /* average: divide by the kernel's size, padding included (within [-top, h +
+                      bottom)) */
     int64_t bottom, right;
 } pare_pool_dims;
 
@@ -48,8 +51,8 @@ typedef struct pare_train_kernels {
     size_t lanes;
     /* Mean and sum of squared deviations of n * hw numbers a channel. */
     void (*norm_stats)(const pare_map_dims *d, const float *x, double *mean, double *m2);
-    void (*norm_apply)(const pare_map_dims *d, const float *x, const float *scale, const float *shift,
-                       float *y);
+    void (*norm_apply)(const pare_map_dims *d, const float *x, const float *scale,
+                       const float *shift, float *y);
     /* Sums of dz and of dz * (x - mean), a channel. */
     void (*norm_reduce)(const pare_map_dims *d, const float *x, const float *dz, const float *mean,
                         double *sum, double *dot);
@@ -65,18 +68,19 @@ typedef struct pare_train_kernels {
     void (*mul)(size_t n, const float *a, const float *b, float *y);
     void (*div)(size_t n, const float *a, const float *b, float *y);
     void (*channel_sum)(const pare_map_dims *d, const float *x, float *sum); /* sum[c] += */
-    void (*mean)(const pare_map_dims *d, const float *x, float *y); /* over hw; y [n][blocks][lanes] */
+    void (*mean)(const pare_map_dims *d, const float *x,
+                 float *y); /* over hw; y [n][blocks][lanes] */
     void (*mean_back)(const pare_map_dims *d, const float *dy, float *dx);
     void (*max_pool)(const pare_pool_dims *d, const float *x, float *y);
     void (*max_pool_back)(const pare_pool_dims *d, const float *x, const float *dy, float *dx);
     void (*avg_pool)(const pare_pool_dims *d, const float *x, float *y);
     void (*avg_pool_back)(const pare_pool_dims *d, const float *dy, float *dx);
     /* v = momentum v + g + decay w + l1 sign(w); w -= lr (nesterov ? g' + momentum v : v) */
-    void (*sgd)(size_t n, float *w, float *v, const float *g, float lr, float momentum, float decay, float l1,
-                int nesterov);
+    void (*sgd)(size_t n, float *w, float *v, const float *g, float lr, float momentum, float decay,
+                float l1, int nesterov);
     /* w -= lr (decay w + m^/ (sqrt(v^) + eps)); c1, c2: the bias corrections 1 - beta^t */
-    void (*adamw)(size_t n, float *w, float *m, float *v, const float *g, float lr, float decay, float l1,
-                  float c1, float c2);
+    void (*adamw)(size_t n, float *w, float *m, float *v, const float *g, float lr, float decay,
+                  float l1, float c1, float c2);
 } pare_train_kernels;
 
 /* The table for the instruction sets in `cpu` (pare_cpu_detect()). */

@@ -1,4 +1,5 @@
-/* Body of the training loops; included with PARE_ISA (suffix) and PARE_VEC_BYTES defined. See train.h. */
+/* Body of the training loops; included with PARE_ISA (suffix) and PARE_VEC_BYTES defined. See
+ * train.h. */
 #include "kernels/train.h"
 
 #include <math.h>
@@ -74,8 +75,8 @@ static void norm_stats(const pare_map_dims *d, const float *x, double *mean, dou
     }
 }
 
-static void norm_apply(const pare_map_dims *d, const float *x, const float *scale, const float *shift,
-                       float *y)
+static void norm_apply(const pare_map_dims *d, const float *x, const float *scale,
+                       const float *shift, float *y)
 {
     for (size_t i = 0; i < d->n; i++)
         for (size_t c = 0; c < d->blocks; c++, x += d->hw * d->lanes, y += d->hw * d->lanes) {
@@ -131,10 +132,12 @@ static void norm_back(const pare_map_dims *d, const float *x, const float *dz, c
         for (size_t k = 0; k < d->blocks;
              k++, x += d->hw * d->lanes, dz += d->hw * d->lanes, dx += d->hw * d->lanes) {
             if (d->lanes == 1) {
-                for (size_t p = 0; p < d->hw; p++) dx[p] = a[k] * dz[p] + (b[k] * (x[p] - mean[k]) + c[k]);
+                for (size_t p = 0; p < d->hw; p++)
+                    dx[p] = a[k] * dz[p] + (b[k] * (x[p] - mean[k]) + c[k]);
                 continue;
             }
-            vec va = ATC(a + k * VL), vb = ATC(b + k * VL), vc = ATC(c + k * VL), m = ATC(mean + k * VL);
+            vec va = ATC(a + k * VL), vb = ATC(b + k * VL), vc = ATC(c + k * VL),
+                m = ATC(mean + k * VL);
             for (size_t p = 0; p < d->hw; p++)
                 AT(dx + p * VL) = va * ATC(dz + p * VL) + (vb * (ATC(x + p * VL) - m) + vc);
         }
@@ -278,25 +281,28 @@ static void mean_back(const pare_map_dims *d, const float *dy, float *dx)
 }
 
 /* The part of a window inside the map: kernel rows (columns) [*from, *to). */
-static inline void inside(int64_t at, int64_t size, int64_t k, int64_t dilation, int64_t *from, int64_t *to)
+static inline void inside(int64_t at, int64_t size, int64_t k, int64_t dilation, int64_t *from,
+                          int64_t *to)
 {
     *from = at < 0 ? (-at + dilation - 1) / dilation : 0;
     *to = at + (k - 1) * dilation >= size ? (size - at + dilation - 1) / dilation : k;
     if (*to < *from) *to = *from;
 }
 
-/* Walks the windows of a pool: the body sees x (the block), o (offset of the output) and the window's limits.
+/* Walks the windows of a pool: the body sees x (the block), o (offset of the output) and the
+ * window's limits.
  */
-#define WINDOWS(d, ...)                                                                                 \
-    for (size_t i_ = 0; i_ < (d)->n * (d)->blocks; i_++)                                                \
-        for (int64_t r = 0; r < (d)->oh; r++)                                                           \
-            for (int64_t q = 0; q < (d)->ow; q++) {                                                     \
-                int64_t r0 = r * (d)->sh - (d)->top, q0 = q * (d)->sw - (d)->left, ra, rb, qa, qb;      \
-                inside(r0, (d)->h, (d)->kh, (d)->dh, &ra, &rb);                                         \
-                inside(q0, (d)->w, (d)->kw, (d)->dw, &qa, &qb);                                         \
-                size_t block = i_ * (size_t)((d)->h * (d)->w) * (d)->lanes;                             \
-                size_t o = (i_ * (size_t)((d)->oh * (d)->ow) + (size_t)(r * (d)->ow + q)) * (d)->lanes; \
-                __VA_ARGS__                                                                             \
+#define WINDOWS(d, ...)                                                                            \
+    for (size_t i_ = 0; i_ < (d)->n * (d)->blocks; i_++)                                           \
+        for (int64_t r = 0; r < (d)->oh; r++)                                                      \
+            for (int64_t q = 0; q < (d)->ow; q++) {                                                \
+                int64_t r0 = r * (d)->sh - (d)->top, q0 = q * (d)->sw - (d)->left, ra, rb, qa, qb; \
+                inside(r0, (d)->h, (d)->kh, (d)->dh, &ra, &rb);                                    \
+                inside(q0, (d)->w, (d)->kw, (d)->dw, &qa, &qb);                                    \
+                size_t block = i_ * (size_t)((d)->h * (d)->w) * (d)->lanes;                        \
+                size_t o =                                                                         \
+                    (i_ * (size_t)((d)->oh * (d)->ow) + (size_t)(r * (d)->ow + q)) * (d)->lanes;   \
+                __VA_ARGS__                                                                        \
             }
 #define POOL_AT(d, kr, kq) \
     (block + (size_t)((r0 + (kr) * (d)->dh) * (d)->w + q0 + (kq) * (d)->dw) * (d)->lanes)
@@ -342,7 +348,8 @@ static void max_pool_back(const pare_pool_dims *d, const float *x, const float *
     })
 }
 
-static inline float pool_share(const pare_pool_dims *d, int64_t r0, int64_t q0, int64_t inside_count)
+static inline float pool_share(const pare_pool_dims *d, int64_t r0, int64_t q0,
+                               int64_t inside_count)
 {
     if (!d->count_pad) return 1 / (float)(inside_count > 0 ? inside_count : 1);
     /* with ceil_mode a window may hang over the padding too: that part never counts */
@@ -383,8 +390,8 @@ static void avg_pool_back(const pare_pool_dims *d, const float *dy, float *dx)
 
 /* --- updates --- */
 
-static void sgd(size_t n, float *w, float *v, const float *g, float lr, float momentum, float decay, float l1,
-                int nesterov)
+static void sgd(size_t n, float *w, float *v, const float *g, float lr, float momentum, float decay,
+                float l1, int nesterov)
 {
     size_t i = 0;
     for (vec one = SPLAT(l1); i + VL <= n; i += VL) {
@@ -394,14 +401,18 @@ static void sgd(size_t n, float *w, float *v, const float *g, float lr, float mo
         AT(w + i) = x - (nesterov ? (vec)(t + m * momentum) : m) * lr;
     }
     for (; i < n; i++) {
-        float t = g[i] + w[i] * decay + (w[i] > 0 ? l1 : w[i] < 0 ? -l1 : 0), m = v[i] * momentum + t;
+        float t = g[i] + w[i] * decay +
+                  (w[i] > 0   ? l1
+                   : w[i] < 0 ? -l1
+                              : 0),
+              m = v[i] * momentum + t;
         v[i] = m;
         w[i] -= (nesterov ? t + m * momentum : m) * lr;
     }
 }
 
-static void adamw(size_t n, float *w, float *m, float *v, const float *g, float lr, float decay, float l1,
-                  float c1, float c2)
+static void adamw(size_t n, float *w, float *m, float *v, const float *g, float lr, float decay,
+                  float l1, float c1, float c2)
 {
     const float beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f;
     for (size_t i = 0; i < n; i++) {

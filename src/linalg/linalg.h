@@ -5,10 +5,10 @@
 #include "base/rng.h"
 #include "base/status.h"
 
-/* Singular values s[n], falling, and right singular vectors v[n][n], one a row, of the m x n matrix a (not
- * centred). The best rank-d approximation of a is (a V_d^T) V_d with the first d rows. Signs are fixed: the
- * component of largest magnitude of each vector is positive. Made for m much larger than n. Bitwise the same
- * for any number of threads. PARE_EINVAL if an element is not finite. */
+/* Singular values s[n], falling, and right singular vectors v[n][n], one a row, of the m x n matrix
+ * a (not centred). The best rank-d approximation of a is (a V_d^T) V_d with the first d rows. Signs
+ * are fixed: the component of largest magnitude of each vector is positive. Made for m much larger
+ * than n. Bitwise the same for any number of threads. PARE_EINVAL if an element is not finite. */
 pare_status pare_svd_right(size_t m, size_t n, const float *a, double *s, double *v);
 
 /* n orthonormal vectors of n numbers, one a row, uniformly distributed. */

@@ -1,8 +1,8 @@
 /* Right singular vectors, through the eigenvectors of a^T a.
  *
- * Squaring loses singular values below about 1e-8 of the largest; float32 data do not carry those anyway. In
- * return the long sums run here, in one fixed order, and LAPACK sees only n x n: its result cannot depend on
- * the BLAS's threads. */
+ * Squaring loses singular values below about 1e-8 of the largest; float32 data do not carry those
+ * anyway. In return the long sums run here, in one fixed order, and LAPACK sees only n x n: its
+ * result cannot depend on the BLAS's threads. */
 #include "linalg/linalg.h"
 
 #include <lapacke.h>
@@ -35,10 +35,11 @@ pare_status pare_svd_right(size_t m, size_t n, const float *a, double *s, double
     for (size_t i = 0; i < n; i++)
         if (!isfinite(gram[i * n + i]))
             st = pare_fail(PARE_EINVAL, "a matrix to decompose has values that are not finite");
-    /* The lower triangle row-major is the upper one column-major; eigenvectors come as columns, that is, rows
-     * here. */
+    /* The lower triangle row-major is the upper one column-major; eigenvectors come as columns,
+     * that is, rows here. */
     if (st == PARE_OK) {
-        int info = LAPACKE_dsyev(LAPACK_COL_MAJOR, 'V', 'U', (lapack_int)n, gram, (lapack_int)n, lambda);
+        int info =
+            LAPACKE_dsyev(LAPACK_COL_MAJOR, 'V', 'U', (lapack_int)n, gram, (lapack_int)n, lambda);
         if (info == LAPACK_WORK_MEMORY_ERROR)
             st = pare_fail(PARE_ENOMEM, "no memory to decompose a matrix of %zu columns", n);
         else if (info != 0)

@@ -1,6 +1,6 @@
-/* What each operator does to channels: which it ties, what becomes of constant ones, how its parameters are
- * cut. One row of the table at the end for each operator; those that are missing keep all channels of what
- * they touch. */
+/* What each operator does to channels: which it ties, what becomes of constant ones, how its
+ * parameters are cut. One row of the table at the end for each operator; those that are missing
+ * keep all channels of what they touch. */
 #include "methods/channels.h"
 #include "methods/cut.h"
 #include "ops/attr.h"
@@ -19,9 +19,15 @@ static const pare_tensor *constant(const pare_channels *ch, pare_id node, uint32
     return w && !w->codec ? &w->part[0] : NULL;
 }
 
-static bool absent(const pare_node *n, uint32_t slot) { return slot >= n->n_in || n->in[slot] == PARE_NONE; }
+static bool absent(const pare_node *n, uint32_t slot)
+{
+    return slot >= n->n_in || n->in[slot] == PARE_NONE;
+}
 
-static const pare_type *type_of(const pare_channels *ch, pare_id v) { return &ch->g->value[v].type; }
+static const pare_type *type_of(const pare_channels *ch, pare_id v)
+{
+    return &ch->g->value[v].type;
+}
 
 static bool known(const pare_channels *ch, pare_id v, int64_t c, float *at)
 {
@@ -67,7 +73,8 @@ static bool window_pads(const pare_node *n)
 static pare_status tie_same(pare_channels *ch, pare_id node, bool *ok)
 {
     const pare_node *n = &ch->g->node[node];
-    if (!plain(ch, node) || pare_cells_of(ch, n->in[0]) != pare_cells_of(ch, n->out[0])) return PARE_OK;
+    if (!plain(ch, node) || pare_cells_of(ch, n->in[0]) != pare_cells_of(ch, n->out[0]))
+        return PARE_OK;
     tie_all(ch, n->in[0], n->out[0]);
     *ok = true;
     return PARE_OK;
@@ -137,7 +144,8 @@ static bool depthwise(const pare_channels *ch, pare_id node)
 static pare_status new_mix(pare_channels *ch, pare_id node, const pare_weight *w, pare_mix **out)
 {
     pare_mix *m = calloc(1, sizeof *m);
-    if (!m) return pare_fail(PARE_ENOMEM, "no memory for the channels of '%s'", ch->g->node[node].name);
+    if (!m)
+        return pare_fail(PARE_ENOMEM, "no memory for the channels of '%s'", ch->g->node[node].name);
     pare_status st = pare_weight_decode(w, &m->w);
     if (st != PARE_OK) {
         free(m);
@@ -153,7 +161,8 @@ static pare_status tie_conv(pare_channels *ch, pare_id node, bool *ok)
     const pare_node *n = &ch->g->node[node];
     const pare_weight *w = pare_node_weight(ch->g, n, 1);
     const pare_tensor *bias = constant(ch, node, 2);
-    if (!plain(ch, node) || !w || w->type.dtype != PARE_F32 || (!absent(n, 2) && !bias)) return PARE_OK;
+    if (!plain(ch, node) || !w || w->type.dtype != PARE_F32 || (!absent(n, 2) && !bias))
+        return PARE_OK;
     int64_t group = ((const pare_conv_attrs *)n->attrs)->group;
     bool apart = depthwise(ch, node);
     if (group != 1 && (!apart || w->codec)) return PARE_OK;
@@ -172,7 +181,8 @@ static pare_status tie_conv(pare_channels *ch, pare_id node, bool *ok)
                      .pads = window_pads(n) };
     *ok = true;
     int64_t each = m->n / group; /* depthwise: filters of one channel */
-    for (int64_t f = 0; apart && f < m->n; f++) pare_channels_tie(ch, n->in[0], f / each, n->out[0], f);
+    for (int64_t f = 0; apart && f < m->n; f++)
+        pare_channels_tie(ch, n->in[0], f / each, n->out[0], f);
     return PARE_OK;
 }
 
@@ -202,7 +212,8 @@ static pare_status forward_mix(pare_channels *ch, pare_id node)
     return PARE_OK;
 }
 
-/* The bias of a mixing node after its unread constant channels have moved into it; cut to the live outputs.
+/* The bias of a mixing node after its unread constant channels have moved into it; cut to the live
+ * outputs.
  */
 static pare_status cut_bias(const pare_channels *ch, pare_graph *g, pare_id node)
 {
@@ -308,7 +319,8 @@ static pare_status forward_batchnorm(pare_channels *ch, pare_id node)
     for (int64_t c = 0; c < pare_cells_of(ch, n->in[0]); c++)
         if (known(ch, n->in[0], c, &t))
             learn(ch, n->out[0], c,
-                  (double)p[1][c] * ((double)t - (double)p[3][c]) / sqrt((double)p[4][c] + epsilon) +
+                  (double)p[1][c] * ((double)t - (double)p[3][c]) /
+                          sqrt((double)p[4][c] + epsilon) +
                       (double)p[2][c]);
     return PARE_OK;
 }
@@ -322,8 +334,8 @@ static pare_status cut_batchnorm(const pare_channels *ch, pare_graph *g, pare_id
 
 /* --- arithmetic of activations of one shape, or with a constant that broadcasts --- */
 
-/* The dimension of constant `t` that meets the channels of a value of rank `rank`; -1: it is the same for
- * all. */
+/* The dimension of constant `t` that meets the channels of a value of rank `rank`; -1: it is the
+ * same for all. */
 static int channel_axis(const pare_tensor *t, int rank)
 {
     int axis = 1 - (rank - t->rank);
@@ -333,13 +345,15 @@ static int channel_axis(const pare_tensor *t, int rank)
 static pare_status tie_arithmetic(pare_channels *ch, pare_id node, bool *ok)
 {
     const pare_node *n = &ch->g->node[node];
-    if (n->n_out != 1 || !pare_has_cells(ch, n->out[0]) || type_of(ch, n->out[0])->dtype != PARE_F32)
+    if (n->n_out != 1 || !pare_has_cells(ch, n->out[0]) ||
+        type_of(ch, n->out[0])->dtype != PARE_F32)
         return PARE_OK;
     const pare_type *out = type_of(ch, n->out[0]);
     for (uint32_t i = 0; i < n->n_in; i++) {
         const pare_tensor *t = constant(ch, node, i);
         if (t ? t->rank > out->rank : !pare_has_cells(ch, n->in[i])) return PARE_OK;
-        if (!t && (type_of(ch, n->in[i])->rank != out->rank || pare_cells_of(ch, n->in[i]) != out->dim[1]))
+        if (!t && (type_of(ch, n->in[i])->rank != out->rank ||
+                   pare_cells_of(ch, n->in[i]) != out->dim[1]))
             return PARE_OK;
     }
     for (uint32_t i = 0; i < n->n_in; i++)
@@ -427,16 +441,19 @@ static pare_status forward_concat(pare_channels *ch, pare_id node)
     }
     for (int64_t c = 0; c < pare_cells_of(ch, n->out[0]); c++) {
         bool fixed = known(ch, n->in[0], c, &t0);
-        for (uint32_t i = 1; fixed && i < n->n_in; i++) fixed = known(ch, n->in[i], c, &t) && t == t0;
+        for (uint32_t i = 1; fixed && i < n->n_in; i++)
+            fixed = known(ch, n->in[i], c, &t) && t == t0;
         if (fixed) learn(ch, n->out[0], c, t0);
     }
     return PARE_OK;
 }
 
-/* --- changes of shape that keep the order: Flatten, Reshape, Squeeze, Unsqueeze, means over the picture ---
+/* --- changes of shape that keep the order: Flatten, Reshape, Squeeze, Unsqueeze, means over the
+ * picture ---
  */
 
-/* Input channel c becomes output channels c * spread .. (c + 1) * spread - 1; 0: it is not of that kind. */
+/* Input channel c becomes output channels c * spread .. (c + 1) * spread - 1; 0: it is not of that
+ * kind. */
 static int64_t spread(const pare_channels *ch, pare_id node)
 {
     const pare_node *n = &ch->g->node[node];
@@ -508,8 +525,8 @@ static pare_status tie_axes(pare_channels *ch, pare_id node, bool *ok)
 
 /* --- Slice --- */
 
-/* Where the channels of a Slice begin in its input; false if it is not made of constants, or steps over
- * channels. */
+/* Where the channels of a Slice begin in its input; false if it is not made of constants, or steps
+ * over channels. */
 static bool slice_channels(const pare_channels *ch, pare_id node, int64_t *begin, int *entry)
 {
     const pare_node *n = &ch->g->node[node];
@@ -521,7 +538,8 @@ static bool slice_channels(const pare_channels *ch, pare_id node, int64_t *begin
     *begin = 0;
     *entry = -1;
     for (int64_t i = 0; i < pare_tensor_count(starts); i++) {
-        int64_t axis = axes ? pare_tensor_get_i64(axes, i) : i, start = pare_tensor_get_i64(starts, i);
+        int64_t axis = axes ? pare_tensor_get_i64(axes, i) : i,
+                start = pare_tensor_get_i64(starts, i);
         if (axis < 0) axis += rank;
         if (axis == 0) return false;
         if (axis != 1) continue;
@@ -594,10 +612,13 @@ static bool read_padding(const pare_channels *ch, pare_id node, padding *p)
     if (!pads || pads->dtype != PARE_I64 || (!absent(n, 2) && !value) || (!absent(n, 3) && !axes))
         return false;
     const pare_field *mode = n->op->attrs ? pare_field_find(n->op->attrs, "mode", 4) : NULL;
-    if (mode && !pare_field_is_default(mode, n->attrs)) return false; /* the default is "constant" */
+    if (mode && !pare_field_is_default(mode, n->attrs))
+        return false; /* the default is "constant" */
     int64_t count = pare_tensor_count(pads) / 2;
     int rank = type_of(ch, n->in[0])->rank;
-    *p = (padding){ .at_begin = -1, .at_end = -1, .value = value ? (float)pare_tensor_get_f64(value, 0) : 0 };
+    *p = (padding){ .at_begin = -1,
+                    .at_end = -1,
+                    .value = value ? (float)pare_tensor_get_f64(value, 0) : 0 };
     for (int64_t i = 0; i < count; i++) {
         int64_t axis = axes ? pare_tensor_get_i64(axes, i) : i;
         int64_t begin = pare_tensor_get_i64(pads, i), end = pare_tensor_get_i64(pads, count + i);

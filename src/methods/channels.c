@@ -6,8 +6,8 @@
 static pare_id root(const pare_channels *ch, pare_id cell)
 {
     while (ch->parent[cell] != cell) {
-        ch->parent[cell] =
-            ch->parent[ch->parent[cell]]; /* halve the path: the array is a cache, the classes stay */
+        ch->parent[cell] = ch->parent[ch->parent[cell]]; /* halve the path: the array is a cache,
+                                                            the classes stay */
         cell = ch->parent[cell];
     }
     return cell;
@@ -114,10 +114,12 @@ static pare_status number_cells(pare_channels *ch)
         const pare_value *value = &g->value[v];
         bool computed = value->producer != PARE_NONE || value->is_input;
         ch->first[v] = PARE_NONE;
-        if (!computed || value->weight || value->type.rank < 2 || !pare_type_known(&value->type)) continue;
+        if (!computed || value->weight || value->type.rank < 2 || !pare_type_known(&value->type))
+            continue;
         ch->first[v] = (pare_id)total;
         if (!pare_add_i64(total, value->type.dim[1], &total) || total >= (int64_t)(UINT32_MAX / 2))
-            return pare_fail(PARE_ELIMIT, "the network has too many channels to look for unused ones");
+            return pare_fail(PARE_ELIMIT,
+                             "the network has too many channels to look for unused ones");
     }
     ch->n_cells = (pare_id)total;
     return PARE_OK;

@@ -1,16 +1,17 @@
 /* Which channels of which values can go without changing what a network computes.
  *
- * Every channel (axis 1) of every activation is a *cell*. Operators that pass channels through tie cells: a
- * class of tied cells stays or goes as a whole, so residual joins, concatenations and padded shortcuts need
- * no special case. Two facts flow over the cells until nothing changes:
+ * Every channel (axis 1) of every activation is a *cell*. Operators that pass channels through tie
+ * cells: a class of tied cells stays or goes as a whole, so residual joins, concatenations and
+ * padded shortcuts need no special case. Two facts flow over the cells until nothing changes:
  *
- *   forward   `known`: the channel holds the same number `at` everywhere, for any input (a filter of zeros
- * gives its bias, which batch-norm and activations map to another number) backward  `live`: something needs
- * the channel. A convolution needs an input channel if one of its live filters has a tap on it that is not 0,
- * unless the channel is known and its part can move into the bias: exactly so where the number is 0 or the
- * convolution does not pad with zeros
+ *   forward   `known`: the channel holds the same number `at` everywhere, for any input (a filter
+ * of zeros gives its bias, which batch-norm and activations map to another number) backward `live`:
+ * something needs the channel. A convolution needs an input channel if one of its live filters has
+ * a tap on it that is not 0, unless the channel is known and its part can move into the bias:
+ * exactly so where the number is 0 or the convolution does not pad with zeros
  *
- * What is not live goes. Operators without a rule (channel_rules.c) keep all channels of what they touch. */
+ * What is not live goes. Operators without a rule (channel_rules.c) keep all channels of what they
+ * touch. */
 #ifndef METHODS_CHANNELS_H
 #define METHODS_CHANNELS_H
 
@@ -29,10 +30,10 @@ typedef struct pare_mix {
 
 typedef struct pare_channels {
     const pare_graph *g; /* every shape known; borrowed */
-    bool exact;          /* false: the padding's zeros are neglected when moving a channel into a bias */
-    pare_id *first;      /* per value: its first cell; PARE_NONE: the value has none */
-    pare_id *parent;     /* per cell: union-find */
-    bool *live, *known;  /* per cell (live: of a class's root) */
+    bool exact;     /* false: the padding's zeros are neglected when moving a channel into a bias */
+    pare_id *first; /* per value: its first cell; PARE_NONE: the value has none */
+    pare_id *parent;    /* per cell: union-find */
+    bool *live, *known; /* per cell (live: of a class's root) */
     float *at;
     pare_id n_cells;
     struct pare_channel_rule const **rule; /* per node; NULL: keeps everything */
@@ -46,7 +47,8 @@ typedef struct pare_channel_rule {
     pare_status (*tie)(pare_channels *ch, pare_id node, bool *ok);
     /* Sets `known` and `at` of the outputs from the inputs'. */
     pare_status (*forward)(pare_channels *ch, pare_id node);
-    /* Cuts the parameters of the node in `g`, whose ids are those of ch->g. NULL: there are none. */
+    /* Cuts the parameters of the node in `g`, whose ids are those of ch->g. NULL: there are none.
+     */
     pare_status (*cut)(const pare_channels *ch, pare_graph *g, pare_id node);
 } pare_channel_rule;
 

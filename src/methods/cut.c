@@ -23,12 +23,13 @@ pare_status pare_cut_put(pare_graph *g, pare_id node, uint32_t slot, pare_weight
     pare_id v = slot < n->n_in ? n->in[slot] : PARE_NONE;
     uint32_t readers = 0;
     for (uint32_t i = 0; v != PARE_NONE && i < g->n_nodes; i++)
-        for (uint32_t k = 0; g->node[i].op && k < g->node[i].n_in; k++) readers += g->node[i].in[k] == v;
+        for (uint32_t k = 0; g->node[i].op && k < g->node[i].n_in; k++)
+            readers += g->node[i].in[k] == v;
     if (readers == 1 && !g->value[v].is_output) return pare_graph_set_weight(g, v, w);
     const char *base = v != PARE_NONE ? g->value[v].name : n->name;
     char *name = pare_arena_alloc(g->arena, strlen(base) + 8);
-    pare_id *in =
-        pare_arena_array(g->arena, (size_t)slot + 1 > n->n_in ? (size_t)slot + 1 : n->n_in, sizeof *in);
+    pare_id *in = pare_arena_array(
+        g->arena, (size_t)slot + 1 > n->n_in ? (size_t)slot + 1 : n->n_in, sizeof *in);
     if (!name || !in) {
         pare_weight_free(&w);
         return pare_fail(PARE_ENOMEM, "no memory for a constant of '%s'", n->name);
@@ -45,7 +46,8 @@ pare_status pare_cut_put(pare_graph *g, pare_id node, uint32_t slot, pare_weight
 }
 
 /* Copies the elements of `t` whose index along `axis` is kept. */
-static pare_status cut_axis(const pare_tensor *t, int axis, const bool *keep, int64_t kept, pare_tensor *out)
+static pare_status cut_axis(const pare_tensor *t, int axis, const bool *keep, int64_t kept,
+                            pare_tensor *out)
 {
     pare_type type = pare_tensor_type(t);
     size_t inner = pare_dtype_size(t->dtype);
@@ -65,15 +67,17 @@ static pare_status cut_axis(const pare_tensor *t, int axis, const bool *keep, in
     return PARE_OK;
 }
 
-static pare_status cut_penni(const pare_weight *w, const bool *keep_n, int64_t n, const bool *keep_c,
-                             int64_t c, pare_weight *out)
+static pare_status cut_penni(const pare_weight *w, const bool *keep_n, int64_t n,
+                             const bool *keep_c, int64_t c, pare_weight *out)
 {
     pare_penni_dims s = pare_penni_dims_of(w);
     pare_type type = w->type;
     if (keep_n) type.dim[0] = n;
     if (keep_c) type.dim[1] = c;
     float *a = malloc((size_t)(s.n * s.c * s.d + 1) * sizeof *a), *to = a;
-    if (!a) return pare_fail(PARE_ENOMEM, "no memory for %lld coefficients", (long long)(s.n * s.c * s.d));
+    if (!a)
+        return pare_fail(PARE_ENOMEM, "no memory for %lld coefficients",
+                         (long long)(s.n * s.c * s.d));
     pare_penni_coefficients(w, a);
     for (int64_t row = 0; row < s.n * s.c; row++) {
         if ((keep_n && !keep_n[row / s.c]) || (keep_c && !keep_c[row % s.c])) continue;
@@ -85,8 +89,8 @@ static pare_status cut_penni(const pare_weight *w, const bool *keep_n, int64_t n
     return st;
 }
 
-pare_status pare_cut_slot(const pare_channels *ch, pare_graph *g, pare_id node, uint32_t slot, pare_id v,
-                          int axis, pare_id v2, int axis2)
+pare_status pare_cut_slot(const pare_channels *ch, pare_graph *g, pare_id node, uint32_t slot,
+                          pare_id v, int axis, pare_id v2, int axis2)
 {
     const pare_weight *w = pare_node_weight(g, &g->node[node], slot);
     bool *keep = NULL, *keep2 = NULL;
@@ -95,7 +99,8 @@ pare_status pare_cut_slot(const pare_channels *ch, pare_graph *g, pare_id node, 
     pare_weight made = { 0 };
     pare_status st = pare_cut_keep(ch, v, &keep, &kept);
     if (st == PARE_OK && v2 != PARE_NONE) st = pare_cut_keep(ch, v2, &keep2, &kept2);
-    if (st != PARE_OK || (kept == pare_cells_of(ch, v) && (!keep2 || kept2 == pare_cells_of(ch, v2))))
+    if (st != PARE_OK ||
+        (kept == pare_cells_of(ch, v) && (!keep2 || kept2 == pare_cells_of(ch, v2))))
         goto done;
     if (w->codec == &pare_codec_penni)
         st = cut_penni(w, keep, kept, keep2, kept2, &made);
@@ -134,7 +139,8 @@ static pare_status cut_all(const pare_channels *ch, pare_graph *g)
     return PARE_OK;
 }
 
-/* Shapes for looking at channels: what is free becomes `size`, as convolutions and pools do not care. */
+/* Shapes for looking at channels: what is free becomes `size`, as convolutions and pools do not
+ * care. */
 static pare_status infer_for(pare_graph *typed, int64_t size)
 {
     for (uint32_t i = 0; i < typed->n_inputs; i++) {

@@ -1,6 +1,6 @@
-/* Magnitude pruning: in each convolution keep the weights of largest absolute value, zero the rest, and
- * fine-tune what is left. Stored with the codec bitmap. The yardstick for methods that change the form of a
- * weight, so it takes the same layers and rules as penni. */
+/* Magnitude pruning: in each convolution keep the weights of largest absolute value, zero the rest,
+ * and fine-tune what is left. Stored with the codec bitmap. The yardstick for methods that change
+ * the form of a weight, so it takes the same layers and rules as penni. */
 #include "codecs/bitmap.h"
 #include "methods/cut.h"
 #include "methods/method.h"
@@ -24,10 +24,13 @@ static const pare_field fields[] = {
     PARE_REAL(options, density, 0.2, 0, 1, "", "share of the weights to keep (0: use threshold)"),
     PARE_REAL(options, threshold, 1, 0, 100, "std",
               "drop weights below this many standard deviations of their layer"),
-    PARE_ENUM(options, scope, GLOBAL, "layer|global", "whether density holds in each layer or over all"),
+    PARE_ENUM(options, scope, GLOBAL, "layer|global",
+              "whether density holds in each layer or over all"),
     PARE_REAL(options, min_density, 0.01, 0, 1, "", "no layer keeps less than this share"),
-    PARE_ENUM(options, pointwise, DENSE, "dense|sparse", "1x1 convolutions: left dense, or pruned as well"),
-    PARE_INT(options, finetune, 18, 0, 100000, "epochs", "fine-tuning, when the total is not given"),
+    PARE_ENUM(options, pointwise, DENSE, "dense|sparse",
+              "1x1 convolutions: left dense, or pruned as well"),
+    PARE_INT(options, finetune, 18, 0, 100000, "epochs",
+             "fine-tuning, when the total is not given"),
     PARE_REAL(options, lr, 0.01, 1e-8, 10, "", "learning rate"),
     PARE_REAL(options, weight_decay, 1e-4, 0, 1, "", "weight decay"),
     PARE_ENUM(options, schedule, 2, "constant|step|cosine", "of the learning rate"),
@@ -50,8 +53,8 @@ typedef struct layer {
     pare_tensor dense;
 } layer;
 
-static pare_status collect(pare_job *job, pare_graph *g, const options *o, layer *l, pare_prune_item *item,
-                           size_t *n)
+static pare_status collect(pare_job *job, pare_graph *g, const options *o, layer *l,
+                           pare_prune_item *item, size_t *n)
 {
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         const pare_node *node = &g->node[i];
@@ -71,7 +74,8 @@ static pare_status collect(pare_job *job, pare_graph *g, const options *o, layer
         item[at].x = l[at].dense.data;
         item[at].n = pare_tensor_count(&l[at].dense);
     }
-    return *n ? PARE_OK : pare_fail(PARE_EUNSUPPORTED, "magnitude: the network has no convolution to prune");
+    return *n ? PARE_OK
+              : pare_fail(PARE_EUNSUPPORTED, "magnitude: the network has no convolution to prune");
 }
 
 static pare_status prune(pare_job *job, pare_graph *g, const options *o)
@@ -80,7 +84,8 @@ static pare_status prune(pare_job *job, pare_graph *g, const options *o)
     pare_prune_item *item = calloc(g->n_nodes + (size_t)1, sizeof *item);
     size_t n = 0;
     int64_t kept = 0, total = 0;
-    pare_status st = l && item ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory to prune %u layers", g->n_nodes);
+    pare_status st =
+        l && item ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory to prune %u layers", g->n_nodes);
     if (st == PARE_OK) st = collect(job, g, o, l, item, &n);
     if (st == PARE_OK) st = pare_prune_cuts(item, n, o->scope == GLOBAL);
     for (size_t i = 0; st == PARE_OK && i < n; i++) {
@@ -95,7 +100,8 @@ static pare_status prune(pare_job *job, pare_graph *g, const options *o)
     free(l);
     free(item);
     if (st == PARE_OK)
-        job->say(job, "pruned %zu layers to density %.4f", n, total ? (double)kept / (double)total : 1);
+        job->say(job, "pruned %zu layers to density %.4f", n,
+                 total ? (double)kept / (double)total : 1);
     return st;
 }
 
@@ -135,7 +141,8 @@ static pare_status compress(pare_job *job, pare_graph **g, const void *opt)
 const pare_method pare_method_magnitude = {
     .name = "magnitude",
     .summary = "zero the smallest weights of each convolution",
-    .source = "Han, Pool, Tran, Dally: Learning both Weights and Connections for Efficient Neural Networks, "
+    .source = "Han, Pool, Tran, Dally: Learning both Weights and Connections for Efficient Neural "
+              "Networks, "
               "NeurIPS 2015",
     .options = fields,
     .options_size = sizeof(options),

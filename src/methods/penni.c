@@ -3,12 +3,12 @@
  *   decompose   every convolution, by the best basis (uncentred singular vectors)
  *   retrain     with an L1 penalty on the coefficients; basis and coefficients take turns
  *   prune       the small coefficients
- *   finetune    what is left, both factors, without the penalty; optionally prune a little more and repeat
- *   shrink      remove channels and basis kernels that nothing needs any more, exactly
+ *   finetune    what is left, both factors, without the penalty; optionally prune a little more and
+ * repeat shrink      remove channels and basis kernels that nothing needs any more, exactly
  *
- * Each stage is checkpointed. Without data, or with 0 epochs, retraining and fine-tuning are left out. What
- * each layer goes through is in penni_parts.c; where this differs from the published code, and why, in
- * docs/methods/penni.md. */
+ * Each stage is checkpointed. Without data, or with 0 epochs, retraining and fine-tuning are left
+ * out. What each layer goes through is in penni_parts.c; where this differs from the published
+ * code, and why, in docs/methods/penni.md. */
 #include "methods/cut.h"
 #include "methods/method.h"
 #include "methods/penni_parts.h"
@@ -33,13 +33,16 @@ enum { LAYER, GLOBAL };
 enum { DENSE, SPARSE };
 
 static const pare_field fields[] = {
-    PARE_INT(options, basis, 5, 1, 4096, "", "basis kernels of a layer (at most its kernel's positions)"),
-    PARE_REAL(options, l1, 1e-4, 0, 1, "", "weight of the L1 penalty on coefficients while retraining"),
+    PARE_INT(options, basis, 5, 1, 4096, "",
+             "basis kernels of a layer (at most its kernel's positions)"),
+    PARE_REAL(options, l1, 1e-4, 0, 1, "",
+              "weight of the L1 penalty on coefficients while retraining"),
     PARE_REAL(options, threshold, 1, 0, 100, "std",
               "drop coefficients below this many standard deviations of their layer"),
     PARE_REAL(options, density, 0, 0, 1, "",
               "keep this share of the coefficients instead (0: use threshold)"),
-    PARE_ENUM(options, scope, GLOBAL, "layer|global", "whether density holds in each layer or over all"),
+    PARE_ENUM(options, scope, GLOBAL, "layer|global",
+              "whether density holds in each layer or over all"),
     PARE_REAL(options, min_density, 0.01, 0, 1, "", "no layer keeps less than this share"),
     PARE_INT(options, retrain, 12, 0, 100000, "epochs",
              "retraining, when the total is not given (published: 100)"),
@@ -49,16 +52,19 @@ static const pare_field fields[] = {
     PARE_REAL(options, weight_decay, 1e-4, 0, 1, "", "weight decay of both phases"),
     PARE_ENUM(options, schedule, 2, "constant|step|cosine",
               "of the learning rate in both phases (published: step)"),
-    PARE_FLAG(options, alternate, 1, "coefficients and basis take turns in retraining; 0: trained together"),
+    PARE_FLAG(options, alternate, 1,
+              "coefficients and basis take turns in retraining; 0: trained together"),
     PARE_INT(options, swap, 2, 1, 100000, "epochs", "length of a turn"),
     PARE_INT(options, steps, 1, 1, 100, "", "prune in this many steps with fine-tuning after each"),
     PARE_ENUM(options, init, PARE_PENNI_SVD, "svd|random",
               "first basis: the best one, or a random orthonormal one"),
-    PARE_ENUM(options, pointwise, DENSE, "dense|sparse", "1x1 convolutions: left dense, or pruned as well"),
+    PARE_ENUM(options, pointwise, DENSE, "dense|sparse",
+              "1x1 convolutions: left dense, or pruned as well"),
     PARE_FLAG(options, shrink, 1, "remove channels that nothing needs"),
     PARE_FLAG(options, early, 1,
               "remove constant channels before fine-tuning already, which repairs the borders"),
-    PARE_FLAG(options, exact, 1, "at the end only what leaves the outputs the same; 0: borders may change"),
+    PARE_FLAG(options, exact, 1,
+              "at the end only what leaves the outputs the same; 0: borders may change"),
     PARE_FIELDS_END,
 };
 
@@ -70,7 +76,7 @@ typedef struct run {
     int64_t retrain, finetune; /* epochs; 0 without data */
     const char *stage;         /* the one being done */
     int64_t tuning;            /* epochs of this fine-tuning */
-    double share;              /* of the way to the final threshold or density that this pruning goes */
+    double share; /* of the way to the final threshold or density that this pruning goes */
 } run;
 
 static bool eligible(const pare_graph *g, const pare_node *n) { return pare_penni_fits(g, n); }
@@ -101,9 +107,10 @@ static pare_status decompose(run *r)
         done++;
     }
     if (done == 0 && !pare_penni_any(g))
-        return pare_fail(PARE_EUNSUPPORTED, "penni: the network has no convolution that can share kernels");
-    r->job->say(r->job, "decomposed %lld layers into at most %lld basis kernels each", (long long)done,
-                (long long)most);
+        return pare_fail(PARE_EUNSUPPORTED,
+                         "penni: the network has no convolution that can share kernels");
+    r->job->say(r->job, "decomposed %lld layers into at most %lld basis kernels each",
+                (long long)done, (long long)most);
     return PARE_OK;
 }
 
@@ -113,8 +120,8 @@ static const char *frozen(void *user, int64_t epoch)
     return epoch / o->swap % 2 == 0 ? "basis" : "values"; /* the coefficients begin */
 }
 
-/* Scale can wander from coefficients to basis and so around the penalty; it is put back after every epoch in
- * which the basis was trained. */
+/* Scale can wander from coefficients to basis and so around the penalty; it is put back after every
+ * epoch in which the basis was trained. */
 static pare_status epoch_end(void *user, int64_t epoch, pare_graph *g)
 {
     const options *o = user;
@@ -162,7 +169,8 @@ static pare_status remove_channels(run *r, bool exact)
         return PARE_OK;
     }
     if (st == PARE_OK)
-        r->job->say(r->job, "removed %lld of %lld channels of activations", (long long)gone, (long long)of);
+        r->job->say(r->job, "removed %lld of %lld channels of activations", (long long)gone,
+                    (long long)of);
     return st;
 }
 
@@ -180,8 +188,8 @@ static pare_status shrink(run *r)
     return pare_penni_pack(*r->g);
 }
 
-/* Ends a stage: from here on the network is what the checkpoint gives back, as it will be for a run that
- * resumes. */
+/* Ends a stage: from here on the network is what the checkpoint gives back, as it will be for a run
+ * that resumes. */
 static pare_status finish(run *r, const char *name)
 {
     bool found;
@@ -231,7 +239,8 @@ static pare_status prune_and_tune(run *r)
 static pare_status compress(pare_job *job, pare_graph **g, const void *opt)
 {
     run r = { .job = job, .g = g, .o = opt };
-    if (job->tune && job->epochs != 0) { /* a total is split two to one, but fine-tuning gets at least one */
+    if (job->tune &&
+        job->epochs != 0) { /* a total is split two to one, but fine-tuning gets at least one */
         int64_t n = job->epochs;
         r.retrain = n < 0 ? r.o->retrain : n * 2 / 3;
         r.finetune = n < 0 ? r.o->finetune : n - r.retrain;
@@ -245,7 +254,8 @@ static pare_status compress(pare_job *job, pare_graph **g, const void *opt)
 const pare_method pare_method_penni = {
     .name = "penni",
     .summary = "all kernels of a layer as sparse sums of a few shared basis kernels",
-    .source = "Li, Hanson, Li, Chen: PENNI: Pruned Kernel Sharing for Efficient CNN Inference, ICML 2020",
+    .source =
+        "Li, Hanson, Li, Chen: PENNI: Pruned Kernel Sharing for Efficient CNN Inference, ICML 2020",
     .options = fields,
     .options_size = sizeof(options),
     .eligible = eligible,

@@ -11,7 +11,8 @@
 
 static bool conv1(const pare_node *n)
 {
-    return n->op && strcmp(n->op->name, "Conv") == 0 && ((const pare_conv_attrs *)n->attrs)->group == 1;
+    return n->op && strcmp(n->op->name, "Conv") == 0 &&
+           ((const pare_conv_attrs *)n->attrs)->group == 1;
 }
 
 bool pare_penni_fits(const pare_graph *g, const pare_node *n)
@@ -30,7 +31,8 @@ bool pare_penni_fits(const pare_graph *g, const pare_node *n)
     return true;
 }
 
-pare_status pare_penni_decompose(pare_graph *g, pare_id node, int64_t basis, int init, uint64_t seed)
+pare_status pare_penni_decompose(pare_graph *g, pare_id node, int64_t basis, int init,
+                                 uint64_t seed)
 {
     const pare_node *n = &g->node[node];
     const pare_weight *w = pare_node_weight(g, n, 1);
@@ -45,8 +47,9 @@ pare_status pare_penni_decompose(pare_graph *g, pare_id node, int64_t basis, int
     float *a = malloc((size_t)(rows * d) * sizeof *a), *b = malloc((size_t)(d * k) * sizeof *b);
     bool *keep = malloc((size_t)(rows * d));
     pare_weight made = { 0 };
-    pare_status st =
-        v && a && b && keep ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory to decompose '%s'", n->name);
+    pare_status st = v && a && b && keep
+                         ? PARE_OK
+                         : pare_fail(PARE_ENOMEM, "no memory to decompose '%s'", n->name);
     if (st == PARE_OK && k == 1)
         v[0] = 1;
     else if (st == PARE_OK && init == PARE_PENNI_RANDOM) {
@@ -135,13 +138,15 @@ static int64_t coefficients(const pare_weight *w)
 }
 
 pare_status pare_penni_prune(pare_graph *g, bool global,
-                             pare_status (*rule)(void *user, const pare_node *n, pare_prune_rule *out),
+                             pare_status (*rule)(void *user, const pare_node *n,
+                                                 pare_prune_rule *out),
                              void *user, double *density)
 {
     size_t count = 0, i = 0;
     for (EACH_PENNI(g, v)) count++;
     pare_prune_item *item = calloc(count + 1, sizeof *item);
-    pare_status st = item ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory to prune %zu layers", count);
+    pare_status st =
+        item ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory to prune %zu layers", count);
     for (EACH_PENNI(g, v)) {
         if (st != PARE_OK) break;
         const pare_weight *w = g->value[v].weight;
@@ -149,7 +154,8 @@ pare_status pare_penni_prune(pare_graph *g, bool global,
         item[i].n = coefficients(w);
         item[i].x = malloc((size_t)item[i].n * sizeof *item[i].x);
         if (!item[i].x)
-            st = pare_fail(PARE_ENOMEM, "no memory to prune %lld coefficients", (long long)item[i].n);
+            st = pare_fail(PARE_ENOMEM, "no memory to prune %lld coefficients",
+                           (long long)item[i].n);
         else
             pare_penni_coefficients(w, item[i].x);
         if (st == PARE_OK && n)
@@ -183,7 +189,8 @@ static pare_status repack(const pare_weight *w, pare_weight *out)
 {
     pare_penni_dims s = pare_penni_dims_of(w);
     int64_t rows = s.n * s.c, kept = 0;
-    float *a = malloc((size_t)(rows * s.d) * sizeof *a), *b = malloc((size_t)(s.d * s.k) * sizeof *b);
+    float *a = malloc((size_t)(rows * s.d) * sizeof *a),
+          *b = malloc((size_t)(s.d * s.k) * sizeof *b);
     int64_t *from = calloc((size_t)s.d, sizeof *from);
     if (!a || !b || !from) {
         free(a);

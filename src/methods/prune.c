@@ -55,14 +55,16 @@ pare_status pare_prune_cuts(pare_prune_item *item, size_t n, bool global)
         free(sorted);
     }
     if (!global || n == 0 || item[0].rule.density <= 0) return PARE_OK;
-    /* One cut for all. Where it would leave less than a layer's least density, the layer keeps more. */
+    /* One cut for all. Where it would leave less than a layer's least density, the layer keeps
+     * more. */
     PARE_TRY(magnitudes(item, n, &sorted, &count));
     float shared = cut_at(sorted, count, item[0].rule.density);
     free(sorted);
     for (size_t i = 0; i < n; i++) {
         if (item[i].rule.density != item[0].rule.density) continue; /* overridden for this layer */
         PARE_TRY(magnitudes(&item[i], 1, &sorted, &count));
-        float most = cut_at(sorted, count, fmax(item[i].rule.min_density, 1.0 / (double)(count ? count : 1)));
+        float most = cut_at(sorted, count,
+                            fmax(item[i].rule.min_density, 1.0 / (double)(count ? count : 1)));
         item[i].cut = shared > most ? most : shared;
         free(sorted);
     }

@@ -1,11 +1,12 @@
-/* The inner form of a node to the one that a published opset has: the inverse of upgrade.c, for the writer
- * only. */
+/* The inner form of a node to the one that a published opset has: the inverse of upgrade.c, for the
+ * writer only. */
 #include "onnx/onnx.h"
 #include "tensor/tensor.h"
 
 #include <string.h>
 
-/* Reductions that took their axes as an attribute until opset 18; ReduceSum changed with opset 13. */
+/* Reductions that took their axes as an attribute until opset 18; ReduceSum changed with opset 13.
+ */
 static bool old_reduction(const pare_node *n)
 {
     return strncmp(n->op->name, "Reduce", 6) == 0 && strcmp(n->op->name, "ReduceSum") != 0;
@@ -76,7 +77,8 @@ int pare_downgrade_opset(const pare_graph *g, const pare_node *n)
     if (strcmp(op, "Resize") == 0 &&
         (given(n, "antialias") || given(n, "axes") || given(n, "keep_aspect_ratio_policy")))
         want = 18;
-    if (strcmp(op, "Resize") == 0 && given_as(n, "coordinate_transformation_mode", "half_pixel_symmetric"))
+    if (strcmp(op, "Resize") == 0 &&
+        given_as(n, "coordinate_transformation_mode", "half_pixel_symmetric"))
         want = 19;
     if (strcmp(op, "LpPool") == 0 && (given(n, "ceil_mode") || dilated(n))) want = 18;
     if (strcmp(op, "AveragePool") == 0 && dilated(n)) want = 19;
@@ -85,7 +87,8 @@ int pare_downgrade_opset(const pare_graph *g, const pare_node *n)
     if (strcmp(op, "GroupNormalization") == 0 && has_input(n, 1) &&
         g->value[n->in[1]].type.dim[0] == g->value[n->in[0]].type.dim[1])
         want = 21;
-    if (strcmp(op, "QuantizeLinear") == 0 || strcmp(op, "DequantizeLinear") == 0) want = quantize_opset(g, n);
+    if (strcmp(op, "QuantizeLinear") == 0 || strcmp(op, "DequantizeLinear") == 0)
+        want = quantize_opset(g, n);
     return want > opset ? want : opset;
 }
 
@@ -127,12 +130,15 @@ pare_status pare_downgrade(const pare_graph *g, const pare_node *n, int opset, p
         a->n_ints = (size_t)pare_tensor_count(&axes->part[0]);
         a->ints = pare_arena_array(arena, a->n_ints, sizeof *a->ints);
         if (!a->ints) return pare_fail(PARE_ENOMEM, "no memory to write attribute 'axes'");
-        for (size_t i = 0; i < a->n_ints; i++) a->ints[i] = pare_tensor_get_i64(&axes->part[0], (int64_t)i);
+        for (size_t i = 0; i < a->n_ints; i++)
+            a->ints[i] = pare_tensor_get_i64(&axes->part[0], (int64_t)i);
         p->n_input = 1;
     }
     /* From opset 18 on, parts of equal size must be counted. */
-    if (strcmp(n->op->name, "Split") == 0 && opset >= 18 && !has_input(n, 1) && !given(n, "num_outputs")) {
-        PARE_TRY(add_attribute(p, "num_outputs", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT, arena, &a));
+    if (strcmp(n->op->name, "Split") == 0 && opset >= 18 && !has_input(n, 1) &&
+        !given(n, "num_outputs")) {
+        PARE_TRY(
+            add_attribute(p, "num_outputs", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT, arena, &a));
         a->has_i = true;
         a->i = (int64_t)n->n_out;
     }

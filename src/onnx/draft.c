@@ -1,5 +1,5 @@
-/* Nodes between the file and the graph: attributes by name while older forms are upgraded, then into the
- * operator's struct by its field table; and the way back. */
+/* Nodes between the file and the graph: attributes by name while older forms are upgraded, then
+ * into the operator's struct by its field table; and the way back. */
 #include "onnx/onnx.h"
 #include "tensor/tensor.h"
 
@@ -19,9 +19,10 @@ Onnx__AttributeProto *pare_draft_take(pare_draft *d, const char *name)
 
 static const char *type_name(int t)
 {
-    static const char *const names[] = { "untyped",        "FLOAT",      "INT",        "STRING",
-                                         "TENSOR",         "GRAPH",      "FLOATS",     "INTS",
-                                         "STRINGS",        "TENSORS",    "GRAPHS",     "SPARSE_TENSOR",
+    static const char *const names[] = { "untyped",        "FLOAT",      "INT",
+                                         "STRING",         "TENSOR",     "GRAPH",
+                                         "FLOATS",         "INTS",       "STRINGS",
+                                         "TENSORS",        "GRAPHS",     "SPARSE_TENSOR",
                                          "SPARSE_TENSORS", "TYPE_PROTO", "TYPE_PROTOS" };
     return t >= 0 && t < (int)(sizeof names / sizeof *names) ? names[t] : "of an unknown type";
 }
@@ -48,8 +49,8 @@ static pare_status expect(const Onnx__AttributeProto *a, Onnx__AttributeProto__A
             return PARE_OK;
     }
     if (have != (int)want)
-        return pare_fail(PARE_EFORMAT, "attribute '%s' is %s instead of %s", a->name, type_name(have),
-                         type_name((int)want));
+        return pare_fail(PARE_EFORMAT, "attribute '%s' is %s instead of %s", a->name,
+                         type_name(have), type_name((int)want));
     if (want == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR && !a->t)
         return pare_fail(PARE_EFORMAT, "attribute '%s' has no tensor", a->name);
     return PARE_OK;
@@ -75,7 +76,8 @@ pare_status pare_draft_take_real(pare_draft *d, const char *name, double *v, boo
     return PARE_OK;
 }
 
-pare_status pare_draft_take_ints(pare_draft *d, const char *name, const int64_t **v, size_t *n, bool *found)
+pare_status pare_draft_take_ints(pare_draft *d, const char *name, const int64_t **v, size_t *n,
+                                 bool *found)
 {
     Onnx__AttributeProto *a = pare_draft_take(d, name);
     if (found) *found = a != NULL;
@@ -86,7 +88,8 @@ pare_status pare_draft_take_ints(pare_draft *d, const char *name, const int64_t 
     return PARE_OK;
 }
 
-pare_status pare_draft_take_reals(pare_draft *d, const char *name, const float **v, size_t *n, bool *found)
+pare_status pare_draft_take_reals(pare_draft *d, const char *name, const float **v, size_t *n,
+                                  bool *found)
 {
     Onnx__AttributeProto *a = pare_draft_take(d, name);
     if (found) *found = a != NULL;
@@ -130,21 +133,23 @@ pare_status pare_draft_constant(pare_draft *d, uint32_t slot, const char *what, 
     snprintf(name, sizeof name, "%.200s.%s",
              d->n_out && d->out[0] != PARE_NONE ? d->g->value[d->out[0]].name : d->name, what);
     pare_id id;
-    PARE_TRY(pare_graph_add_constant(d->g, pare_graph_unique(d->g, name), pare_weight_dense(t), &id));
+    PARE_TRY(
+        pare_graph_add_constant(d->g, pare_graph_unique(d->g, name), pare_weight_dense(t), &id));
     while (d->n_in <= slot) d->in[d->n_in++] = PARE_NONE;
     d->in[slot] = id;
     return PARE_OK;
 }
 
-pare_status pare_draft_ints_input(pare_draft *d, uint32_t slot, const char *what, const int64_t *v, size_t n)
+pare_status pare_draft_ints_input(pare_draft *d, uint32_t slot, const char *what, const int64_t *v,
+                                  size_t n)
 {
     pare_tensor t;
     PARE_TRY(pare_tensor_i64(v, 1, (int64_t)n, &t));
     return pare_draft_constant(d, slot, what, t);
 }
 
-pare_status pare_draft_reals_input(pare_draft *d, uint32_t slot, const char *what, const float *v, size_t n,
-                                   bool scalar)
+pare_status pare_draft_reals_input(pare_draft *d, uint32_t slot, const char *what, const float *v,
+                                   size_t n, bool scalar)
 {
     pare_tensor t;
     int64_t dim = (int64_t)n;
@@ -154,7 +159,8 @@ pare_status pare_draft_reals_input(pare_draft *d, uint32_t slot, const char *wha
 }
 
 /* --- into the operator's struct --- */
-static pare_status fill(const pare_draft *d, const Onnx__AttributeProto *a, const pare_field *f, void *object)
+static pare_status fill(const pare_draft *d, const Onnx__AttributeProto *a, const pare_field *f,
+                        void *object)
 {
     const char *s;
     switch (f->kind) {
@@ -221,19 +227,20 @@ pare_status pare_draft_finish(const pare_draft *d)
         if (!a->name || !*a->name) return pare_fail(PARE_EFORMAT, "an attribute has no name");
         const pare_field *f = pare_field_find(op->attrs, a->name, strlen(a->name));
         if (!f)
-            return pare_fail(PARE_EUNSUPPORTED, "attribute '%s' of operator '%s' is not supported", a->name,
-                             op->name);
+            return pare_fail(PARE_EUNSUPPORTED, "attribute '%s' of operator '%s' is not supported",
+                             a->name, op->name);
         for (size_t k = 0; k < i; k++)
             if (d->attr[k] && strcmp(d->attr[k]->name, a->name) == 0)
                 return pare_fail(PARE_EFORMAT, "attribute '%s' is given twice", a->name);
         pare_status st = fill(d, a, f, attrs);
         /* The tables speak to users about options; in a file the same fault is the file's. */
         if (st == PARE_EINVAL)
-            return pare_note(f->kind == PARE_FIELD_ENUM ? PARE_EUNSUPPORTED : PARE_EFORMAT, "attribute");
+            return pare_note(f->kind == PARE_FIELD_ENUM ? PARE_EUNSUPPORTED : PARE_EFORMAT,
+                             "attribute");
         if (st != PARE_OK) return st;
     }
-    return pare_graph_add_node(d->g, op, d->name, attrs, op->attrs_size, d->n_in, d->in, d->n_out, d->out,
-                               NULL);
+    return pare_graph_add_node(d->g, op, d->name, attrs, op->attrs_size, d->n_in, d->in, d->n_out,
+                               d->out, NULL);
 }
 
 /* --- and back --- */

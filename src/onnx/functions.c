@@ -1,10 +1,11 @@
-/* Encoded weights in ONNX: a weight with a codec is the result of calling a model-local function on its
- * parts.
+/* Encoded weights in ONNX: a weight with a codec is the result of calling a model-local function on
+ * its parts.
  *
  *   <value> = pare.codec::penni(<value>.mask, <value>.values, <value>.basis, <value>.shape)
  *
- * The function's body is made from the codec's table of standard operators, so that other runtimes compute
- * the dense weight; pare recognises the call by domain and name and takes the parts as they are. */
+ * The function's body is made from the codec's table of standard operators, so that other runtimes
+ * compute the dense weight; pare recognises the call by domain and name and takes the parts as they
+ * are. */
 #include "codecs/codecs.h"
 #include "onnx/onnx.h"
 #include "tensor/tensor.h"
@@ -21,9 +22,11 @@ pare_status pare_function_known(const Onnx__FunctionProto *f)
 {
     const char *domain = f->domain ? f->domain : "", *name = f->name ? f->name : "";
     if (strcmp(domain, PARE_CODEC_DOMAIN) != 0)
-        return pare_fail(PARE_EUNSUPPORTED, "model-local function '%s::%s' is not supported", domain, name);
+        return pare_fail(PARE_EUNSUPPORTED, "model-local function '%s::%s' is not supported",
+                         domain, name);
     if (!pare_codec_find(name))
-        return pare_fail(PARE_EUNSUPPORTED, "codec '%s' is not known to this version of pare", name);
+        return pare_fail(PARE_EUNSUPPORTED, "codec '%s' is not known to this version of pare",
+                         name);
     return PARE_OK;
 }
 
@@ -39,7 +42,8 @@ static pare_status shape_of(const pare_weight *w, pare_type *type)
     for (int i = 0; i < type->rank; i++) {
         type->dim[i] = pare_tensor_get_i64(t, i);
         if (type->dim[i] < 0)
-            return pare_fail(PARE_EFORMAT, "dimension %d of its shape is %lld", i, (long long)type->dim[i]);
+            return pare_fail(PARE_EFORMAT, "dimension %d of its shape is %lld", i,
+                             (long long)type->dim[i]);
     }
     size_t bytes;
     PARE_TRY(pare_type_bytes(type, &bytes));
@@ -49,7 +53,8 @@ static pare_status shape_of(const pare_weight *w, pare_type *type)
 }
 
 /* A dense constant that the call names, or NULL with the reason. */
-static const pare_weight *argument(const pare_graph *g, const Onnx__NodeProto *n, size_t i, const char *part)
+static const pare_weight *argument(const pare_graph *g, const Onnx__NodeProto *n, size_t i,
+                                   const char *part)
 {
     pare_id v = pare_graph_find(g, n->input[i]);
     const pare_weight *w = v == PARE_NONE ? NULL : g->value[v].weight;
@@ -67,10 +72,10 @@ pare_status pare_function_call(const pare_graph *g, const Onnx__NodeProto *n, pa
     pare_weight w = { .codec = codec };
     size_t parts = (size_t)pare_weight_parts(&w);
     if (n->n_input != parts + 1 || n->n_output != 1 || !*n->output[0] || n->n_attribute)
-        return pare_fail(
-            PARE_EFORMAT,
-            "a call of codec '%s' has %zu inputs, %zu outputs and %zu attributes instead of %zu, 1 and 0",
-            codec->name, n->n_input, n->n_output, n->n_attribute, parts + 1);
+        return pare_fail(PARE_EFORMAT,
+                         "a call of codec '%s' has %zu inputs, %zu outputs and %zu attributes "
+                         "instead of %zu, 1 and 0",
+                         codec->name, n->n_input, n->n_output, n->n_attribute, parts + 1);
     const pare_weight *shape = argument(g, n, parts, "shape");
     if (!shape) return PARE_EFORMAT;
     PARE_TRY(shape_of(shape, &w.type));
@@ -99,11 +104,13 @@ pare_status pare_function_call(const pare_graph *g, const Onnx__NodeProto *n, pa
 /* "%shape" and "%out" stand for the function's last input and its result. */
 static char *name_of(const char *s)
 {
-    return (char *)(strcmp(s, "%shape") == 0 ? "pare_shape" : strcmp(s, "%out") == 0 ? "pare_out" : s);
+    return (char *)(strcmp(s, "%shape") == 0 ? "pare_shape"
+                    : strcmp(s, "%out") == 0 ? "pare_out"
+                                             : s);
 }
 
-static pare_status copy_names(const char *const *names, size_t most, pare_arena *arena, char ***list,
-                              size_t *count)
+static pare_status copy_names(const char *const *names, size_t most, pare_arena *arena,
+                              char ***list, size_t *count)
 {
     size_t n = 0;
     while (n < most && names[n]) n++;
@@ -181,14 +188,16 @@ static pare_status write_step(const pare_fn_node *step, pare_arena *arena, Onnx_
     NEW(Onnx__NodeProto, onnx__node_proto, n);
     n->op_type = (char *)step->op;
     n->name = name_of(step->out[0]);
-    PARE_TRY(copy_names(step->in, sizeof step->in / sizeof *step->in, arena, &n->input, &n->n_input));
-    PARE_TRY(copy_names(step->out, sizeof step->out / sizeof *step->out, arena, &n->output, &n->n_output));
+    PARE_TRY(
+        copy_names(step->in, sizeof step->in / sizeof *step->in, arena, &n->input, &n->n_input));
+    PARE_TRY(copy_names(step->out, sizeof step->out / sizeof *step->out, arena, &n->output,
+                        &n->n_output));
     size_t most = sizeof step->attrs / sizeof *step->attrs;
     n->attribute = pare_arena_array(arena, most, sizeof *n->attribute);
     if (!n->attribute) return pare_fail(PARE_ENOMEM, "no memory to write a codec's function");
     for (; n->n_attribute < most && step->attrs[n->n_attribute]; n->n_attribute++)
-        PARE_TRY(
-            parse_attribute(step->op, step->attrs[n->n_attribute], arena, &n->attribute[n->n_attribute]));
+        PARE_TRY(parse_attribute(step->op, step->attrs[n->n_attribute], arena,
+                                 &n->attribute[n->n_attribute]));
     *out = n;
     return PARE_OK;
 }
@@ -215,7 +224,8 @@ pare_status pare_function_write(const pare_codec *codec, int opset, pare_arena *
     f->n_opset_import = 1;
     while (codec->onnx_body[steps].op) steps++;
     f->node = pare_arena_array(arena, steps, sizeof *f->node);
-    if (!f->opset_import || !f->node) return pare_fail(PARE_ENOMEM, "no memory to write a codec's function");
+    if (!f->opset_import || !f->node)
+        return pare_fail(PARE_ENOMEM, "no memory to write a codec's function");
     for (; f->n_node < steps; f->n_node++)
         PARE_TRY(write_step(&codec->onnx_body[f->n_node], arena, &f->node[f->n_node]));
     *out = f;

@@ -1,4 +1,5 @@
-/* protobuf-c on an arena: unpacking under a budget, and carrying what the graph does not hold itself. */
+/* protobuf-c on an arena: unpacking under a budget, and carrying what the graph does not hold
+ * itself. */
 #include "onnx/onnx.h"
 
 #include <string.h>
@@ -29,7 +30,8 @@ ProtobufCAllocator pare_proto_allocator(pare_arena *arena)
     return (ProtobufCAllocator){ .alloc = take, .free = leave, .allocator_data = arena };
 }
 
-pare_status pare_proto_unpack(const uint8_t *data, size_t size, pare_arena *arena, Onnx__ModelProto **out)
+pare_status pare_proto_unpack(const uint8_t *data, size_t size, pare_arena *arena,
+                              Onnx__ModelProto **out)
 {
     PARE_TRY(pare_onnx_scan(data, size));
     counted c = { arena, false };
@@ -40,7 +42,8 @@ pare_status pare_proto_unpack(const uint8_t *data, size_t size, pare_arena *aren
         return PARE_OK;
     }
     if (pare_arena_over_budget(arena))
-        return pare_fail(PARE_ELIMIT, "its %zu bytes unpack to more than %zu", size, pare_arena_used(arena));
+        return pare_fail(PARE_ELIMIT, "its %zu bytes unpack to more than %zu", size,
+                         pare_arena_used(arena));
     if (c.failed) return pare_fail(PARE_ENOMEM, "no memory to unpack %zu bytes", size);
     return pare_fail(PARE_EFORMAT, "its %zu bytes are not an ONNX model", size);
 }

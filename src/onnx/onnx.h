@@ -1,4 +1,5 @@
-/* ONNX files: what the parts of the reader and the writer share. The public functions are in pare/model.h.
+/* ONNX files: what the parts of the reader and the writer share. The public functions are in
+ * pare/model.h.
  *
  *   bytes -> scan.c (limits) -> message.c (protobuf) -> reader.c (graph), through
  *            tensors.c, external.c (weights), draft.c (nodes, attributes), upgrade.c (older opsets)
@@ -25,8 +26,8 @@ enum {
 #define PARE_ONNX_DATA_MOST ((size_t)4 << 30)
 
 /* --- reading --- */
-/* Where the reader tells what is wrong when it should not stop at the first problem. pare_error() holds the
- * reason. Returns PARE_OK to go on. */
+/* Where the reader tells what is wrong when it should not stop at the first problem. pare_error()
+ * holds the reason. Returns PARE_OK to go on. */
 typedef struct pare_onnx_sink {
     pare_status (*problem)(void *user, const char *node, const char *op, const char *remedy);
     void *user;
@@ -38,13 +39,13 @@ typedef struct pare_onnx_shapes {
     size_t n;
 } pare_onnx_shapes;
 
-/* `name` stands for the file in messages. `folder` is where external data may lie; NULL: refused. With a
- * sink, *out is NULL if there was a problem that leaves no graph to speak of. */
+/* `name` stands for the file in messages. `folder` is where external data may lie; NULL: refused.
+ * With a sink, *out is NULL if there was a problem that leaves no graph to speak of. */
 pare_status pare_onnx_read(const void *data, size_t size, const char *name, const char *folder,
                            pare_onnx_shapes shapes, const pare_onnx_sink *sink, pare_graph **out);
 /* The same from a file, with external data from its folder. */
-pare_status pare_onnx_read_file(const char *path, pare_onnx_shapes shapes, const pare_onnx_sink *sink,
-                                pare_graph **out);
+pare_status pare_onnx_read_file(const char *path, pare_onnx_shapes shapes,
+                                const pare_onnx_sink *sink, pare_graph **out);
 /* *data is the caller's to free(). */
 pare_status pare_onnx_write(const pare_graph *g, uint8_t **data, size_t *size);
 
@@ -54,17 +55,20 @@ pare_status pare_onnx_scan(const uint8_t *data, size_t size);
 /* --- message.c: protobuf-c on an arena --- */
 /* All memory comes from `arena`; freeing is the arena's. */
 ProtobufCAllocator pare_proto_allocator(pare_arena *arena);
-pare_status pare_proto_unpack(const uint8_t *data, size_t size, pare_arena *arena, Onnx__ModelProto **out);
-/* Packs what is left in a message from which everything that the graph holds itself was taken away. */
+pare_status pare_proto_unpack(const uint8_t *data, size_t size, pare_arena *arena,
+                              Onnx__ModelProto **out);
+/* Packs what is left in a message from which everything that the graph holds itself was taken away.
+ */
 pare_status pare_proto_rest(const ProtobufCMessage *m, pare_arena *arena, pare_bytes *out);
 /* The opposite: a message with that rest in it, or an empty one. NULL: out of memory. */
 void *pare_proto_revive(const ProtobufCMessageDescriptor *type, pare_bytes rest, pare_arena *arena);
 
 /* --- external.c --- */
-/* Reads exactly `size` bytes at `offset` of the file `location` inside `folder`: no links, no way out of it.
+/* Reads exactly `size` bytes at `offset` of the file `location` inside `folder`: no links, no way
+ * out of it.
  */
-pare_status pare_external_read(const char *folder, const char *location, uint64_t offset, void *into,
-                               size_t size);
+pare_status pare_external_read(const char *folder, const char *location, uint64_t offset,
+                               void *into, size_t size);
 
 /* --- tensors.c --- */
 typedef struct pare_tensor_source {
@@ -88,7 +92,8 @@ typedef struct pare_draft {
     pare_id in[PARE_MAX_IN], out[PARE_MAX_OUT];
     size_t n_attrs;
     Onnx__AttributeProto **attr; /* NULL where taken */
-    /* Softmax before opset 13 works on a matrix: to be rewritten unless its axis turns out to be the last. */
+    /* Softmax before opset 13 works on a matrix: to be rewritten unless its axis turns out to be
+     * the last. */
     bool flattens;
     int64_t axis;
     /* Resize of opset 10, nearest, whose scales are computed: to be told how it rounds. */
@@ -97,20 +102,24 @@ typedef struct pare_draft {
 
 /* The attribute, which nobody else will see any more; NULL if it was not given. */
 Onnx__AttributeProto *pare_draft_take(pare_draft *d, const char *name);
-/* *found tells whether the attribute was given; the rest is untouched if not. PARE_EFORMAT: of another type.
+/* *found tells whether the attribute was given; the rest is untouched if not. PARE_EFORMAT: of
+ * another type.
  */
 pare_status pare_draft_take_int(pare_draft *d, const char *name, int64_t *v, bool *found);
 pare_status pare_draft_take_real(pare_draft *d, const char *name, double *v, bool *found);
-pare_status pare_draft_take_ints(pare_draft *d, const char *name, const int64_t **v, size_t *n, bool *found);
-pare_status pare_draft_take_reals(pare_draft *d, const char *name, const float **v, size_t *n, bool *found);
+pare_status pare_draft_take_ints(pare_draft *d, const char *name, const int64_t **v, size_t *n,
+                                 bool *found);
+pare_status pare_draft_take_reals(pare_draft *d, const char *name, const float **v, size_t *n,
+                                  bool *found);
 pare_status pare_draft_take_text(pare_draft *d, const char *name, const char **s, bool *found);
 /* Refuses the attribute unless it is absent or `only`. */
 pare_status pare_draft_expect_int(pare_draft *d, const char *name, int64_t only);
 /* A new constant as input `slot`; takes over `t`. */
 pare_status pare_draft_constant(pare_draft *d, uint32_t slot, const char *what, pare_tensor t);
-pare_status pare_draft_ints_input(pare_draft *d, uint32_t slot, const char *what, const int64_t *v, size_t n);
-pare_status pare_draft_reals_input(pare_draft *d, uint32_t slot, const char *what, const float *v, size_t n,
-                                   bool scalar);
+pare_status pare_draft_ints_input(pare_draft *d, uint32_t slot, const char *what, const int64_t *v,
+                                  size_t n);
+pare_status pare_draft_reals_input(pare_draft *d, uint32_t slot, const char *what, const float *v,
+                                   size_t n, bool scalar);
 static inline bool pare_draft_has(const pare_draft *d, uint32_t slot)
 {
     return slot < d->n_in && d->in[slot] != PARE_NONE;
@@ -124,16 +133,18 @@ pare_status pare_attrs_write(const pare_node *n, pare_arena *arena, Onnx__NodePr
 /* --- functions.c: encoded weights as calls of model-local functions --- */
 /* PARE_EUNSUPPORTED unless the function stands for a codec that is known. */
 pare_status pare_function_known(const Onnx__FunctionProto *f);
-/* The weight that a call node stands for; its parts must be constants of the graph, which are shared. */
+/* The weight that a call node stands for; its parts must be constants of the graph, which are
+ * shared. */
 pare_status pare_function_call(const pare_graph *g, const Onnx__NodeProto *n, pare_weight *out);
 pare_status pare_function_write(const pare_codec *codec, int opset, pare_arena *arena,
                                 Onnx__FunctionProto **out);
 
 /* --- upgrade.c, downgrade.c --- */
-/* From the meaning of opset d->opset to the one inside. PARE_EUNSUPPORTED for what has no equivalent. */
+/* From the meaning of opset d->opset to the one inside. PARE_EUNSUPPORTED for what has no
+ * equivalent. */
 pare_status pare_upgrade(pare_draft *d);
-/* Completes a Softmax of before opset 13, found by its output: `rank` of its input, -1 where unknown. The
- * graph may need sorting afterwards. */
+/* Completes a Softmax of before opset 13, found by its output: `rank` of its input, -1 where
+ * unknown. The graph may need sorting afterwards. */
 pare_status pare_upgrade_softmax(pare_graph *g, pare_id softmax_out, int64_t axis, int rank);
 /* Completes such a Resize, found by its output, now that its scales are known. */
 pare_status pare_upgrade_resize(pare_graph *g, pare_id resize_out, const pare_tensor *scales);

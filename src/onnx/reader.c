@@ -1,8 +1,8 @@
 /* From an unpacked ONNX model to a graph, all or nothing; or, with a sink, as far as possible.
  *
- * Two passes over the nodes: the first names every value, so that the second finds its inputs in files whose
- * nodes are in no order. Then the graph is sorted and its shapes are inferred once, on a clone, with free
- * dimensions set to 1. */
+ * Two passes over the nodes: the first names every value, so that the second finds its inputs in
+ * files whose nodes are in no order. Then the graph is sorted and its shapes are inferred once, on
+ * a clone, with free dimensions set to 1. */
 #include "base/files.h"
 #include "onnx/onnx.h"
 #include "tensor/tensor.h"
@@ -30,11 +30,14 @@ typedef struct reader {
     size_t n_resize;
 } reader;
 
-/* Stops at a problem, or hands it to the sink and goes on. Our own faults and the machine's always stop. */
-static pare_status tell(reader *r, pare_status st, const char *node, const char *op, const char *remedy)
+/* Stops at a problem, or hands it to the sink and goes on. Our own faults and the machine's always
+ * stop. */
+static pare_status tell(reader *r, pare_status st, const char *node, const char *op,
+                        const char *remedy)
 {
     if (st == PARE_OK) return st;
-    if (r->sink && (st == PARE_EFORMAT || st == PARE_EUNSUPPORTED || st == PARE_ELIMIT || st == PARE_EIO)) {
+    if (r->sink &&
+        (st == PARE_EFORMAT || st == PARE_EUNSUPPORTED || st == PARE_ELIMIT || st == PARE_EIO)) {
         return r->sink->problem(r->sink->user, node ? node : "", op ? op : "", remedy);
     }
     return node ? pare_note(st, "node '%s'", node) : st;
@@ -70,18 +73,19 @@ static pare_status read_versions(reader *r)
                           NULL, NULL, "keep one opset_import of the default domain"));
         found = true;
         if (o->version < PARE_OPSET_OLDEST || o->version > PARE_OPSET_NEWEST)
-            PARE_TRY(tell(r,
-                          pare_fail(PARE_EUNSUPPORTED, "opset %lld is not supported, %d to %d are",
-                                    (long long)o->version, PARE_OPSET_OLDEST, PARE_OPSET_NEWEST),
-                          NULL, NULL,
-                          "convert the model with onnx.version_converter, or export it with opset 17"));
+            PARE_TRY(
+                tell(r,
+                     pare_fail(PARE_EUNSUPPORTED, "opset %lld is not supported, %d to %d are",
+                               (long long)o->version, PARE_OPSET_OLDEST, PARE_OPSET_NEWEST),
+                     NULL, NULL,
+                     "convert the model with onnx.version_converter, or export it with opset 17"));
         r->opset = o->version < PARE_OPSET_OLDEST   ? PARE_OPSET_OLDEST
                    : o->version > PARE_OPSET_NEWEST ? PARE_OPSET_NEWEST
                                                     : (int)o->version;
     }
     if (!found) {
-        PARE_TRY(tell(r, pare_fail(PARE_EFORMAT, "it imports no opset of the default domain"), NULL, NULL,
-                      EXPORT_AGAIN));
+        PARE_TRY(tell(r, pare_fail(PARE_EFORMAT, "it imports no opset of the default domain"), NULL,
+                      NULL, EXPORT_AGAIN));
         r->opset = PARE_OPSET_WRITTEN;
     }
     r->g->opset = r->opset;
@@ -94,7 +98,8 @@ static pare_status copy_text(reader *r, const char *s, const char **out)
     return *out ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for a name");
 }
 
-/* Keeps what the graph has no place for: producer, doc strings, unknown fields, imports of other domains. */
+/* Keeps what the graph has no place for: producer, doc strings, unknown fields, imports of other
+ * domains. */
 static pare_status read_rest(reader *r)
 {
     Onnx__ModelProto m = *r->model;
@@ -102,7 +107,8 @@ static pare_status read_rest(reader *r)
     m.graph = NULL;
     m.n_functions = 0;
     m.has_ir_version = false;
-    Onnx__OperatorSetIdProto **others = pare_arena_array(r->arena, m.n_opset_import, sizeof *others);
+    Onnx__OperatorSetIdProto **others =
+        pare_arena_array(r->arena, m.n_opset_import, sizeof *others);
     if (!others) return pare_fail(PARE_ENOMEM, "no memory for the opsets");
     size_t n_others = 0;
     for (size_t i = 0; i < m.n_opset_import; i++) {
@@ -118,7 +124,8 @@ static pare_status read_rest(reader *r)
     }
     m.n_metadata_props = 0;
     PARE_TRY(pare_proto_rest(&m.base, r->g->arena, &r->g->model_extra));
-    g.n_node = g.n_initializer = g.n_sparse_initializer = g.n_input = g.n_output = g.n_value_info = 0;
+    g.n_node = g.n_initializer = g.n_sparse_initializer = g.n_input = g.n_output = g.n_value_info =
+        0;
     PARE_TRY(copy_text(r, g.name, &r->g->name));
     g.name = NULL;
     return pare_proto_rest(&g.base, r->g->arena, &r->g->graph_extra);
@@ -133,7 +140,8 @@ static pare_status keep_value_rest(reader *r, const Onnx__ValueInfoProto *p, par
 }
 
 /* --- values --- */
-static pare_status type_of(reader *r, const Onnx__ValueInfoProto *p, pare_type *type, const char *names[])
+static pare_status type_of(reader *r, const Onnx__ValueInfoProto *p, pare_type *type,
+                           const char *names[])
 {
     *type = (pare_type){ .dtype = PARE_UNDEFINED, .rank = -1 };
     for (int i = 0; i < PARE_MAX_RANK; i++) names[i] = NULL;
@@ -143,14 +151,15 @@ static pare_status type_of(reader *r, const Onnx__ValueInfoProto *p, pare_type *
     const Onnx__TypeProto__Tensor *t = p->type->tensor_type;
     if (t->has_elem_type && t->elem_type != 0) {
         if (!pare_dtype_size((pare_dtype)t->elem_type))
-            return pare_fail(PARE_EUNSUPPORTED, "'%s' has elements %s (%d), which are not supported", p->name,
+            return pare_fail(PARE_EUNSUPPORTED,
+                             "'%s' has elements %s (%d), which are not supported", p->name,
                              pare_onnx_dtype_name(t->elem_type), t->elem_type);
         type->dtype = (pare_dtype)t->elem_type;
     }
     if (!t->shape) return PARE_OK;
     if (t->shape->n_dim > PARE_MAX_RANK)
-        return pare_fail(PARE_EUNSUPPORTED, "'%s' has rank %zu, more than %d", p->name, t->shape->n_dim,
-                         PARE_MAX_RANK);
+        return pare_fail(PARE_EUNSUPPORTED, "'%s' has rank %zu, more than %d", p->name,
+                         t->shape->n_dim, PARE_MAX_RANK);
     type->rank = (int)t->shape->n_dim;
     for (size_t i = 0; i < t->shape->n_dim; i++) {
         const Onnx__TensorShapeProto__Dimension *d = t->shape->dim[i];
@@ -160,13 +169,14 @@ static pare_status type_of(reader *r, const Onnx__ValueInfoProto *p, pare_type *
                 return pare_fail(PARE_EFORMAT, "'%s': dimension %zu is %lld", p->name, i,
                                  (long long)d->dim_value);
             type->dim[i] = d->dim_value;
-        } else if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && d->dim_param &&
-                   *d->dim_param)
+        } else if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM &&
+                   d->dim_param && *d->dim_param)
             PARE_TRY(copy_text(r, d->dim_param, &names[i]));
     }
     size_t bytes;
-    return type->dtype && pare_type_known(type) ? pare_note(pare_type_bytes(type, &bytes), "'%s'", p->name)
-                                                : PARE_OK;
+    return type->dtype && pare_type_known(type)
+               ? pare_note(pare_type_bytes(type, &bytes), "'%s'", p->name)
+               : PARE_OK;
 }
 
 static pare_status read_initialisers(reader *r)
@@ -174,7 +184,8 @@ static pare_status read_initialisers(reader *r)
     const Onnx__GraphProto *g = r->model->graph;
     if (g->n_sparse_initializer)
         PARE_TRY(tell(r,
-                      pare_fail(PARE_EUNSUPPORTED, "%zu sparse initialisers: only dense ones are supported",
+                      pare_fail(PARE_EUNSUPPORTED,
+                                "%zu sparse initialisers: only dense ones are supported",
                                 g->n_sparse_initializer),
                       NULL, NULL, "store the weights dense"));
     for (size_t i = 0; i < g->n_initializer; i++) {
@@ -186,12 +197,14 @@ static pare_status read_initialisers(reader *r)
         }
         pare_tensor data;
         pare_id v;
-        pare_status st = pare_note(pare_tensor_read(&r->source, t, &data), "initialiser '%s'", t->name);
+        pare_status st =
+            pare_note(pare_tensor_read(&r->source, t, &data), "initialiser '%s'", t->name);
         if (st == PARE_OK) st = pare_graph_add_constant(r->g, t->name, pare_weight_dense(data), &v);
         if (st != PARE_OK) {
-            PARE_TRY(tell(r, st, NULL, NULL,
-                          "store this weight in a plain form: float32 or an integer type, as many numbers as "
-                          "its shape says"));
+            PARE_TRY(tell(
+                r, st, NULL, NULL,
+                "store this weight in a plain form: float32 or an integer type, as many numbers as "
+                "its shape says"));
             continue;
         }
         Onnx__ValueInfoProto rest = ONNX__VALUE_INFO_PROTO__INIT;
@@ -203,18 +216,20 @@ static pare_status read_initialisers(reader *r)
     return PARE_OK;
 }
 
-/* Before IR version 4 every initialiser had to be listed among the inputs; later it means a default that a
- * caller may replace, which nobody does to weights. Both are constants here. */
+/* Before IR version 4 every initialiser had to be listed among the inputs; later it means a default
+ * that a caller may replace, which nobody does to weights. Both are constants here. */
 static pare_status constant_input(reader *r, pare_id v, const pare_type *type)
 {
     const pare_type *have = &r->g->value[v].type;
     bool same = (type->dtype == PARE_UNDEFINED || type->dtype == have->dtype) &&
                 (type->rank < 0 || type->rank == have->rank);
-    for (int i = 0; same && i < type->rank; i++) same = type->dim[i] < 0 || type->dim[i] == have->dim[i];
+    for (int i = 0; same && i < type->rank; i++)
+        same = type->dim[i] < 0 || type->dim[i] == have->dim[i];
     char a[PARE_TYPE_TEXT], b[PARE_TYPE_TEXT];
     if (same) return PARE_OK;
-    return pare_fail(PARE_EFORMAT, "'%s' is declared as %s, but its initialiser is %s", r->g->value[v].name,
-                     pare_type_text(type, a, sizeof a), pare_type_text(have, b, sizeof b));
+    return pare_fail(PARE_EFORMAT, "'%s' is declared as %s, but its initialiser is %s",
+                     r->g->value[v].name, pare_type_text(type, a, sizeof a),
+                     pare_type_text(have, b, sizeof b));
 }
 
 static pare_status read_input(reader *r, const Onnx__ValueInfoProto *p)
@@ -241,7 +256,8 @@ static pare_status read_output(reader *r, const Onnx__ValueInfoProto *p)
     PARE_TRY(type_of(r, p, &type, names));
     pare_id v = pare_graph_find(r->g, p->name);
     if (v == PARE_NONE)
-        return pare_fail(PARE_EFORMAT, "output '%s' is given by no node, input or initialiser", p->name);
+        return pare_fail(PARE_EFORMAT, "output '%s' is given by no node, input or initialiser",
+                         p->name);
     PARE_TRY(pare_graph_mark_output(r->g, v));
     pare_value *value = &r->g->value[v];
     if (value->is_input || value->weight) return PARE_OK;
@@ -268,7 +284,8 @@ static pare_status constant_value(reader *r, const Onnx__NodeProto *n, pare_tens
 {
     if (n->n_input) return pare_fail(PARE_EFORMAT, "a Constant has %zu inputs", n->n_input);
     if (n->n_attribute != 1)
-        return pare_fail(PARE_EFORMAT, "a Constant has %zu attributes instead of 1", n->n_attribute);
+        return pare_fail(PARE_EFORMAT, "a Constant has %zu attributes instead of 1",
+                         n->n_attribute);
     Onnx__AttributeProto *a = n->attribute[0], *list[1] = { a };
     const char *name = a->name ? a->name : "";
     pare_draft d = { .g = r->g, .attr = list, .n_attrs = 1 };
@@ -299,7 +316,9 @@ static pare_status constant_value(reader *r, const Onnx__NodeProto *n, pare_tens
     bool is_real = strncmp(name, "value_float", 11) == 0;
     int64_t dim = (int64_t)count;
     PARE_TRY(pare_tensor_new(is_real ? PARE_F32 : PARE_I64, scalar ? 0 : 1, &dim, out));
-    if (count) memcpy(out->data, is_real ? (const void *)reals : (const void *)ints, pare_tensor_bytes(out));
+    if (count)
+        memcpy(out->data, is_real ? (const void *)reals : (const void *)ints,
+               pare_tensor_bytes(out));
     return PARE_OK;
 }
 
@@ -336,8 +355,8 @@ static pare_status find_ports(reader *r, char **names, size_t n, uint32_t most, 
     for (size_t i = 0; i < n; i++) {
         ids[i] = *names[i] ? pare_graph_find(r->g, names[i]) : PARE_NONE;
         if (*names[i] && ids[i] == PARE_NONE)
-            return pare_fail(PARE_EFORMAT, "its input '%s' is given by no node, input or initialiser",
-                             names[i]);
+            return pare_fail(PARE_EFORMAT,
+                             "its input '%s' is given by no node, input or initialiser", names[i]);
     }
     *count = (uint32_t)n;
     return PARE_OK;
@@ -351,7 +370,8 @@ static pare_status read_node(reader *r, const Onnx__NodeProto *n)
                      .op = n->op_type ? n->op_type : "",
                      .name = n->name ? n->name : "" };
     if (!default_domain(n->domain))
-        return pare_fail(PARE_EUNSUPPORTED, "operator '%s' of domain '%s' is not supported", d.op, n->domain);
+        return pare_fail(PARE_EUNSUPPORTED, "operator '%s' of domain '%s' is not supported", d.op,
+                         n->domain);
     PARE_TRY(find_ports(r, n->input, n->n_input, PARE_MAX_IN, "inputs", d.in, &d.n_in));
     PARE_TRY(find_ports(r, n->output, n->n_output, PARE_MAX_OUT, "outputs", d.out, &d.n_out));
     d.n_attrs = n->n_attribute;
@@ -371,7 +391,8 @@ static const char *remedy_for(const Onnx__NodeProto *n)
 {
     if (!default_domain(n->domain)) return "export the model with standard ONNX operators only";
     if (!n->op_type || !pare_op_find(n->op_type))
-        return "replace this operator by supported ones ('pare list operators'), or export for inference "
+        return "replace this operator by supported ones ('pare list operators'), or export for "
+               "inference "
                "only";
     return "check how this node was exported";
 }
@@ -390,8 +411,8 @@ static pare_status read_nodes(reader *r)
 }
 
 /* --- validation --- */
-/* What shape inference says against a node. Several rounds are made where sizes are free: a complaint stands
- * if every round repeats it word for word. */
+/* What shape inference says against a node. Several rounds are made where sizes are free: a
+ * complaint stands if every round repeats it word for word. */
 typedef struct fault {
     char *message; /* NULL: none */
     pare_status st;
@@ -435,7 +456,8 @@ static pare_status bind(reader *r, pare_graph *c, int64_t size)
         for (int d = 0; !bound && d < v->type.rank; d++)
             if (v->type.dim[d] < 0) v->type.dim[d] = d == 0 ? 1 : size;
     }
-    /* Without shapes an input of unknown rank is let through: nodes that read it cannot be checked. */
+    /* Without shapes an input of unknown rank is let through: nodes that read it cannot be checked.
+     */
     return r->shapes.n ? pare_bind_shapes(c, 1, r->shapes.shape, r->shapes.n) : PARE_OK;
 }
 
@@ -515,8 +537,8 @@ static pare_status finish_softmax(reader *r, const pare_graph *typed)
     return r->sink && st == PARE_EFORMAT ? PARE_OK : st; /* a cycle, which the sink knows of */
 }
 
-/* A Resize of opset 10 is finished where its scales can be computed without data. They may come from shapes;
- * with a free size other than the batch no one answer would do. */
+/* A Resize of opset 10 is finished where its scales can be computed without data. They may come
+ * from shapes; with a free size other than the batch no one answer would do. */
 static pare_status finish_resize(reader *r)
 {
     if (r->n_resize == 0) return PARE_OK;
@@ -530,27 +552,30 @@ static pare_status finish_resize(reader *r)
         const pare_node *n = &r->g->node[node];
         const char *name = n->name;
         const pare_weight *w = c->value[n->in[2]].weight;
-        st = w && !w->codec
-                 ? pare_upgrade_resize(r->g, r->resize[i], &w->part[0])
-                 : pare_fail(PARE_EUNSUPPORTED, "Resize before opset 11 needs scales that are known "
-                                                "before running");
-        st = tell(r, st, name, "Resize", "export the model with opset 11 or later, or with fixed sizes");
+        st = w && !w->codec ? pare_upgrade_resize(r->g, r->resize[i], &w->part[0])
+                            : pare_fail(PARE_EUNSUPPORTED,
+                                        "Resize before opset 11 needs scales that are known "
+                                        "before running");
+        st = tell(r, st, name, "Resize",
+                  "export the model with opset 11 or later, or with fixed sizes");
     }
     pare_graph_free(c);
     return st;
 }
 
-/* Runtimes refuse a file whose outputs are of another element type than it says; about shapes they only warn.
+/* Runtimes refuse a file whose outputs are of another element type than it says; about shapes they
+ * only warn.
  */
 static pare_status check_outputs(reader *r, const pare_graph *typed)
 {
     for (uint32_t i = 0; i < r->g->n_outputs; i++) {
         const pare_value *v = &r->g->value[r->g->output[i]];
         pare_dtype is = typed->value[r->g->output[i]].type.dtype;
-        if (v->type.dtype == PARE_UNDEFINED || is == PARE_UNDEFINED || is == v->type.dtype) continue;
+        if (v->type.dtype == PARE_UNDEFINED || is == PARE_UNDEFINED || is == v->type.dtype)
+            continue;
         PARE_TRY(tell(r,
-                      pare_fail(PARE_EFORMAT, "output '%s' is declared as %s, but it is %s", v->name,
-                                pare_dtype_name(v->type.dtype), pare_dtype_name(is)),
+                      pare_fail(PARE_EFORMAT, "output '%s' is declared as %s, but it is %s",
+                                v->name, pare_dtype_name(v->type.dtype), pare_dtype_name(is)),
                       NULL, NULL, "declare the element type that the output has"));
     }
     return PARE_OK;
@@ -577,7 +602,8 @@ static pare_status validate(reader *r)
     return st;
 }
 
-/* The parts of encoded weights have no life of their own in the graph, unless somebody else reads them. */
+/* The parts of encoded weights have no life of their own in the graph, unless somebody else reads
+ * them. */
 static pare_status drop_parts(reader *r)
 {
     const Onnx__GraphProto *g = r->model->graph;
@@ -599,7 +625,8 @@ static pare_status build(reader *r)
     const Onnx__GraphProto *g = r->model->graph;
     r->softmax = pare_arena_array(r->arena, g->n_node, sizeof *r->softmax);
     r->resize = pare_arena_array(r->arena, g->n_node, sizeof *r->resize);
-    if (!r->softmax || !r->resize) return pare_fail(PARE_ENOMEM, "no memory for %zu nodes", g->n_node);
+    if (!r->softmax || !r->resize)
+        return pare_fail(PARE_ENOMEM, "no memory for %zu nodes", g->n_node);
     PARE_TRY(read_rest(r));
     for (size_t i = 0; i < r->model->n_functions; i++)
         PARE_TRY(tell(r, pare_function_known(r->model->functions[i]), NULL, NULL,
@@ -613,15 +640,15 @@ static pare_status build(reader *r)
         PARE_TRY(tell(r, pare_fail(PARE_EFORMAT, "it has no outputs"), NULL, NULL,
                       "declare what the model gives"));
     for (size_t i = 0; i < g->n_output; i++)
-        PARE_TRY(
-            tell(r, read_output(r, g->output[i]), NULL, NULL, "declare only outputs that some node gives"));
+        PARE_TRY(tell(r, read_output(r, g->output[i]), NULL, NULL,
+                      "declare only outputs that some node gives"));
     PARE_TRY(drop_parts(r));
     PARE_TRY(tell(r, pare_graph_sort(r->g), NULL, NULL, "remove the cycle"));
     return validate(r);
 }
 
-/* What people give instead of a model: the first bytes, and what to call it. No ONNX file begins so: its
- * first byte is the tag of a field of ModelProto. */
+/* What people give instead of a model: the first bytes, and what to call it. No ONNX file begins
+ * so: its first byte is the tag of a field of ModelProto. */
 static const struct {
     const char *start;
     size_t size;
@@ -653,8 +680,8 @@ pare_status pare_onnx_read(const void *data, size_t size, const char *name, cons
 {
     size_t budget = 64u << 20;
     if (size > PARE_ONNX_FILE_MOST)
-        return pare_fail(PARE_ELIMIT, "%s: %zu bytes are more than the %zu that are read", name, size,
-                         PARE_ONNX_FILE_MOST);
+        return pare_fail(PARE_ELIMIT, "%s: %zu bytes are more than the %zu that are read", name,
+                         size, PARE_ONNX_FILE_MOST);
     reader r = { .arena = pare_arena_new(budget + 4 * size),
                  .source = { folder, PARE_ONNX_DATA_MOST },
                  .sink = sink,
@@ -677,13 +704,14 @@ pare_status pare_onnx_read(const void *data, size_t size, const char *name, cons
     return pare_note(st, "%s", name);
 }
 
-pare_status pare_model_load_memory(const void *data, size_t size, const char *name, pare_graph **out)
+pare_status pare_model_load_memory(const void *data, size_t size, const char *name,
+                                   pare_graph **out)
 {
     return pare_onnx_read(data, size, name, NULL, (pare_onnx_shapes){ NULL, 0 }, NULL, out);
 }
 
-pare_status pare_onnx_read_file(const char *path, pare_onnx_shapes shapes, const pare_onnx_sink *sink,
-                                pare_graph **out)
+pare_status pare_onnx_read_file(const char *path, pare_onnx_shapes shapes,
+                                const pare_onnx_sink *sink, pare_graph **out)
 {
     uint8_t *data;
     size_t size;

@@ -1,14 +1,15 @@
 /* A walk over the wire format that checks lengths and counts before protobuf-c sees a byte.
  *
- * protobuf-c recurses as deep as the file says (42 kB of nested subgraphs end an 8 MB stack) and takes 70
- * times the file's size for empty nodes. The walk follows ONNX's own message types, so that a tensor's raw
- * data is not taken for a message; it keeps its own stack and never recurses. It does not judge what the
- * fields mean. */
+ * protobuf-c recurses as deep as the file says (42 kB of nested subgraphs end an 8 MB stack) and
+ * takes 70 times the file's size for empty nodes. The walk follows ONNX's own message types, so
+ * that a tensor's raw data is not taken for a message; it keeps its own stack and never recurses.
+ * It does not judge what the fields mean. */
 #include "onnx/onnx.h"
 
 enum { DEPTH_MOST = 64, NODES_MOST = 200000, ATTRIBUTES_MOST = 2000000, FIELDS_MOST = 5000000 };
 
-static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescriptor *type, uint32_t number)
+static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescriptor *type,
+                                                  uint32_t number)
 {
     return protobuf_c_message_descriptor_get_field(type, number);
 }
@@ -29,8 +30,8 @@ static bool varint(const uint8_t *data, size_t *at, size_t end, uint64_t *out)
     return false;
 }
 
-/* A packed list. Its items are not counted as fields: the budget for unpacking bounds them well enough, and
- * quantised weights may well be millions of varints. */
+/* A packed list. Its items are not counted as fields: the budget for unpacking bounds them well
+ * enough, and quantised weights may well be millions of varints. */
 static pare_status packed(const uint8_t *data, size_t at, size_t end, ProtobufCType type)
 {
     size_t from = at, step = 0;
@@ -46,8 +47,8 @@ static pare_status packed(const uint8_t *data, size_t at, size_t end, ProtobufCT
     if (step) {
         if ((end - at) % step)
             return pare_fail(PARE_EFORMAT,
-                             "byte %zu: a list of %zu bytes is no whole number of %zu-byte items", from,
-                             end - at, step);
+                             "byte %zu: a list of %zu bytes is no whole number of %zu-byte items",
+                             from, end - at, step);
         return PARE_OK;
     }
     for (uint64_t v; at < end;) {
@@ -78,7 +79,8 @@ pare_status pare_onnx_scan(const uint8_t *data, size_t size)
             return pare_fail(PARE_EFORMAT, "byte %zu: an unfinished field", start);
         uint64_t number = tag >> 3;
         if (number == 0 || number > 536870911)
-            return pare_fail(PARE_EFORMAT, "byte %zu: field number %llu is not within 1 to 536870911", start,
+            return pare_fail(PARE_EFORMAT,
+                             "byte %zu: field number %llu is not within 1 to 536870911", start,
                              (unsigned long long)number);
         if (++fields > FIELDS_MOST)
             return pare_fail(PARE_ELIMIT, "byte %zu: more than %d fields", start, FIELDS_MOST);
@@ -98,7 +100,8 @@ pare_status pare_onnx_scan(const uint8_t *data, size_t size)
                              (int)(tag & 7));
         }
         if (length > end - at)
-            return pare_fail(PARE_EFORMAT, "byte %zu: a field of %llu bytes, but %zu are left in its parent",
+            return pare_fail(PARE_EFORMAT,
+                             "byte %zu: a field of %llu bytes, but %zu are left in its parent",
                              start, (unsigned long long)length, end - at);
         const ProtobufCFieldDescriptor *f = find_field(stack[depth].type, (uint32_t)number);
         if ((tag & 7) == 2 && f && f->type == PROTOBUF_C_TYPE_MESSAGE) {
@@ -106,9 +109,11 @@ pare_status pare_onnx_scan(const uint8_t *data, size_t size)
             if (type == &onnx__node_proto__descriptor && ++nodes > NODES_MOST)
                 return pare_fail(PARE_ELIMIT, "byte %zu: more than %d nodes", start, NODES_MOST);
             if (type == &onnx__attribute_proto__descriptor && ++attributes > ATTRIBUTES_MOST)
-                return pare_fail(PARE_ELIMIT, "byte %zu: more than %d attributes", start, ATTRIBUTES_MOST);
+                return pare_fail(PARE_ELIMIT, "byte %zu: more than %d attributes", start,
+                                 ATTRIBUTES_MOST);
             if (depth + 1 == DEPTH_MOST)
-                return pare_fail(PARE_ELIMIT, "byte %zu: messages nested deeper than %d", start, DEPTH_MOST);
+                return pare_fail(PARE_ELIMIT, "byte %zu: messages nested deeper than %d", start,
+                                 DEPTH_MOST);
             stack[++depth].type = type;
             stack[depth].end = at + (size_t)length;
             continue; /* the fields inside come next */

@@ -1,7 +1,7 @@
 /* TensorProto from and to a tensor: every way in which ONNX stores numbers, in one place.
  *
- * The numbers present must be as many as the shape says before memory is taken, so a small file cannot ask
- * for much. */
+ * The numbers present must be as many as the shape says before memory is taken, so a small file
+ * cannot ask for much. */
 #include "onnx/onnx.h"
 #include "tensor/tensor.h"
 
@@ -9,14 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "raw_data is little endian and copied as it is");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "raw_data is little endian and copied as it is");
 
 const char *pare_onnx_dtype_name(int t)
 {
     static const char *const others[] = {
-        [8] = "string",        [14] = "complex64",      [15] = "complex128", [16] = "bfloat16",
-        [17] = "float8e4m3fn", [18] = "float8e4m3fnuz", [19] = "float8e5m2", [20] = "float8e5m2fnuz",
-        [21] = "uint4",        [22] = "int4",           [23] = "float4e2m1",
+        [8] = "string",      [14] = "complex64",      [15] = "complex128",
+        [16] = "bfloat16",   [17] = "float8e4m3fn",   [18] = "float8e4m3fnuz",
+        [19] = "float8e5m2", [20] = "float8e5m2fnuz", [21] = "uint4",
+        [22] = "int4",       [23] = "float4e2m1",
     };
     if (pare_dtype_size((pare_dtype)t)) return pare_dtype_name((pare_dtype)t);
     if (t >= 0 && t < (int)(sizeof others / sizeof *others) && others[t]) return others[t];
@@ -26,7 +28,8 @@ const char *pare_onnx_dtype_name(int t)
 static pare_status type_of(const Onnx__TensorProto *t, pare_type *type)
 {
     if (t->segment) return pare_fail(PARE_EUNSUPPORTED, "tensors in segments are not supported");
-    if (!t->has_data_type || t->data_type == 0) return pare_fail(PARE_EFORMAT, "it has no element type");
+    if (!t->has_data_type || t->data_type == 0)
+        return pare_fail(PARE_EFORMAT, "it has no element type");
     if (pare_dtype_size((pare_dtype)t->data_type) == 0)
         return pare_fail(PARE_EUNSUPPORTED, "elements %s (%d) are not supported",
                          pare_onnx_dtype_name(t->data_type), t->data_type);
@@ -34,7 +37,8 @@ static pare_status type_of(const Onnx__TensorProto *t, pare_type *type)
         return pare_fail(PARE_EUNSUPPORTED, "rank %zu is above %d", t->n_dims, PARE_MAX_RANK);
     *type = (pare_type){ .dtype = (pare_dtype)t->data_type, .rank = (int)t->n_dims };
     for (size_t i = 0; i < t->n_dims; i++) {
-        if (t->dims[i] < 0) return pare_fail(PARE_EFORMAT, "dimension %zu is %lld", i, (long long)t->dims[i]);
+        if (t->dims[i] < 0)
+            return pare_fail(PARE_EFORMAT, "dimension %zu is %lld", i, (long long)t->dims[i]);
         type->dim[i] = t->dims[i];
     }
     return PARE_OK;
@@ -117,21 +121,23 @@ static pare_status number(const char *key, const char *text, uint64_t *out)
 {
     char *end;
     errno = 0;
-    unsigned long long v = *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : (end = (char *)text, 0);
+    unsigned long long v =
+        *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : (end = (char *)text, 0);
     if (end == text || *end || errno)
         return pare_fail(PARE_EFORMAT, "external data: %s '%.40s' is not a number", key, text);
     *out = v;
     return PARE_OK;
 }
 
-static pare_status from_external(pare_tensor_source *src, const Onnx__TensorProto *t, const pare_type *type,
-                                 pare_tensor *out)
+static pare_status from_external(pare_tensor_source *src, const Onnx__TensorProto *t,
+                                 const pare_type *type, pare_tensor *out)
 {
     const char *location = NULL;
     uint64_t offset = 0, length = UINT64_MAX;
     for (size_t i = 0; i < t->n_external_data; i++) {
         const char *key = t->external_data[i]->key, *value = t->external_data[i]->value;
-        if (!key || !value) return pare_fail(PARE_EFORMAT, "external data with a key or value missing");
+        if (!key || !value)
+            return pare_fail(PARE_EFORMAT, "external data with a key or value missing");
         if (strcmp(key, "location") == 0)
             location = value;
         else if (strcmp(key, "offset") == 0)
@@ -141,16 +147,20 @@ static pare_status from_external(pare_tensor_source *src, const Onnx__TensorProt
     }
     if (!location) return pare_fail(PARE_EFORMAT, "external data without a location");
     if (!src->folder)
-        return pare_fail(PARE_EUNSUPPORTED, "external data '%s' is not read for a model in memory", location);
+        return pare_fail(PARE_EUNSUPPORTED, "external data '%s' is not read for a model in memory",
+                         location);
     size_t bytes;
     PARE_TRY(pare_type_bytes(type, &bytes));
     if (length != UINT64_MAX && length != bytes)
-        return pare_fail(PARE_EFORMAT, "external data '%s' has length %llu, the shape needs %zu bytes",
-                         location, (unsigned long long)length, bytes);
+        return pare_fail(PARE_EFORMAT,
+                         "external data '%s' has length %llu, the shape needs %zu bytes", location,
+                         (unsigned long long)length, bytes);
     if (bytes > src->left)
-        return pare_fail(PARE_ELIMIT, "external data of %zu bytes, but %zu of the %zu that are read are left",
+        return pare_fail(PARE_ELIMIT,
+                         "external data of %zu bytes, but %zu of the %zu that are read are left",
                          bytes, src->left, PARE_ONNX_DATA_MOST);
-    /* Memory is taken only when the file is known to hold as much: one byte of the end is read first. */
+    /* Memory is taken only when the file is known to hold as much: one byte of the end is read
+     * first. */
     uint8_t last;
     uint64_t end;
     if (__builtin_add_overflow(offset, (uint64_t)bytes, &end))
@@ -176,9 +186,10 @@ pare_status pare_tensor_read(pare_tensor_source *src, const Onnx__TensorProto *t
     int64_t count = pare_numel(type.rank, type.dim);
     size_t bytes;
     PARE_TRY(pare_type_bytes(&type, &bytes));
-    bool typed =
-        t->n_float_data || t->n_int32_data || t->n_int64_data || t->n_double_data || t->n_uint64_data;
-    bool external = t->has_data_location && t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+    bool typed = t->n_float_data || t->n_int32_data || t->n_int64_data || t->n_double_data ||
+                 t->n_uint64_data;
+    bool external =
+        t->has_data_location && t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
     bool raw = t->has_raw_data && t->raw_data.len;
     if (typed + external + raw > 1)
         return pare_fail(PARE_EFORMAT, "its numbers are stored in more than one way");
@@ -189,12 +200,14 @@ pare_status pare_tensor_read(pare_tensor_source *src, const Onnx__TensorProto *t
     else {
         size_t have = raw ? t->raw_data.len : 0;
         if (have != bytes)
-            return pare_fail(PARE_EFORMAT, "it has %zu bytes of data, its shape needs %zu", have, bytes);
+            return pare_fail(PARE_EFORMAT, "it has %zu bytes of data, its shape needs %zu", have,
+                             bytes);
         PARE_TRY(pare_tensor_of(&type, out));
         if (have) memcpy(out->data, t->raw_data.data, have);
     }
     if (type.dtype == PARE_BOOL) /* any other byte would be neither true nor false to C */
-        for (int64_t i = 0; i < count; i++) ((uint8_t *)out->data)[i] = ((uint8_t *)out->data)[i] != 0;
+        for (int64_t i = 0; i < count; i++)
+            ((uint8_t *)out->data)[i] = ((uint8_t *)out->data)[i] != 0;
     return PARE_OK;
 }
 
@@ -203,7 +216,8 @@ pare_status pare_tensor_write(const pare_tensor *t, const char *name, pare_arena
 {
     out->dims = pare_arena_copy(arena, t->dim, (size_t)t->rank * sizeof *t->dim);
     out->name = (char *)name;
-    if (!out->dims) return pare_fail(PARE_ENOMEM, "no memory to write '%s'", name ? name : "a tensor");
+    if (!out->dims)
+        return pare_fail(PARE_ENOMEM, "no memory to write '%s'", name ? name : "a tensor");
     out->n_dims = (size_t)t->rank;
     out->has_data_type = true;
     out->data_type = (int32_t)t->dtype;

@@ -1,5 +1,6 @@
-/* Operators as older (and a few newer) opsets wrote them, to the one form inside: see ops/op.h. What has no
- * equal there is refused by name. Nodes of opset 17 pass untouched but for their reductions' axes. */
+/* Operators as older (and a few newer) opsets wrote them, to the one form inside: see ops/op.h.
+ * What has no equal there is refused by name. Nodes of opset 17 pass untouched but for their
+ * reductions' axes. */
 #include "onnx/onnx.h"
 #include "tensor/tensor.h"
 
@@ -33,7 +34,10 @@ static pare_status reduce(pare_draft *d)
     return n ? pare_draft_ints_input(d, 1, "axes", v, n) : PARE_OK;
 }
 
-static pare_status split(pare_draft *d) { return d->n_in > 1 ? PARE_OK : ints_to_input(d, "split", 1); }
+static pare_status split(pare_draft *d)
+{
+    return d->n_in > 1 ? PARE_OK : ints_to_input(d, "split", 1);
+}
 
 static pare_status pad(pare_draft *d)
 {
@@ -84,8 +88,8 @@ static pare_status top_k(pare_draft *d)
 
 static pare_status batch_norm(pare_draft *d) { return pare_draft_expect_int(d, "spatial", 1); }
 
-/* Its axis splits the shape into a matrix, whose rows are normalised. The reader rewrites it once ranks are
- * known. */
+/* Its axis splits the shape into a matrix, whose rows are normalised. The reader rewrites it once
+ * ranks are known. */
 static pare_status softmax(pare_draft *d)
 {
     d->flattens = true;
@@ -93,8 +97,9 @@ static pare_status softmax(pare_draft *d)
     return pare_draft_take_int(d, "axis", &d->axis, NULL);
 }
 
-/* Before opset 11: X and scales; coordinates asymmetric; nearest rounds toward the denser side (down when
- * enlarging, up when shrinking), which one attribute can only say if all dimensions agree. */
+/* Before opset 11: X and scales; coordinates asymmetric; nearest rounds toward the denser side
+ * (down when enlarging, up when shrinking), which one attribute can only say if all dimensions
+ * agree. */
 static pare_status old_resize(pare_draft *d, bool shrinks)
 {
     static const char asymmetric[] = "asymmetric", floor_name[] = "floor", ceil_name[] = "ceil";
@@ -155,7 +160,8 @@ static pare_status shrinks(const pare_tensor *scales, bool *out)
     }
     *out = less;
     if (less && more)
-        return pare_fail(PARE_EUNSUPPORTED, "Resize before opset 11 that shrinks and enlarges at once");
+        return pare_fail(PARE_EUNSUPPORTED,
+                         "Resize before opset 11 that shrinks and enlarges at once");
     return PARE_OK;
 }
 
@@ -229,7 +235,8 @@ static const struct {
 pare_status pare_upgrade(pare_draft *d)
 {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-        if (d->opset >= rules[i].from && d->opset < rules[i].until && strcmp(d->op, rules[i].op) == 0)
+        if (d->opset >= rules[i].from && d->opset < rules[i].until &&
+            strcmp(d->op, rules[i].op) == 0)
             return rules[i].rule(d);
     return PARE_OK;
 }
@@ -245,8 +252,8 @@ pare_status pare_upgrade_resize(pare_graph *g, pare_id resize_out, const pare_te
 
 /* --- the old softmax --- */
 /* A node with at most one attribute that is not its default, an integer or flag. */
-static pare_status add_step(pare_graph *g, const char *op_name, const char *attr, int64_t v, uint32_t n_in,
-                            const pare_id *in, pare_id out)
+static pare_status add_step(pare_graph *g, const char *op_name, const char *attr, int64_t v,
+                            uint32_t n_in, const pare_id *in, pare_id out)
 {
     const pare_op *op = pare_op_find(op_name);
     if (!op) return pare_fail(PARE_EUNSUPPORTED, "operator '%s' is not supported", op_name);
@@ -268,7 +275,8 @@ static pare_status new_value(pare_graph *g, const char *base, const char *what, 
     return pare_graph_add_value(g, pare_graph_unique(g, name), NULL, out);
 }
 
-/* Flatten, the softmax of the rows, and back to the shape before: for an axis that is not the last. */
+/* Flatten, the softmax of the rows, and back to the shape before: for an axis that is not the last.
+ */
 static pare_status unfold(pare_graph *g, pare_id node, int64_t axis)
 {
     pare_id in = g->node[node].in[0], out = g->node[node].out[0], flat, rows, shape;
@@ -290,7 +298,8 @@ pare_status pare_upgrade_softmax(pare_graph *g, pare_id softmax_out, int64_t axi
     pare_id node = g->value[softmax_out].producer;
     if (node == PARE_NONE) return PARE_OK;
     if (rank >= 0 && (axis < -rank || axis >= rank) && !(rank == 0 && axis == 0))
-        return pare_fail(PARE_EFORMAT, "axis %lld is not within -%d to %d", (long long)axis, rank, rank - 1);
+        return pare_fail(PARE_EFORMAT, "axis %lld is not within -%d to %d", (long long)axis, rank,
+                         rank - 1);
     if (axis == -1 || axis == rank - 1) return PARE_OK; /* the node was made with the last axis */
     return unfold(g, node, axis);
 }

@@ -1,7 +1,8 @@
-/* From a graph to ONNX bytes: standard operators, raw little-endian weights, and everything that the reader
- * put aside.
+/* From a graph to ONNX bytes: standard operators, raw little-endian weights, and everything that
+ * the reader put aside.
  *
- * Messages are built in an arena and point into the graph; the only copy of the weights is the packed file.
+ * Messages are built in an arena and point into the graph; the only copy of the weights is the
+ * packed file.
  */
 #include "base/files.h"
 #include "onnx/onnx.h"
@@ -17,7 +18,8 @@ typedef struct writer {
     pare_arena *arena;
     bool *used; /* n_values: read by a written node, or an output */
     int opset;
-    pare_graph *typed; /* a clone with the types of outputs that the graph does not state, or NULL */
+    pare_graph
+        *typed; /* a clone with the types of outputs that the graph does not state, or NULL */
     Onnx__ModelProto *model;
     Onnx__GraphProto *graph;
 } writer;
@@ -38,8 +40,9 @@ static pare_status ignore_fault(void *user, pare_id node, pare_status st)
     return PARE_OK;
 }
 
-/* Readers want the type and rank of every output, which a graph made by hand may not state: infers them on a
- * clone (owned by the caller), with free dimensions set to 1. *out stays NULL if nothing is missing. */
+/* Readers want the type and rank of every output, which a graph made by hand may not state: infers
+ * them on a clone (owned by the caller), with free dimensions set to 1. *out stays NULL if nothing
+ * is missing. */
 static pare_status infer_outputs(const pare_graph *g, pare_graph **out)
 {
     bool missing = false, free_dim = false;
@@ -66,7 +69,8 @@ static pare_status infer_outputs(const pare_graph *g, pare_graph **out)
     pare_error_clear();
     for (uint32_t i = 0; free_dim && i < c->n_outputs;
          i++) /* which dimensions follow the free ones is not known */
-        for (int d = 0; d < c->value[c->output[i]].type.rank; d++) c->value[c->output[i]].type.dim[d] = -1;
+        for (int d = 0; d < c->value[c->output[i]].type.rank; d++)
+            c->value[c->output[i]].type.dim[d] = -1;
     *out = c;
     return PARE_OK;
 }
@@ -99,17 +103,19 @@ static pare_status write_type(writer *w, const pare_value *v, Onnx__ValueInfoPro
     return PARE_OK;
 }
 
-static pare_status write_values(writer *w, const pare_id *ids, uint32_t n, Onnx__ValueInfoProto ***list,
-                                size_t *count)
+static pare_status write_values(writer *w, const pare_id *ids, uint32_t n,
+                                Onnx__ValueInfoProto ***list, size_t *count)
 {
     *list = pare_arena_array(w->arena, n, sizeof **list);
     if (!*list) return no_memory();
     for (uint32_t i = 0; i < n; i++) {
         const pare_value *v = &w->g->value[ids[i]];
-        Onnx__ValueInfoProto *p = pare_proto_revive(&onnx__value_info_proto__descriptor, v->extra, w->arena);
+        Onnx__ValueInfoProto *p =
+            pare_proto_revive(&onnx__value_info_proto__descriptor, v->extra, w->arena);
         if (!p) return no_memory();
         p->name = (char *)v->name;
-        if (w->typed && (v->type.dtype == PARE_UNDEFINED || v->type.rank < 0)) v = &w->typed->value[ids[i]];
+        if (w->typed && (v->type.dtype == PARE_UNDEFINED || v->type.rank < 0))
+            v = &w->typed->value[ids[i]];
         PARE_TRY(write_type(w, v, p));
         (*list)[(*count)++] = p;
     }
@@ -119,7 +125,8 @@ static pare_status write_values(writer *w, const pare_id *ids, uint32_t n, Onnx_
 static pare_status write_constant(writer *w, const pare_value *v)
 {
     NEW(w, Onnx__TensorProto, onnx__tensor_proto, t);
-    Onnx__ValueInfoProto *rest = pare_proto_revive(&onnx__value_info_proto__descriptor, v->extra, w->arena);
+    Onnx__ValueInfoProto *rest =
+        pare_proto_revive(&onnx__value_info_proto__descriptor, v->extra, w->arena);
     if (!rest) return no_memory();
     t->doc_string = rest->doc_string;
     t->base.n_unknown_fields = rest->base.n_unknown_fields;
@@ -133,7 +140,8 @@ static pare_status write_opset(writer *w, const char *domain, int64_t version)
 {
     Onnx__ModelProto *m = w->model;
     NEW(w, Onnx__OperatorSetIdProto, onnx__operator_set_id_proto, o);
-    Onnx__OperatorSetIdProto **list = pare_arena_array(w->arena, m->n_opset_import + 1, sizeof *list);
+    Onnx__OperatorSetIdProto **list =
+        pare_arena_array(w->arena, m->n_opset_import + 1, sizeof *list);
     if (!list) return no_memory();
     if (m->n_opset_import) memcpy(list, m->opset_import, m->n_opset_import * sizeof *list);
     o->domain = (char *)domain;
@@ -155,8 +163,8 @@ static char *part_name(writer *w, const char *value, const char *part)
         else
             snprintf(name, size, "%s.%s", value, part);
         pare_id other = pare_graph_find(w->g, name);
-        if (other == PARE_NONE ||
-            (!w->used[other] && w->g->value[other].producer == PARE_NONE && !w->g->value[other].is_input))
+        if (other == PARE_NONE || (!w->used[other] && w->g->value[other].producer == PARE_NONE &&
+                                   !w->g->value[other].is_input))
             break;
     }
     return name;
@@ -208,12 +216,14 @@ static pare_status write_constants(writer *w)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < w->g->n_values; i++)
-        if (w->used[i] && w->g->value[i].weight) n += 1 + (size_t)pare_weight_parts(w->g->value[i].weight);
+        if (w->used[i] && w->g->value[i].weight)
+            n += 1 + (size_t)pare_weight_parts(w->g->value[i].weight);
     w->graph->initializer = pare_arena_array(w->arena, n, sizeof *w->graph->initializer);
     if (!w->graph->initializer) return no_memory();
     for (uint32_t i = 0; i < w->g->n_values; i++) {
         const pare_value *v = &w->g->value[i];
-        if (w->used[i] && v->weight) PARE_TRY(v->weight->codec ? write_encoded(w, v) : write_constant(w, v));
+        if (w->used[i] && v->weight)
+            PARE_TRY(v->weight->codec ? write_encoded(w, v) : write_constant(w, v));
     }
     return w->model->n_functions ? write_opset(w, PARE_CODEC_DOMAIN, 1) : PARE_OK;
 }
@@ -324,8 +334,8 @@ pare_status pare_onnx_write(const pare_graph *g, uint8_t **data, size_t *size)
     if (st == PARE_OK) {
         n = onnx__model_proto__get_packed_size(w.model);
         if (n > INT_MAX)
-            st = pare_fail(PARE_ELIMIT, "the model needs %zu bytes, an ONNX file holds at most %d", n,
-                           INT_MAX);
+            st = pare_fail(PARE_ELIMIT, "the model needs %zu bytes, an ONNX file holds at most %d",
+                           n, INT_MAX);
         else if (!(bytes = malloc(n)))
             st = no_memory();
         else

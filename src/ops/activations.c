@@ -1,5 +1,5 @@
-/* Activation functions but Relu and PRelu: LeakyRelu Elu Selu Celu Sigmoid HardSigmoid HardSwish Softplus
- * Softsign ThresholdedRelu Mish Gelu Shrink. NaN stays NaN. */
+/* Activation functions but Relu and PRelu: LeakyRelu Elu Selu Celu Sigmoid HardSigmoid HardSwish
+ * Softplus Softsign ThresholdedRelu Mish Gelu Shrink. NaN stays NaN. */
 #include "ops/attrs.h"
 #include "ops/unary.h"
 
@@ -35,11 +35,13 @@ static const pare_field leaky_relu_fields[] = {
     PARE_FIELDS_END,
 };
 static const pare_field elu_fields[] = {
-    PARE_REAL(pare_alpha_attrs, alpha, 1, -FLT_MAX, FLT_MAX, "", "minus the limit toward minus infinity"),
+    PARE_REAL(pare_alpha_attrs, alpha, 1, -FLT_MAX, FLT_MAX, "",
+              "minus the limit toward minus infinity"),
     PARE_FIELDS_END,
 };
 static const pare_field selu_fields[] = {
-    PARE_REAL(pare_alpha_attrs, alpha, 1.67326319217681884765625, -FLT_MAX, FLT_MAX, "", "scale below zero"),
+    PARE_REAL(pare_alpha_attrs, alpha, 1.67326319217681884765625, -FLT_MAX, FLT_MAX, "",
+              "scale below zero"),
     PARE_REAL(pare_alpha_attrs, gamma, 1.05070102214813232421875, -FLT_MAX, FLT_MAX, "",
               "scale of everything"),
     PARE_FIELDS_END,
@@ -63,13 +65,16 @@ static const pare_field hard_sigmoid_fields[] = {
 
 SHAPED(leaky_relu, "LeakyRelu", "rectifier with a slope below zero", 16, ALPHA, leaky_relu_fields,
        (x < 0 ? alpha * x : x))
-SHAPED(elu, "Elu", "x, or alpha (e^x - 1) below zero", 6, ALPHA, elu_fields, (x < 0 ? alpha * expm1(x) : x))
-SHAPED(selu, "Selu", "scaled Elu", 6, ALPHA GAMMA, selu_fields, gain *(x > 0 ? x : alpha * expm1(x)))
+SHAPED(elu, "Elu", "x, or alpha (e^x - 1) below zero", 6, ALPHA, elu_fields,
+       (x < 0 ? alpha * expm1(x) : x))
+SHAPED(selu, "Selu", "scaled Elu", 6, ALPHA GAMMA, selu_fields,
+       gain *(x > 0 ? x : alpha * expm1(x)))
 SHAPED(celu, "Celu", "Elu with a continuous slope", 12, ALPHA, elu_fields,
        (x < 0 ? alpha * expm1(x / alpha) : x))
 SHAPED(thresholded_relu, "ThresholdedRelu", "x above alpha, else 0", 10, ALPHA, threshold_fields,
        (x <= alpha ? (V)0 : x))
-SHAPED(hard_sigmoid, "HardSigmoid", "clip(alpha x + beta, 0, 1)", 6, ALPHA BETA, hard_sigmoid_fields,
+SHAPED(hard_sigmoid, "HardSigmoid", "clip(alpha x + beta, 0, 1)", 6, ALPHA BETA,
+       hard_sigmoid_fields,
        (alpha * x + beta < 0   ? (V)0
         : alpha * x + beta > 1 ? (V)1
                                : alpha * x + beta))
@@ -77,16 +82,18 @@ SHAPED(hard_sigmoid, "HardSigmoid", "clip(alpha x + beta, 0, 1)", 6, ALPHA BETA,
 /* --- Gelu --- */
 
 static const pare_field gelu_fields[] = {
-    PARE_ENUM(pare_gelu_attrs, approximate, PARE_GELU_ERF, "none|tanh", "by erf, or approximately by tanh"),
+    PARE_ENUM(pare_gelu_attrs, approximate, PARE_GELU_ERF, "none|tanh",
+              "by erf, or approximately by tanh"),
     PARE_FIELDS_END,
 };
-#define SMOOTH const bool by_tanh = ((const pare_gelu_attrs *)n->attrs)->approximate == PARE_GELU_TANH;
-UNARY_EVAL(gelu,
-           UNARY_FLOAT_CASES(SMOOTH,
-                             (V)0.5 * x *
-                                 (1 + (by_tanh ? tanh((V)0.7978845608028654 * (x + (V)0.044715 * x * x * x))
-                                               : erf(x * (V)0.7071067811865476)))))
-UNARY_OP(gelu, "Gelu", "Gaussian error linear unit", 20, infer, gelu_fields, sizeof(pare_gelu_attrs))
+#define SMOOTH \
+    const bool by_tanh = ((const pare_gelu_attrs *)n->attrs)->approximate == PARE_GELU_TANH;
+UNARY_EVAL(gelu, UNARY_FLOAT_CASES(SMOOTH, (V)0.5 * x *
+                                               (1 + (by_tanh ? tanh((V)0.7978845608028654 *
+                                                                    (x + (V)0.044715 * x * x * x))
+                                                             : erf(x * (V)0.7071067811865476)))))
+UNARY_OP(gelu, "Gelu", "Gaussian error linear unit", 20, infer, gelu_fields,
+         sizeof(pare_gelu_attrs))
 
 /* --- Shrink, for every number; the arithmetic of integers is that of doubles, truncated --- */
 
@@ -112,7 +119,11 @@ static pare_status shrink_eval(const pare_node *n, const pare_tensor *in, pare_t
     int64_t count = pare_tensor_count(&in[0]);
     for (int64_t i = 0; i < count; i++) {
         double x = pare_tensor_get_f64(&in[0], i);
-        pare_put_f64(&out[0], i, x != x ? x : x < -a->lambd ? x + a->bias : x > a->lambd ? x - a->bias : 0);
+        pare_put_f64(&out[0], i,
+                     x != x          ? x
+                     : x < -a->lambd ? x + a->bias
+                     : x > a->lambd  ? x - a->bias
+                                     : 0);
     }
     return PARE_OK;
 }

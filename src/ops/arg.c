@@ -1,10 +1,11 @@
-/* ArgMax and ArgMin: where along an axis the largest or smallest element stands; the first one of equals, or
- * the last. NaN counts as the largest and as the smallest. */
+/* ArgMax and ArgMin: where along an axis the largest or smallest element stands; the first one of
+ * equals, or the last. NaN counts as the largest and as the smallest. */
 #include "ops/attrs.h"
 #include "ops/order.h"
 
 static const pare_field fields[] = {
-    PARE_INT(pare_arg_attrs, axis, 0, -PARE_MAX_RANK, PARE_MAX_RANK - 1, "", "dimension to search along"),
+    PARE_INT(pare_arg_attrs, axis, 0, -PARE_MAX_RANK, PARE_MAX_RANK - 1, "",
+             "dimension to search along"),
     PARE_FLAG(pare_arg_attrs, keepdims, 1, "the dimension stays as 1"),
     PARE_FLAG(pare_arg_attrs, select_last_index, 0, "the last one of equals"),
     PARE_FIELDS_END,

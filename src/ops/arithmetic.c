@@ -1,20 +1,21 @@
 /* Two numbers in, one out, with multidirectional broadcasting: Add Sub Mul Div Mod Pow PRelu.
  *
- * Integers wrap. What ONNX leaves open is defined here: x / 0 and x mod 0 are 0 for integers; the most
- * negative number divided by -1 is itself. */
+ * Integers wrap. What ONNX leaves open is defined here: x / 0 and x mod 0 are 0 for integers; the
+ * most negative number divided by -1 is itself. */
 #include "ops/binary.h"
 
 #include <math.h>
 #include <string.h>
 
-#define RUNS(OP, REAL, SIGNED, UNSIGNED)                                                            \
-    BINARY_RUN(OP##_f32, float, float, float, BINARY_AS_IS, BINARY_AS_IS, REAL)                     \
-    BINARY_RUN(OP##_f64, double, double, double, BINARY_AS_IS, BINARY_AS_IS, REAL)                  \
-    BINARY_RUN(OP##_f16, uint16_t, float, uint16_t, pare_half_to_float, pare_float_to_half, REAL)   \
-    BINARY_INT_RUNS(OP, SIGNED, UNSIGNED, BINARY_SAME)                                              \
-    static pare_run_fn *const OP##_runs[PARE_RUN_TYPES] = {                                         \
-        [PARE_F32] = OP##_f32, [PARE_F64] = OP##_f64, [PARE_F16] = OP##_f16, BINARY_INT_ENTRIES(OP) \
-    };
+#define RUNS(OP, REAL, SIGNED, UNSIGNED)                                                          \
+    BINARY_RUN(OP##_f32, float, float, float, BINARY_AS_IS, BINARY_AS_IS, REAL)                   \
+    BINARY_RUN(OP##_f64, double, double, double, BINARY_AS_IS, BINARY_AS_IS, REAL)                \
+    BINARY_RUN(OP##_f16, uint16_t, float, uint16_t, pare_half_to_float, pare_float_to_half, REAL) \
+    BINARY_INT_RUNS(OP, SIGNED, UNSIGNED, BINARY_SAME)                                            \
+    static pare_run_fn *const OP##_runs[PARE_RUN_TYPES] = { [PARE_F32] = OP##_f32,                \
+                                                            [PARE_F64] = OP##_f64,                \
+                                                            [PARE_F16] = OP##_f16,                \
+                                                            BINARY_INT_ENTRIES(OP) };
 
 static int64_t divide_signed(int64_t a, int64_t b)
 {
@@ -128,7 +129,8 @@ BINARY_OP(prelu, "PRelu", "rectifier with a learned slope", 16, prelu_infer)
 
 static pare_status pow_infer(const pare_node *n, const pare_arg *in, pare_type *out)
 {
-    static const pare_dtype base[] = { PARE_F32, PARE_F64, PARE_F16, PARE_I32, PARE_I64, PARE_UNDEFINED };
+    static const pare_dtype base[] = { PARE_F32, PARE_F64, PARE_F16,
+                                       PARE_I32, PARE_I64, PARE_UNDEFINED };
     PARE_TRY(pare_op_dtype("Pow", in[0].type.dtype, base));
     PARE_TRY(pare_op_dtype("Pow with an exponent", in[1].type.dtype, pare_types_numbers));
     pare_type t[] = { in[0].type, in[1].type };
@@ -162,11 +164,12 @@ static pare_status pow_eval(const pare_node *n, const pare_tensor *in, pare_tens
                     powf(((const float *)in[0].data)[a], ((const float *)in[1].data)[b]);
             } else if (ints) {
                 int64_t e = pare_tensor_get_i64(&in[1], b);
-                pare_put_i64(
-                    &out[0], y,
-                    int_pow(pare_tensor_get_i64(&in[0], a), (uint64_t)e, e < 0 && in[1].dtype != PARE_U64));
+                pare_put_i64(&out[0], y,
+                             int_pow(pare_tensor_get_i64(&in[0], a), (uint64_t)e,
+                                     e < 0 && in[1].dtype != PARE_U64));
             } else {
-                pare_put_f64(&out[0], y, pow(pare_tensor_get_f64(&in[0], a), pare_tensor_get_f64(&in[1], b)));
+                pare_put_f64(&out[0], y,
+                             pow(pare_tensor_get_f64(&in[0], a), pare_tensor_get_f64(&in[1], b)));
             }
         }
     return PARE_OK;

@@ -1,5 +1,5 @@
-/* Reading one attribute of a node by name, for code outside the operator's own file (passes, fusion,
- * packing).
+/* Reading one attribute of a node by name, for code outside the operator's own file (passes,
+ * fusion, packing).
  *
  * The operator's field table says where the member lies, so nobody needs its private struct. */
 #ifndef OPS_ATTR_H

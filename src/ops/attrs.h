@@ -1,5 +1,5 @@
-/* Attribute structs that passes, implementations and training read: `const pare_alpha_attrs *a = n->attrs`.
- * Structs that only the operator's own file needs are there. */
+/* Attribute structs that passes, implementations and training read: `const pare_alpha_attrs *a =
+ * n->attrs`. Structs that only the operator's own file needs are there. */
 #ifndef OPS_ATTRS_H
 #define OPS_ATTRS_H
 
@@ -16,7 +16,8 @@ typedef struct pare_gelu_attrs {
     int approximate;
 } pare_gelu_attrs;
 
-/* Concat, Split, Flatten, Gather, GatherElements, OneHot: axis (as in the file, possibly negative). */
+/* Concat, Split, Flatten, Gather, GatherElements, OneHot: axis (as in the file, possibly negative).
+ */
 typedef struct pare_axis_attrs {
     int64_t axis;
     int64_t num_outputs; /* Split only; PARE_INT_UNSET if not given */
@@ -55,8 +56,8 @@ typedef struct pare_reshape_attrs {
     bool allowzero;
 } pare_reshape_attrs;
 
-/* The axes that reduction `n` sums over for an input of rank `rank`, as a bit mask. `axes` is input 1 or NULL
- * if it is absent. Cannot fail for a node that was inferred. */
+/* The axes that reduction `n` sums over for an input of rank `rank`, as a bit mask. `axes` is input
+ * 1 or NULL if it is absent. Cannot fail for a node that was inferred. */
 pare_status pare_reduce_mask(const pare_node *n, const pare_arg *axes, int rank, unsigned *mask);
 
 #endif

@@ -1,5 +1,5 @@
-/* BatchNormalization as used when running: y = (x - mean) / sqrt(var + epsilon) * scale + B, for each
- * channel. Training mode and its further outputs are refused. */
+/* BatchNormalization as used when running: y = (x - mean) / sqrt(var + epsilon) * scale + B, for
+ * each channel. Training mode and its further outputs are refused. */
 #include "ops/values.h"
 
 #include <math.h>
@@ -11,7 +11,8 @@ typedef struct attrs {
 
 static const pare_field fields[] = {
     PARE_REAL(attrs, epsilon, (double)1e-5f, 0, DBL_MAX, "", "added to the variance"),
-    PARE_REAL(attrs, momentum, (double)0.9f, -DBL_MAX, DBL_MAX, "", "of the running statistics, in training"),
+    PARE_REAL(attrs, momentum, (double)0.9f, -DBL_MAX, DBL_MAX, "",
+              "of the running statistics, in training"),
     PARE_FLAG(attrs, training_mode, false, "normalise by the batch's own statistics"),
     PARE_FIELDS_END,
 };
@@ -21,14 +22,16 @@ static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
     const attrs *a = n->attrs;
     static const char *const names[] = { "X", "scale", "B", "mean", "var" };
     for (int i = 0; i < 5; i++)
-        PARE_TRY(
-            pare_note(pare_op_dtype("BatchNormalization", in[i].type.dtype, pare_op_floats), "%s", names[i]));
-    if (a->training_mode) return pare_fail(PARE_EUNSUPPORTED, "training_mode 1 is not supported, only 0");
+        PARE_TRY(pare_note(pare_op_dtype("BatchNormalization", in[i].type.dtype, pare_op_floats),
+                           "%s", names[i]));
+    if (a->training_mode)
+        return pare_fail(PARE_EUNSUPPORTED, "training_mode 1 is not supported, only 0");
     if (n->n_out != 1)
-        return pare_fail(PARE_EUNSUPPORTED, "%u outputs: those beyond the first exist in training only",
-                         n->n_out);
+        return pare_fail(PARE_EUNSUPPORTED,
+                         "%u outputs: those beyond the first exist in training only", n->n_out);
     const pare_type *x = &in[0].type;
-    if (x->rank < 1) return pare_fail(PARE_EFORMAT, "the input has rank %d, at least 1 is needed", x->rank);
+    if (x->rank < 1)
+        return pare_fail(PARE_EFORMAT, "the input has rank %d, at least 1 is needed", x->rank);
     int64_t channels = x->rank > 1 ? x->dim[1] : 1;
     for (int i = 1; i < 5; i++) PARE_TRY(pare_op_vector(names[i], &in[i].type, channels));
     out[0] = *x;

@@ -7,11 +7,12 @@
 #include "ops/walk.h"
 
 /* sa and sb: 1 advances along the run, 0 stays. */
-typedef void pare_run_fn(int64_t n, const void *av, int64_t sa, const void *bv, int64_t sb, void *yv);
+typedef void pare_run_fn(int64_t n, const void *av, int64_t sa, const void *bv, int64_t sb,
+                         void *yv);
 enum { PARE_RUN_TYPES = PARE_U64 + 1 };
 
-/* T is the type in memory, V the one EXPR(T, p, q) computes with, R the result's. The cases are separate
- * loops so that each is plain: whole against whole, and one number against many. */
+/* T is the type in memory, V the one EXPR(T, p, q) computes with, R the result's. The cases are
+ * separate loops so that each is plain: whole against whole, and one number against many. */
 #define BINARY_RUN(NAME, T, V, R, LOAD, STORE, EXPR)                                              \
     static void NAME(int64_t n, const void *av, int64_t sa, const void *bv, int64_t sb, void *yv) \
     {                                                                                             \
@@ -35,8 +36,8 @@ enum { PARE_RUN_TYPES = PARE_U64 + 1 };
     }
 #define BINARY_AS_IS(x) (x)
 
-/* The eight integer types; S and U are the expressions for signed and unsigned ones, R maps a type to the
- * result's. */
+/* The eight integer types; S and U are the expressions for signed and unsigned ones, R maps a type
+ * to the result's. */
 #define BINARY_INT_RUNS(OP, S, U, R)                                                     \
     BINARY_RUN(OP##_i8, int8_t, int64_t, R(int8_t), BINARY_AS_IS, BINARY_AS_IS, S)       \
     BINARY_RUN(OP##_i16, int16_t, int64_t, R(int16_t), BINARY_AS_IS, BINARY_AS_IS, S)    \
@@ -52,11 +53,12 @@ enum { PARE_RUN_TYPES = PARE_U64 + 1 };
 #define BINARY_SAME(T) T
 #define BINARY_BOOL(T) uint8_t
 
-static inline pare_status pare_binary_eval(pare_run_fn *const runs[PARE_RUN_TYPES], const pare_tensor *in,
-                                           pare_tensor *out)
+static inline pare_status pare_binary_eval(pare_run_fn *const runs[PARE_RUN_TYPES],
+                                           const pare_tensor *in, pare_tensor *out)
 {
     pare_run_fn *f = runs[in[0].dtype];
-    int64_t from = (int64_t)pare_dtype_size(in[0].dtype), to = (int64_t)pare_dtype_size(out[0].dtype);
+    int64_t from = (int64_t)pare_dtype_size(in[0].dtype),
+            to = (int64_t)pare_dtype_size(out[0].dtype);
     const char *a = in[0].data, *b = in[1].data;
     char *y = out[0].data;
     pare_walk w;
@@ -66,8 +68,8 @@ static inline pare_status pare_binary_eval(pare_run_fn *const runs[PARE_RUN_TYPE
 }
 
 /* Both inputs of one type out of `list`, the output of that type. */
-static inline pare_status pare_binary_infer(const pare_node *n, const pare_arg *in, const pare_dtype *list,
-                                            pare_type *out)
+static inline pare_status pare_binary_infer(const pare_node *n, const pare_arg *in,
+                                            const pare_dtype *list, pare_type *out)
 {
     PARE_TRY(pare_op_dtype(n->op->name, in[0].type.dtype, list));
     PARE_TRY(pare_op_same_dtype(n, in, 0, 2));

@@ -17,7 +17,8 @@ static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
     const pare_cast_attrs *a = n->attrs;
     PARE_TRY(pare_op_dtype("Cast", in[0].type.dtype, pare_types_all));
     if (pare_dtype_size((pare_dtype)a->to) == 0)
-        return pare_fail(PARE_EUNSUPPORTED, "Cast to element type %lld is not supported", (long long)a->to);
+        return pare_fail(PARE_EUNSUPPORTED, "Cast to element type %lld is not supported",
+                         (long long)a->to);
     out[0] = in[0].type;
     out[0].dtype = (pare_dtype)a->to;
     return PARE_OK;

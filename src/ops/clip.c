@@ -1,5 +1,5 @@
-/* Clip: min(max(x, low), high). The bounds are optional inputs of one number each; NaN stays NaN, and where
- * low is above high the result is high. */
+/* Clip: min(max(x, low), high). The bounds are optional inputs of one number each; NaN stays NaN,
+ * and where low is above high the result is high. */
 #include "ops/walk.h"
 
 static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* Copies block `i` of each of `outer` rows between a whole tensor and a part that starts at `at` along the
- * axis. */
+/* Copies block `i` of each of `outer` rows between a whole tensor and a part that starts at `at`
+ * along the axis. */
 typedef struct cut {
     int64_t outer;
     size_t whole, inner; /* bytes of a row of the whole; bytes of one step along the axis */
@@ -13,8 +13,8 @@ typedef struct cut {
 
 static cut cut_at(const pare_tensor *whole, int axis)
 {
-    size_t inner =
-        (size_t)pare_numel(whole->rank - axis - 1, whole->dim + axis + 1) * pare_dtype_size(whole->dtype);
+    size_t inner = (size_t)pare_numel(whole->rank - axis - 1, whole->dim + axis + 1) *
+                   pare_dtype_size(whole->dtype);
     return (cut){ pare_numel(axis, whole->dim), (size_t)whole->dim[axis] * inner, inner };
 }
 
@@ -37,11 +37,12 @@ static pare_status concat_infer(const pare_node *n, const pare_arg *in, pare_typ
     for (uint32_t i = 1; i < n->n_in; i++) {
         const pare_type *t = &in[i].type;
         if (t->rank != out[0].rank)
-            return pare_fail(PARE_EFORMAT, "input %u has rank %d, input 0 %d", i, t->rank, out[0].rank);
+            return pare_fail(PARE_EFORMAT, "input %u has rank %d, input 0 %d", i, t->rank,
+                             out[0].rank);
         for (int d = 0; d < t->rank; d++)
             if (d != axis && t->dim[d] != out[0].dim[d])
-                return pare_fail(PARE_EFORMAT, "dimension %d of input %u is %lld, of input 0 %lld", d, i,
-                                 (long long)t->dim[d], (long long)out[0].dim[d]);
+                return pare_fail(PARE_EFORMAT, "dimension %d of input %u is %lld, of input 0 %lld",
+                                 d, i, (long long)t->dim[d], (long long)out[0].dim[d]);
         if (!pare_add_i64(out[0].dim[axis], t->dim[axis], &out[0].dim[axis]))
             return pare_fail(PARE_ELIMIT, "the inputs together are too large");
     }
@@ -79,10 +80,12 @@ const pare_op pare_op_concat = {
     .cost = pare_op_no_cost,
 };
 
-/* --- Split: sizes from input 1, else equal parts, the last one smaller if num_outputs says so --- */
+/* --- Split: sizes from input 1, else equal parts, the last one smaller if num_outputs says so ---
+ */
 
 static const pare_field split_fields[] = {
-    PARE_INT(pare_axis_attrs, axis, 0, -PARE_MAX_RANK, PARE_MAX_RANK - 1, "", "dimension along which to cut"),
+    PARE_INT(pare_axis_attrs, axis, 0, -PARE_MAX_RANK, PARE_MAX_RANK - 1, "",
+             "dimension along which to cut"),
     PARE_INT(pare_axis_attrs, num_outputs, PARE_INT_UNSET, 1, PARE_MAX_OUT, "",
              "number of parts, when their sizes are not given"),
     PARE_FIELDS_END,
@@ -104,8 +107,8 @@ static pare_status split_infer(const pare_node *n, const pare_arg *in, pare_type
             return pare_fail(PARE_EFORMAT, "split has %d sizes for %u outputs", given, n->n_out);
     } else {
         if (a->num_outputs == PARE_INT_UNSET && whole % n->n_out)
-            return pare_fail(PARE_EFORMAT, "%lld elements do not split into %u equal parts", (long long)whole,
-                             n->n_out);
+            return pare_fail(PARE_EFORMAT, "%lld elements do not split into %u equal parts",
+                             (long long)whole, n->n_out);
         int64_t each = whole / n->n_out + (whole % n->n_out != 0), left = whole;
         for (uint32_t i = 0; i < n->n_out; i++) {
             size[i] = left < each ? left : each;
@@ -119,8 +122,8 @@ static pare_status split_infer(const pare_node *n, const pare_arg *in, pare_type
         out[i].dim[axis] = size[i];
     }
     if (sum != whole)
-        return pare_fail(PARE_EFORMAT, "the parts have %lld elements, dimension %d has %lld", (long long)sum,
-                         axis, (long long)whole);
+        return pare_fail(PARE_EFORMAT, "the parts have %lld elements, dimension %d has %lld",
+                         (long long)sum, axis, (long long)whole);
     return PARE_OK;
 }
 

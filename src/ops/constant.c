@@ -16,7 +16,8 @@ typedef struct constant_attrs {
 static const pare_field constant_fields[] = {
     { "value", PARE_FIELD_TENSOR, offsetof(constant_attrs, value), 0, 0, 0, "", "the tensor" },
     PARE_REAL(constant_attrs, value_float, NAN, -HUGE_VAL, HUGE_VAL, "", "a float32 scalar"),
-    PARE_INT(constant_attrs, value_int, PARE_INT_UNSET, INT64_MIN, INT64_MAX, "", "an int64 scalar"),
+    PARE_INT(constant_attrs, value_int, PARE_INT_UNSET, INT64_MIN, INT64_MAX, "",
+             "an int64 scalar"),
     PARE_REALS(constant_attrs, value_floats, -HUGE_VAL, HUGE_VAL, "", "a float32 vector"),
     PARE_INTS(constant_attrs, value_ints, INT64_MIN, INT64_MAX, "", "an int64 vector"),
     PARE_FIELDS_END,
@@ -49,7 +50,8 @@ static pare_status constant_eval(const pare_node *n, const pare_tensor *in, pare
         for (size_t i = 0; i < a->value_floats.n; i++)
             pare_put_f64(&out[0], (int64_t)i, a->value_floats.v[i]);
     else if (a->value_ints.v)
-        for (size_t i = 0; i < a->value_ints.n; i++) pare_put_i64(&out[0], (int64_t)i, a->value_ints.v[i]);
+        for (size_t i = 0; i < a->value_ints.n; i++)
+            pare_put_i64(&out[0], (int64_t)i, a->value_ints.v[i]);
     else if (a->value_int != PARE_INT_UNSET)
         pare_put_i64(&out[0], 0, a->value_int);
     else
@@ -104,7 +106,8 @@ static pare_status fill_eval(const pare_node *n, const pare_tensor *in, pare_ten
     size_t element = pare_dtype_size(out[0].dtype);
     static const char zero[8];
     const void *one = a->value.data ? a->value.data : zero;
-    for (int64_t i = 0; i < count; i++) memcpy((char *)out[0].data + (size_t)i * element, one, element);
+    for (int64_t i = 0; i < count; i++)
+        memcpy((char *)out[0].data + (size_t)i * element, one, element);
     return PARE_OK;
 }
 
@@ -133,25 +136,29 @@ static pare_status range_infer(const pare_node *n, const pare_arg *in, pare_type
     for (int i = 0; i < 3; i++) {
         PARE_TRY(pare_op_scalar(&in[i], what[i]));
         if (!in[i].value)
-            return pare_fail(PARE_EUNSUPPORTED, "%s is only known when running, so no shape can be planned",
-                             what[i]);
+            return pare_fail(PARE_EUNSUPPORTED,
+                             "%s is only known when running, so no shape can be planned", what[i]);
     }
     int64_t count = 0;
     if (pare_dtype_is_float(in[0].type.dtype)) {
-        double start = pare_tensor_get_f64(in[0].value, 0), stop = pare_tensor_get_f64(in[1].value, 0),
+        double start = pare_tensor_get_f64(in[0].value, 0),
+               stop = pare_tensor_get_f64(in[1].value, 0),
                delta = pare_tensor_get_f64(in[2].value, 0), steps = ceil((stop - start) / delta);
         if (!(fabs(steps) < 0x1p62))
-            return pare_fail(PARE_EFORMAT, "from %g to %g in steps of %g is not a number of elements", start,
+            return pare_fail(PARE_EFORMAT,
+                             "from %g to %g in steps of %g is not a number of elements", start,
                              stop, delta);
         count = steps > 0 ? (int64_t)steps : 0;
     } else {
-        int64_t start = pare_tensor_get_i64(in[0].value, 0), stop = pare_tensor_get_i64(in[1].value, 0),
+        int64_t start = pare_tensor_get_i64(in[0].value, 0),
+                stop = pare_tensor_get_i64(in[1].value, 0),
                 delta = pare_tensor_get_i64(in[2].value, 0);
         if (delta == 0) return pare_fail(PARE_EFORMAT, "delta is 0");
         bool up = delta > 0;
         uint64_t span = up ? (stop > start ? (uint64_t)stop - (uint64_t)start : 0)
                            : (start > stop ? (uint64_t)start - (uint64_t)stop : 0);
-        uint64_t step = up ? (uint64_t)delta : 0 - (uint64_t)delta, steps = span / step + (span % step != 0);
+        uint64_t step = up ? (uint64_t)delta : 0 - (uint64_t)delta,
+                 steps = span / step + (span % step != 0);
         if (steps > INT64_MAX)
             return pare_fail(PARE_ELIMIT, "%llu elements are too many", (unsigned long long)steps);
         count = (int64_t)steps;
@@ -191,7 +198,8 @@ typedef struct eye_attrs {
     int64_t dtype, k;
 } eye_attrs;
 static const pare_field eye_fields[] = {
-    PARE_INT(eye_attrs, dtype, 0, 0, 1000, "", "ONNX number of the element type; default: the input's"),
+    PARE_INT(eye_attrs, dtype, 0, 0, 1000, "",
+             "ONNX number of the element type; default: the input's"),
     PARE_INT(eye_attrs, k, 0, -0x1p62, 0x1p62, "",
              "diagonal of the ones: above 0 to the right, below to the left"),
     PARE_FIELDS_END,

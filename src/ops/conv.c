@@ -1,5 +1,5 @@
-/* Conv, ConvInteger, QLinearConv: correlation of [N,C,spatial...] with [M,C/group,kernel...], one to three
- * spatial dimensions. All three share one sum in double, exact for 8-bit operands. */
+/* Conv, ConvInteger, QLinearConv: correlation of [N,C,spatial...] with [M,C/group,kernel...], one
+ * to three spatial dimensions. All three share one sum in double, exact for 8-bit operands. */
 #include "ops/conv_attrs.h"
 #include "ops/quant.h"
 
@@ -9,18 +9,22 @@
 static pare_status shape(const pare_node *n, const pare_type *x, const pare_type *w, pare_type *out)
 {
     const pare_conv_attrs *a = n->attrs;
-    if (x->rank < 3) return pare_fail(PARE_EFORMAT, "the input has rank %d, at least 3 is needed", x->rank);
+    if (x->rank < 3)
+        return pare_fail(PARE_EFORMAT, "the input has rank %d, at least 3 is needed", x->rank);
     if (w->rank != x->rank)
         return pare_fail(PARE_EFORMAT, "the weight has rank %d, the input %d", w->rank, x->rank);
     int64_t channels = x->dim[1], kernels = w->dim[0], product;
     if (channels < 1 || kernels < 1)
-        return pare_fail(PARE_EFORMAT, "%lld input and %lld output channels: at least 1 of each is needed",
-                         (long long)channels, (long long)kernels);
-    if (a->group < 1) return pare_fail(PARE_EFORMAT, "group %lld is not at least 1", (long long)a->group);
-    if (!pare_mul_i64(w->dim[1], a->group, &product) || product != channels)
         return pare_fail(PARE_EFORMAT,
-                         "the input has %lld channels, the weight takes %lld in each of %lld groups",
-                         (long long)channels, (long long)w->dim[1], (long long)a->group);
+                         "%lld input and %lld output channels: at least 1 of each is needed",
+                         (long long)channels, (long long)kernels);
+    if (a->group < 1)
+        return pare_fail(PARE_EFORMAT, "group %lld is not at least 1", (long long)a->group);
+    if (!pare_mul_i64(w->dim[1], a->group, &product) || product != channels)
+        return pare_fail(
+            PARE_EFORMAT,
+            "the input has %lld channels, the weight takes %lld in each of %lld groups",
+            (long long)channels, (long long)w->dim[1], (long long)a->group);
     if (kernels % a->group)
         return pare_fail(PARE_EFORMAT, "%lld output channels do not divide into %lld groups",
                          (long long)kernels, (long long)a->group);
@@ -34,9 +38,11 @@ static pare_status shape(const pare_node *n, const pare_type *x, const pare_type
     return PARE_OK;
 }
 
-/* Adds to `sum` (one output plane) what one kernel gives on `channels` planes of x from element x_at on. */
+/* Adds to `sum` (one output plane) what one kernel gives on `channels` planes of x from element
+ * x_at on. */
 static void add_plane(const pare_window *g, const pare_tensor *x, int64_t x_at, double x_zero,
-                      const pare_tensor *w, int64_t w_at, double w_zero, int64_t channels, double *sum)
+                      const pare_tensor *w, int64_t w_at, double w_zero, int64_t channels,
+                      double *sum)
 {
     int64_t in_plane = g->in[0] * g->in[1] * g->in[2];
     for (int64_t c = 0; c < channels; c++, x_at += in_plane)
@@ -47,13 +53,15 @@ static void add_plane(const pare_window *g, const pare_tensor *x, int64_t x_at, 
                     int64_t k[3] = { k0, k1, k2 }, start[3], lo[3], hi[3];
                     for (int d = 0; d < 3; d++) {
                         start[d] = k[d] * g->dilation[d] - g->begin[d];
-                        pare_window_range(g->in[d], start[d], g->stride[d], g->out[d], &lo[d], &hi[d]);
+                        pare_window_range(g->in[d], start[d], g->stride[d], g->out[d], &lo[d],
+                                          &hi[d]);
                     }
                     for (int64_t i = lo[0]; i < hi[0]; i++)
                         for (int64_t j = lo[1]; j < hi[1]; j++) {
-                            int64_t row =
-                                (start[0] + i * g->stride[0]) * g->in[1] + start[1] + j * g->stride[1];
-                            pare_row_add(sum + (i * g->out[1] + j) * g->out[2] + lo[2], hi[2] - lo[2], v, x,
+                            int64_t row = (start[0] + i * g->stride[0]) * g->in[1] + start[1] +
+                                          j * g->stride[1];
+                            pare_row_add(sum + (i * g->out[1] + j) * g->out[2] + lo[2],
+                                         hi[2] - lo[2], v, x,
                                          x_at + row * g->in[2] + start[2] + lo[2] * g->stride[2],
                                          g->stride[2], x_zero);
                         }
@@ -61,13 +69,13 @@ static void add_plane(const pare_window *g, const pare_tensor *x, int64_t x_at, 
 }
 
 /* Turns the sums of output channel m into `count` elements of out, from `at` on. */
-typedef void finish_fn(const pare_node *n, const pare_tensor *in, int64_t m, const double *sum, int64_t count,
-                       pare_tensor *out, int64_t at);
+typedef void finish_fn(const pare_node *n, const pare_tensor *in, int64_t m, const double *sum,
+                       int64_t count, pare_tensor *out, int64_t at);
 
 /* The walk over images and output channels; *_zero may be NULL. */
-static pare_status walk(const pare_node *n, const pare_tensor *in, const pare_tensor *x, const pare_tensor *w,
-                        const pare_tensor *x_zero, const pare_tensor *w_zero, finish_fn *finish,
-                        pare_tensor *out)
+static pare_status walk(const pare_node *n, const pare_tensor *in, const pare_tensor *x,
+                        const pare_tensor *w, const pare_tensor *x_zero, const pare_tensor *w_zero,
+                        finish_fn *finish, pare_tensor *out)
 {
     const pare_conv_attrs *a = n->attrs;
     pare_type xt = pare_tensor_type(x), wt = pare_tensor_type(w);
@@ -154,7 +162,8 @@ static pare_status integer_infer(const pare_node *n, const pare_arg *in, pare_ty
     out[0].dtype = PARE_I32;
     PARE_TRY(shape(n, &in[0].type, &in[1].type, &out[0]));
     if (pare_op_has(n, in, 2)) PARE_TRY(pare_op_zero("the input", in[0].type.dtype, &in[2], 0));
-    if (pare_op_has(n, in, 3)) PARE_TRY(pare_op_zero("the weight", in[1].type.dtype, &in[3], out[0].dim[1]));
+    if (pare_op_has(n, in, 3))
+        PARE_TRY(pare_op_zero("the weight", in[1].type.dtype, &in[3], out[0].dim[1]));
     return PARE_OK;
 }
 
@@ -162,12 +171,14 @@ static void integer_finish(const pare_node *n, const pare_tensor *in, int64_t m,
                            int64_t count, pare_tensor *out, int64_t at)
 {
     /* Sums beyond 32 bits wrap as they do in every integer implementation. */
-    for (int64_t p = 0; p < count; p++) ((int32_t *)out->data)[at + p] = (int32_t)(uint32_t)(int64_t)sum[p];
+    for (int64_t p = 0; p < count; p++)
+        ((int32_t *)out->data)[at + p] = (int32_t)(uint32_t)(int64_t)sum[p];
 }
 
 static pare_status integer_eval(const pare_node *n, const pare_tensor *in, pare_tensor *out)
 {
-    return walk(n, in, &in[0], &in[1], pare_op_in(n, in, 2), pare_op_in(n, in, 3), integer_finish, &out[0]);
+    return walk(n, in, &in[0], &in[1], pare_op_in(n, in, 2), pare_op_in(n, in, 3), integer_finish,
+                &out[0]);
 }
 
 const pare_op pare_op_conv_integer = {
@@ -183,8 +194,8 @@ const pare_op pare_op_conv_integer = {
     .cost = conv_cost,
 };
 
-/* --- QLinearConv: x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, B (int32, scale x_scale *
- * w_scale) --- */
+/* --- QLinearConv: x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, B (int32, scale x_scale
+ * * w_scale) --- */
 
 static pare_status qlinear_infer(const pare_node *n, const pare_arg *in, pare_type *out)
 {
@@ -198,7 +209,8 @@ static pare_status qlinear_infer(const pare_node *n, const pare_arg *in, pare_ty
     PARE_TRY(pare_op_quant("the output", out[0].dtype, &in[6], &in[7], true, 0));
     if (!pare_op_has(n, in, 8)) return PARE_OK;
     if (in[8].type.dtype != PARE_I32)
-        return pare_fail(PARE_EFORMAT, "the bias is %s instead of int32", pare_dtype_name(in[8].type.dtype));
+        return pare_fail(PARE_EFORMAT, "the bias is %s instead of int32",
+                         pare_dtype_name(in[8].type.dtype));
     return pare_op_vector("the bias", &in[8].type, out[0].dim[1]);
 }
 
@@ -218,7 +230,8 @@ static pare_status qlinear_eval(const pare_node *n, const pare_tensor *in, pare_
     return walk(n, in, &in[0], &in[3], &in[2], &in[5], qlinear_finish, &out[0]);
 }
 
-static void qlinear_cost(const pare_node *n, const pare_type *in, const pare_type *out, pare_cost *c)
+static void qlinear_cost(const pare_node *n, const pare_type *in, const pare_type *out,
+                         pare_cost *c)
 {
     macs(&in[3], &out[0], c);
     c->ops = (double)pare_numel(out[0].rank, out[0].dim);

@@ -1,7 +1,8 @@
-/* Numbers from one element type to another, as Cast does; used by every operator that writes any type.
+/* Numbers from one element type to another, as Cast does; used by every operator that writes any
+ * type.
  *
- * ONNX leaves open what a float outside an integer's range gives. Here: truncated toward zero, limited to 64
- * bits (NaN is 0), then the low bits are taken, as between integers. */
+ * ONNX leaves open what a float outside an integer's range gives. Here: truncated toward zero,
+ * limited to 64 bits (NaN is 0), then the low bits are taken, as between integers. */
 #include "ops/walk.h"
 
 #include <string.h>
@@ -19,10 +20,11 @@ static uint64_t truncate_u64(double v)
     return v >= 0x1p64 ? UINT64_MAX : v >= 0x1p63 ? (uint64_t)v : (uint64_t)pare_truncate(v);
 }
 
-#define EACH_INT(X)     \
-    X(PARE_U8, uint8_t) \
-    X(PARE_I8, int8_t)  \
-    X(PARE_U16, uint16_t) X(PARE_I16, int16_t) X(PARE_I32, int32_t) X(PARE_U32, uint32_t) X(PARE_I64, int64_t)
+#define EACH_INT(X)       \
+    X(PARE_U8, uint8_t)   \
+    X(PARE_I8, int8_t)    \
+    X(PARE_U16, uint16_t) \
+    X(PARE_I16, int16_t) X(PARE_I32, int32_t) X(PARE_U32, uint32_t) X(PARE_I64, int64_t)
 
 /* n elements from element `at` on, from doubles. */
 static void put_reals(pare_tensor *t, int64_t at, const double *v, int64_t n)
@@ -45,7 +47,8 @@ static void put_reals(pare_tensor *t, int64_t at, const double *v, int64_t n)
         break;
     case PARE_F64: memcpy((double *)t->data + at, v, (size_t)n * sizeof *v); break;
     case PARE_F16:
-        for (int64_t i = 0; i < n; i++) ((uint16_t *)t->data)[at + i] = pare_float_to_half((float)v[i]);
+        for (int64_t i = 0; i < n; i++)
+            ((uint16_t *)t->data)[at + i] = pare_float_to_half((float)v[i]);
         break;
     case PARE_UNDEFINED: break;
     }
@@ -83,7 +86,10 @@ static void put_ints(pare_tensor *t, int64_t at, const int64_t *v, int64_t n, bo
 }
 
 void pare_put_f64(pare_tensor *t, int64_t i, double v) { put_reals(t, i, &v, 1); }
-void pare_put_i64(pare_tensor *t, int64_t i, int64_t v) { put_ints(t, i, &v, 1, t->dtype == PARE_U64); }
+void pare_put_i64(pare_tensor *t, int64_t i, int64_t v)
+{
+    put_ints(t, i, &v, 1, t->dtype == PARE_U64);
+}
 
 void pare_convert(const pare_tensor *src, pare_tensor *dst)
 {

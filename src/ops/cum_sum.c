@@ -1,4 +1,5 @@
-/* CumSum: running sums along an axis that is an input. Floats accumulate in double, integers wrap. */
+/* CumSum: running sums along an axis that is an input. Floats accumulate in double, integers wrap.
+ */
 #include "ops/walk.h"
 
 typedef struct attrs {
@@ -16,7 +17,8 @@ static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
     PARE_TRY(pare_op_dtype("CumSum", in[0].type.dtype, pare_types_numbers));
     PARE_TRY(pare_op_dtype("CumSum with an axis", in[1].type.dtype, pare_types_index));
     PARE_TRY(pare_op_scalar(&in[1], "axis"));
-    if (in[1].value) PARE_TRY(pare_op_axis(pare_tensor_get_i64(in[1].value, 0), in[0].type.rank, &axis));
+    if (in[1].value)
+        PARE_TRY(pare_op_axis(pare_tensor_get_i64(in[1].value, 0), in[0].type.rank, &axis));
     out[0] = in[0].type;
     return PARE_OK;
 }

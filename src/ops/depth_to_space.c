@@ -1,5 +1,5 @@
-/* DepthToSpace and SpaceToDepth: blocks of blocksize * blocksize channels to squares of pixels, and back. Any
- * type. */
+/* DepthToSpace and SpaceToDepth: blocks of blocksize * blocksize channels to squares of pixels, and
+ * back. Any type. */
 #include "ops/values.h"
 
 #include <string.h>
@@ -13,7 +13,8 @@ typedef struct attrs {
 
 static const pare_field depth_fields[] = {
     PARE_INT(attrs, blocksize, 0, INT64_MIN, INT64_MAX, "", "side of the squares"),
-    PARE_ENUM(attrs, mode, DCR, "DCR|CRD", "whether a square's pixels lie before or behind the channels"),
+    PARE_ENUM(attrs, mode, DCR, "DCR|CRD",
+              "whether a square's pixels lie before or behind the channels"),
     PARE_FIELDS_END,
 };
 static const pare_field space_fields[] = {
@@ -26,8 +27,8 @@ static pare_status check(const attrs *a, const pare_type *x)
     if (x->dtype == PARE_UNDEFINED) return pare_fail(PARE_EFORMAT, "the input is absent");
     if (x->rank != 4) return pare_fail(PARE_EFORMAT, "the input has rank %d instead of 4", x->rank);
     if (a->blocksize < 1 || a->blocksize > INT32_MAX)
-        return pare_fail(PARE_EFORMAT, "blocksize %lld is not within 1 to %d", (long long)a->blocksize,
-                         INT32_MAX);
+        return pare_fail(PARE_EFORMAT, "blocksize %lld is not within 1 to %d",
+                         (long long)a->blocksize, INT32_MAX);
     return PARE_OK;
 }
 
@@ -55,20 +56,21 @@ static pare_status space_infer(const pare_node *n, const pare_arg *in, pare_type
     PARE_TRY(check(a, x));
     int64_t b = a->blocksize;
     if (x->dim[2] % b || x->dim[3] % b)
-        return pare_fail(PARE_EFORMAT, "%lld times %lld pixels do not divide into squares of side %lld",
+        return pare_fail(PARE_EFORMAT,
+                         "%lld times %lld pixels do not divide into squares of side %lld",
                          (long long)x->dim[2], (long long)x->dim[3], (long long)b);
     out[0] = *x;
     out[0].dim[2] = x->dim[2] / b;
     out[0].dim[3] = x->dim[3] / b;
     if (!pare_mul_i64(x->dim[1], b * b, &out[0].dim[1]))
-        return pare_fail(PARE_EFORMAT, "%lld channels times %lld are too many", (long long)x->dim[1],
-                         (long long)(b * b));
+        return pare_fail(PARE_EFORMAT, "%lld channels times %lld are too many",
+                         (long long)x->dim[1], (long long)(b * b));
     return PARE_OK;
 }
 
 /* Element (i,c,h,w) of the larger image `wide` is element (i,k,h/b,w/b) of `deep`. */
-static void move(const pare_tensor *in, pare_tensor *out, const pare_tensor *wide, const pare_tensor *deep,
-                 int64_t b, int mode)
+static void move(const pare_tensor *in, pare_tensor *out, const pare_tensor *wide,
+                 const pare_tensor *deep, int64_t b, int mode)
 {
     size_t size = pare_dtype_size(in->dtype);
     int64_t channels = wide->dim[1], at = 0;
@@ -78,9 +80,11 @@ static void move(const pare_tensor *in, pare_tensor *out, const pare_tensor *wid
                 for (int64_t w = 0; w < wide->dim[3]; w++, at++) {
                     int64_t pixel = h % b * b + w % b,
                             k = mode == DCR ? pixel * channels + c : c * b * b + pixel;
-                    int64_t d = ((i * deep->dim[1] + k) * deep->dim[2] + h / b) * deep->dim[3] + w / b;
+                    int64_t d =
+                        ((i * deep->dim[1] + k) * deep->dim[2] + h / b) * deep->dim[3] + w / b;
                     size_t from = (size_t)(in == wide ? at : d), to = (size_t)(in == wide ? d : at);
-                    memcpy((char *)out->data + to * size, (const char *)in->data + from * size, size);
+                    memcpy((char *)out->data + to * size, (const char *)in->data + from * size,
+                           size);
                 }
 }
 

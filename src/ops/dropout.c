@@ -1,5 +1,5 @@
-/* Dropout as it is when running: the input unchanged, and a mask that keeps everything. Training mode with a
- * ratio above 0 is refused: its result would be random. */
+/* Dropout as it is when running: the input unchanged, and a mask that keeps everything. Training
+ * mode with a ratio above 0 is refused: its result would be random. */
 #include "ops/values.h"
 
 #include <string.h>
@@ -9,7 +9,8 @@ typedef struct attrs {
 } attrs;
 
 static const pare_field fields[] = {
-    PARE_INT(attrs, seed, PARE_INT_UNSET, INT64_MIN, INT64_MAX, "", "of the random mask, in training"),
+    PARE_INT(attrs, seed, PARE_INT_UNSET, INT64_MIN, INT64_MAX, "",
+             "of the random mask, in training"),
     PARE_FIELDS_END,
 };
 
@@ -23,7 +24,8 @@ static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
             return pare_fail(PARE_EFORMAT, "training_mode is %s instead of one bool",
                              pare_type_text(t, text, sizeof text));
         }
-        if (!in[2].value) return pare_fail(PARE_EUNSUPPORTED, "training_mode is only known when running");
+        if (!in[2].value)
+            return pare_fail(PARE_EUNSUPPORTED, "training_mode is only known when running");
         bool training = pare_tensor_get_i64(in[2].value, 0) != 0, drops = true;
         if (pare_op_has(n, in, 1))
             drops = !in[1].value || pare_numel(in[1].type.rank, in[1].type.dim) != 1 ||
@@ -46,7 +48,10 @@ static pare_status eval(const pare_node *n, const pare_tensor *in, pare_tensor *
     return PARE_OK;
 }
 
-static void cost(const pare_node *n, const pare_type *in, const pare_type *out, pare_cost *c) { c->ops = 0; }
+static void cost(const pare_node *n, const pare_type *in, const pare_type *out, pare_cost *c)
+{
+    c->ops = 0;
+}
 
 const pare_op pare_op_dropout = {
     .name = "Dropout",

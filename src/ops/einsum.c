@@ -1,6 +1,8 @@
-/* Einsum: sums of products by named dimensions ("bij,bjk->bik"), with "..." for those that broadcast.
+/* Einsum: sums of products by named dimensions ("bij,bjk->bik"), with "..." for those that
+ * broadcast.
  *
- * Every label is a loop; elements add up in double. For the odd contraction in a network, not for speed. */
+ * Every label is a loop; elements add up in double. For the odd contraction in a network, not for
+ * speed. */
 #include "ops/walk.h"
 
 #include <string.h>
@@ -9,7 +11,8 @@ typedef struct attrs {
     const char *equation;
 } attrs;
 static const pare_field fields[] = {
-    PARE_STR(attrs, equation, NULL, "labels of every input, and after -> those of the output; required"),
+    PARE_STR(attrs, equation, NULL,
+             "labels of every input, and after -> those of the output; required"),
     PARE_FIELDS_END,
 };
 
@@ -20,8 +23,8 @@ enum { LETTERS = 52, MAX_LOOPS = LETTERS + PARE_MAX_RANK };
 typedef struct plan {
     int64_t size[MAX_LOOPS];
     bool used[MAX_LOOPS];
-    int dots;                                  /* dimensions that "..." stands for, over all inputs */
-    int rank[PARE_MAX_IN + 1];                 /* the output's is the last */
+    int dots;                  /* dimensions that "..." stands for, over all inputs */
+    int rank[PARE_MAX_IN + 1]; /* the output's is the last */
     int label[PARE_MAX_IN + 1][PARE_MAX_RANK]; /* loop of each dimension */
 } plan;
 
@@ -46,10 +49,11 @@ static pare_status read_term(const char **at, int dots, bool *had_dots, int *lab
             first = LETTERS + PARE_MAX_RANK - dots;
             p += 2;
         } else if (first < 0)
-            return pare_fail(PARE_EFORMAT, "'%c' in the equation is neither a letter nor '...'", *p);
+            return pare_fail(PARE_EFORMAT, "'%c' in the equation is neither a letter nor '...'",
+                             *p);
         if (*rank + count > PARE_MAX_RANK)
-            return pare_fail(PARE_EUNSUPPORTED, "a term of the equation has more than %d dimensions",
-                             PARE_MAX_RANK);
+            return pare_fail(PARE_EUNSUPPORTED,
+                             "a term of the equation has more than %d dimensions", PARE_MAX_RANK);
         for (int i = 0; i < count; i++) label[(*rank)++] = first + i;
     }
     *at = p;
@@ -68,8 +72,8 @@ static pare_status read_plan(const pare_node *n, const pare_type *in, plan *p)
         PARE_TRY(read_term(&at, 0, &dots, p->label[i], &p->rank[i]));
         int own = in[i].rank - p->rank[i];
         if (own < 0 || (own > 0 && !dots))
-            return pare_fail(PARE_EFORMAT, "term %u of '%s' has %d dimensions, the input %d", i, equation,
-                             p->rank[i], in[i].rank);
+            return pare_fail(PARE_EFORMAT, "term %u of '%s' has %d dimensions, the input %d", i,
+                             equation, p->rank[i], in[i].rank);
         if (own > p->dots) p->dots = own;
         at = term;
         PARE_TRY(read_term(&at, own, &dots, p->label[i], &p->rank[i]));
@@ -79,17 +83,20 @@ static pare_status read_plan(const pare_node *n, const pare_type *in, plan *p)
             p->used[loop] = true;
             if (size == 1 || size == p->size[loop]) continue;
             if (p->size[loop] != 1)
-                return pare_fail(PARE_EFORMAT, "a label of '%s' is %lld in one place and %lld in another",
+                return pare_fail(PARE_EFORMAT,
+                                 "a label of '%s' is %lld in one place and %lld in another",
                                  equation, (long long)p->size[loop], (long long)size);
             p->size[loop] = size;
         }
         if (i + 1 < n->n_in) {
-            if (*at != ',') return pare_fail(PARE_EFORMAT, "'%s' has fewer than %u terms", equation, n->n_in);
+            if (*at != ',')
+                return pare_fail(PARE_EFORMAT, "'%s' has fewer than %u terms", equation, n->n_in);
             at++;
         }
     }
     int *label = p->label[PARE_MAX_IN], *rank = &p->rank[PARE_MAX_IN];
-    if (*at == ',') return pare_fail(PARE_EFORMAT, "'%s' has more than %u terms", equation, n->n_in);
+    if (*at == ',')
+        return pare_fail(PARE_EFORMAT, "'%s' has more than %u terms", equation, n->n_in);
     if (*at) {
         at += 2;
         PARE_TRY(read_term(&at, p->dots, &dots, label, rank));
@@ -97,13 +104,14 @@ static pare_status read_plan(const pare_node *n, const pare_type *in, plan *p)
         unsigned char seen[MAX_LOOPS] = { 0 };
         for (int d = 0; d < *rank; d++) {
             if (!p->used[label[d]] || seen[label[d]]++)
-                return pare_fail(PARE_EFORMAT, "the output of '%s' has a label that no input has, or twice",
+                return pare_fail(PARE_EFORMAT,
+                                 "the output of '%s' has a label that no input has, or twice",
                                  equation);
         }
         return PARE_OK;
     }
-    /* Without "->": the dimensions of "...", then every label that stands once, in alphabetical order
-     * (capitals first). */
+    /* Without "->": the dimensions of "...", then every label that stands once, in alphabetical
+     * order (capitals first). */
     for (int i = LETTERS; i < MAX_LOOPS; i++)
         if (p->used[i]) label[(*rank)++] = i;
     for (int k = 0; k < LETTERS; k++) {
@@ -112,8 +120,8 @@ static pare_status read_plan(const pare_node *n, const pare_type *in, plan *p)
             for (int d = 0; d < p->rank[i]; d++) count += p->label[i][d] == loop;
         if (count != 1) continue;
         if (*rank == PARE_MAX_RANK)
-            return pare_fail(PARE_EUNSUPPORTED, "the output of '%s' has more than %d dimensions", equation,
-                             PARE_MAX_RANK);
+            return pare_fail(PARE_EUNSUPPORTED, "the output of '%s' has more than %d dimensions",
+                             equation, PARE_MAX_RANK);
         label[(*rank)++] = loop;
     }
     return PARE_OK;
@@ -139,8 +147,8 @@ static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
 }
 
 /* Next index of loops[0 .. n), the last one fastest; moves the operands. False after the last. */
-static bool next(const plan *p, const int *loops, int n, uint32_t operands, int64_t (*stride)[MAX_LOOPS],
-                 int64_t *index, int64_t *at)
+static bool next(const plan *p, const int *loops, int n, uint32_t operands,
+                 int64_t (*stride)[MAX_LOOPS], int64_t *index, int64_t *at)
 {
     for (int l = n - 1; l >= 0; l--) {
         int loop = loops[l];
@@ -159,7 +167,8 @@ static pare_status eval(const pare_node *n, const pare_tensor *in, pare_tensor *
     pare_type t[PARE_MAX_IN];
     for (uint32_t i = 0; i < n->n_in; i++) t[i] = pare_tensor_type(&in[i]);
     PARE_TRY(read_plan(n, t, &p));
-    int64_t stride[PARE_MAX_IN][MAX_LOOPS] = { { 0 } }, index[MAX_LOOPS] = { 0 }, at[PARE_MAX_IN] = { 0 };
+    int64_t stride[PARE_MAX_IN][MAX_LOOPS] = { { 0 } }, index[MAX_LOOPS] = { 0 },
+            at[PARE_MAX_IN] = { 0 };
     int64_t count = pare_tensor_count(&out[0]);
     bool floats = pare_dtype_is_float(out[0].dtype), empty = false;
     for (uint32_t i = 0; i < n->n_in; i++) {

@@ -9,7 +9,8 @@ static pare_status expand_infer(const pare_node *n, const pare_arg *in, pare_typ
     PARE_TRY(pare_op_known_ints(&in[1], "the shape", t[1].dim, PARE_MAX_RANK, &t[1].rank));
     for (int d = 0; d < t[1].rank; d++)
         if (t[1].dim[d] < 0)
-            return pare_fail(PARE_EFORMAT, "dimension %d of the shape is %lld", d, (long long)t[1].dim[d]);
+            return pare_fail(PARE_EFORMAT, "dimension %d of the shape is %lld", d,
+                             (long long)t[1].dim[d]);
     out[0].dtype = in[0].type.dtype;
     return pare_op_broadcast(t, 2, &out[0]);
 }
@@ -23,7 +24,8 @@ static pare_status expand_eval(const pare_node *n, const pare_tensor *in, pare_t
         int at = d - missing;
         stride[d] = at < 0 || in[0].dim[at] == 1 ? 0 : own[at];
     }
-    pare_copy_strided(out[0].rank, out[0].dim, stride, pare_dtype_size(in[0].dtype), in[0].data, out[0].data);
+    pare_copy_strided(out[0].rank, out[0].dim, stride, pare_dtype_size(in[0].dtype), in[0].data,
+                      out[0].data);
     return PARE_OK;
 }
 

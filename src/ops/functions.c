@@ -1,5 +1,5 @@
-/* Mathematical functions of each element: Abs Neg Sign Sqrt Exp Log Floor Ceil Round Reciprocal Erf, the
- * trigonometric and hyperbolic ones, IsNaN, IsInf. */
+/* Mathematical functions of each element: Abs Neg Sign Sqrt Exp Log Floor Ceil Round Reciprocal
+ * Erf, the trigonometric and hyperbolic ones, IsNaN, IsInf. */
 #include "ops/unary.h"
 
 static pare_status float_infer(const pare_node *n, const pare_arg *in, pare_type *out)
@@ -43,19 +43,22 @@ FUNCTION(atanh, "Atanh", "inverse hyperbolic tangent", 9, atanh(x))
 
 /* Integers wrap: the most negative one is its own Neg and Abs. */
 #define INT_CASE(DTYPE, T, EXPR) UNARY_CASE(DTYPE, T, int64_t, UNARY_AS_IS, UNARY_AS_IS, , EXPR)
-#define SIGNED_CASES(EXPR)          \
-    INT_CASE(PARE_I8, int8_t, EXPR) \
-    INT_CASE(PARE_I16, int16_t, EXPR) INT_CASE(PARE_I32, int32_t, EXPR) INT_CASE(PARE_I64, int64_t, EXPR)
-#define UNSIGNED_CASES(EXPR)         \
-    INT_CASE(PARE_U8, uint8_t, EXPR) \
-    INT_CASE(PARE_U16, uint16_t, EXPR) INT_CASE(PARE_U32, uint32_t, EXPR) INT_CASE(PARE_U64, uint64_t, EXPR)
+#define SIGNED_CASES(EXPR)            \
+    INT_CASE(PARE_I8, int8_t, EXPR)   \
+    INT_CASE(PARE_I16, int16_t, EXPR) \
+    INT_CASE(PARE_I32, int32_t, EXPR) INT_CASE(PARE_I64, int64_t, EXPR)
+#define UNSIGNED_CASES(EXPR)           \
+    INT_CASE(PARE_U8, uint8_t, EXPR)   \
+    INT_CASE(PARE_U16, uint16_t, EXPR) \
+    INT_CASE(PARE_U32, uint32_t, EXPR) INT_CASE(PARE_U64, uint64_t, EXPR)
 
-UNARY_EVAL(abs, UNARY_FLOAT_CASES(, fabs(x)) SIGNED_CASES((int64_t)(x < 0 ? 0 - (uint64_t)x : (uint64_t)x))
-                    UNSIGNED_CASES(x))
+UNARY_EVAL(abs,
+           UNARY_FLOAT_CASES(, fabs(x))
+               SIGNED_CASES((int64_t)(x < 0 ? 0 - (uint64_t)x : (uint64_t)x)) UNSIGNED_CASES(x))
 UNARY_OP(abs, "Abs", "absolute value", 13, number_infer, NULL, 0)
 UNARY_EVAL(neg, UNARY_FLOAT_CASES(, -x) SIGNED_CASES((int64_t)(0 - (uint64_t)x)))
-UNARY_EVAL(sign, UNARY_FLOAT_CASES(, (x != x ? x : (V)((x > 0) - (x < 0)))) SIGNED_CASES((x > 0) - (x < 0))
-                     UNSIGNED_CASES(x != 0))
+UNARY_EVAL(sign, UNARY_FLOAT_CASES(, (x != x ? x : (V)((x > 0) - (x < 0))))
+                     SIGNED_CASES((x > 0) - (x < 0)) UNSIGNED_CASES(x != 0))
 UNARY_OP(sign, "Sign", "-1, 0 or 1", 13, number_infer, NULL, 0)
 
 static pare_status neg_infer(const pare_node *n, const pare_arg *in, pare_type *out)

@@ -1,5 +1,5 @@
-/* Taking elements by index: Gather (whole slices), GatherElements (one by one), GatherND (by tuples of
- * indices). Negative indices count from the end; one out of range is an error of the data. */
+/* Taking elements by index: Gather (whole slices), GatherElements (one by one), GatherND (by tuples
+ * of indices). Negative indices count from the end; one out of range is an error of the data. */
 #include "ops/attrs.h"
 #include "ops/walk.h"
 
@@ -24,7 +24,8 @@ static pare_status index_at(const pare_tensor *indices, int64_t i, int64_t dim, 
 static pare_status rank_fits(int rank)
 {
     if (rank > PARE_MAX_RANK)
-        return pare_fail(PARE_EUNSUPPORTED, "the output's rank %d is more than %d", rank, PARE_MAX_RANK);
+        return pare_fail(PARE_EUNSUPPORTED, "the output's rank %d is more than %d", rank,
+                         PARE_MAX_RANK);
     return PARE_OK;
 }
 
@@ -54,7 +55,8 @@ static pare_status gather_eval(const pare_node *n, const pare_tensor *in, pare_t
     PARE_TRY(pare_op_axis(a->axis, x->rank, &axis));
     if (pare_tensor_count(&out[0]) == 0) return PARE_OK;
     int64_t outer = pare_numel(axis, x->dim), dim = x->dim[axis], count = pare_tensor_count(&in[1]);
-    size_t slice = (size_t)pare_numel(x->rank - axis - 1, x->dim + axis + 1) * pare_dtype_size(x->dtype);
+    size_t slice =
+        (size_t)pare_numel(x->rank - axis - 1, x->dim + axis + 1) * pare_dtype_size(x->dtype);
     const char *from = x->data;
     char *to = out[0].data;
     for (int64_t o = 0; o < outer; o++)
@@ -89,11 +91,12 @@ static pare_status elements_infer(const pare_node *n, const pare_arg *in, pare_t
     PARE_TRY(pare_op_dtype("GatherElements with indices", index->dtype, pare_types_index));
     PARE_TRY(pare_op_axis(a->axis, x->rank, &axis));
     if (index->rank != x->rank)
-        return pare_fail(PARE_EFORMAT, "the indices have rank %d, the input %d", index->rank, x->rank);
+        return pare_fail(PARE_EFORMAT, "the indices have rank %d, the input %d", index->rank,
+                         x->rank);
     for (int d = 0; d < x->rank; d++)
         if (d != axis && index->dim[d] > x->dim[d])
-            return pare_fail(PARE_EFORMAT, "dimension %d of the indices is %lld, of the input %lld", d,
-                             (long long)index->dim[d], (long long)x->dim[d]);
+            return pare_fail(PARE_EFORMAT, "dimension %d of the indices is %lld, of the input %lld",
+                             d, (long long)index->dim[d], (long long)x->dim[d]);
     out[0] = *index;
     out[0].dtype = x->dtype;
     return PARE_OK;
@@ -114,8 +117,8 @@ static pare_status elements_eval(const pare_node *n, const pare_tensor *in, pare
         at *= stride[axis];
         for (int d = 0; d < x->rank; d++)
             if (d != axis) at += where[d] * stride[d];
-        memcpy((char *)out[0].data + (size_t)i * element, (const char *)x->data + (size_t)at * element,
-               element);
+        memcpy((char *)out[0].data + (size_t)i * element,
+               (const char *)x->data + (size_t)at * element, element);
         for (int d = x->rank - 1; d >= 0; d--) {
             if (++where[d] < index->dim[d]) break;
             where[d] = 0;
@@ -137,13 +140,15 @@ const pare_op pare_op_gather_elements = {
     .cost = pare_op_no_cost,
 };
 
-/* --- GatherND: x [batch..., s..., rest...], indices [batch..., q..., k] -> [batch..., q..., rest...] --- */
+/* --- GatherND: x [batch..., s..., rest...], indices [batch..., q..., k] -> [batch..., q...,
+ * rest...] --- */
 
 typedef struct nd_attrs {
     int64_t batch_dims;
 } nd_attrs;
 static const pare_field nd_fields[] = {
-    PARE_INT(nd_attrs, batch_dims, 0, 0, PARE_MAX_RANK - 1, "", "leading dimensions that both inputs share"),
+    PARE_INT(nd_attrs, batch_dims, 0, 0, PARE_MAX_RANK - 1, "",
+             "leading dimensions that both inputs share"),
     PARE_FIELDS_END,
 };
 
@@ -163,8 +168,8 @@ static pare_status nd_infer(const pare_node *n, const pare_arg *in, pare_type *o
     PARE_TRY(rank_fits(index->rank - 1 + x->rank - batch - (int)tuple));
     for (int d = 0; d < batch; d++)
         if (x->dim[d] != index->dim[d])
-            return pare_fail(PARE_EFORMAT, "batch dimension %d is %lld and %lld", d, (long long)x->dim[d],
-                             (long long)index->dim[d]);
+            return pare_fail(PARE_EFORMAT, "batch dimension %d is %lld and %lld", d,
+                             (long long)x->dim[d], (long long)index->dim[d]);
     out[0].dtype = x->dtype;
     for (int d = 0; d < index->rank - 1; d++) out[0].dim[k++] = index->dim[d];
     for (int d = batch + (int)tuple; d < x->rank; d++) out[0].dim[k++] = x->dim[d];

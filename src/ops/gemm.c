@@ -1,4 +1,5 @@
-/* Gemm: Y = alpha * A' * B' + beta * C, A' [M,K], B' [K,N] each transposed or not, C broadcast to [M,N]. */
+/* Gemm: Y = alpha * A' * B' + beta * C, A' [M,K], B' [K,N] each transposed or not, C broadcast to
+ * [M,N]. */
 #include "ops/values.h"
 
 #include <stdlib.h>
@@ -27,16 +28,21 @@ static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
                          tb->dtype != ta->dtype ? "B" : "C",
                          pare_dtype_name(tb->dtype != ta->dtype ? tb->dtype : tc->dtype));
     if (ta->rank != 2 || tb->rank != 2)
-        return pare_fail(PARE_EFORMAT, "A has rank %d and B rank %d, both must have 2", ta->rank, tb->rank);
+        return pare_fail(PARE_EFORMAT, "A has rank %d and B rank %d, both must have 2", ta->rank,
+                         tb->rank);
     int64_t k = ta->dim[a->transA ? 0 : 1], k_b = tb->dim[a->transB ? 1 : 0];
-    if (k != k_b) return pare_fail(PARE_EFORMAT, "A is %lld wide, B %lld high", (long long)k, (long long)k_b);
-    out[0] = (pare_type){ ta->dtype, 2, { ta->dim[a->transA ? 1 : 0], tb->dim[a->transB ? 0 : 1] } };
+    if (k != k_b)
+        return pare_fail(PARE_EFORMAT, "A is %lld wide, B %lld high", (long long)k, (long long)k_b);
+    out[0] =
+        (pare_type){ ta->dtype, 2, { ta->dim[a->transA ? 1 : 0], tb->dim[a->transB ? 0 : 1] } };
     if (!has_c) return PARE_OK;
-    if (tc->rank > 2) return pare_fail(PARE_EFORMAT, "C has rank %d, at most 2 is possible", tc->rank);
+    if (tc->rank > 2)
+        return pare_fail(PARE_EFORMAT, "C has rank %d, at most 2 is possible", tc->rank);
     for (int d = 0; d < tc->rank; d++) {
         int64_t want = out[0].dim[2 - tc->rank + d];
         if (tc->dim[d] != 1 && tc->dim[d] != want)
-            return pare_fail(PARE_EFORMAT, "dimension %d of C is %lld, which does not broadcast to %lld", d,
+            return pare_fail(PARE_EFORMAT,
+                             "dimension %d of C is %lld, which does not broadcast to %lld", d,
                              (long long)tc->dim[d], (long long)want);
     }
     return PARE_OK;

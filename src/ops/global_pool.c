@@ -16,11 +16,13 @@ static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
 {
     const pare_type *x = &in[0].type;
     PARE_TRY(pare_op_dtype("a global pool", x->dtype, pare_op_floats));
-    if (x->rank < 3) return pare_fail(PARE_EFORMAT, "the input has rank %d, at least 3 is needed", x->rank);
+    if (x->rank < 3)
+        return pare_fail(PARE_EFORMAT, "the input has rank %d, at least 3 is needed", x->rank);
     *out = *x;
     for (int d = 2; d < x->rank; d++) {
         if (x->dim[d] < 1)
-            return pare_fail(PARE_EFORMAT, "spatial dimension %d of the input is %lld, at least 1 is needed",
+            return pare_fail(PARE_EFORMAT,
+                             "spatial dimension %d of the input is %lld, at least 1 is needed",
                              d - 2, (long long)x->dim[d]);
         out->dim[d] = 1;
     }
@@ -72,7 +74,8 @@ static pare_status lp_eval(const pare_node *n, const pare_tensor *in, pare_tenso
     int64_t plane = plane_of(&in[0]), count = pare_tensor_count(&out[0]);
     for (int64_t i = 0; i < count; i++) {
         double sum = 0;
-        for (int64_t p = 0; p < plane; p++) sum += pow(fabs(pare_get(&in[0], i * plane + p)), power);
+        for (int64_t p = 0; p < plane; p++)
+            sum += pow(fabs(pare_get(&in[0], i * plane + p)), power);
         pare_put(&out[0], i, pow(sum, 1 / power));
     }
     return PARE_OK;

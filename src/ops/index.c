@@ -1,5 +1,5 @@
-/* Positions and numbers into each other: OneHot (numbers to positions), NonZero (positions to numbers), and
- * Trilu, which keeps elements by position. */
+/* Positions and numbers into each other: OneHot (numbers to positions), NonZero (positions to
+ * numbers), and Trilu, which keeps elements by position. */
 #include "ops/attrs.h"
 #include "ops/walk.h"
 
@@ -25,7 +25,8 @@ static pare_status one_hot_infer(const pare_node *n, const pare_arg *in, pare_ty
     if (in[2].type.rank != 1 || in[2].type.dim[0] != 2)
         return pare_fail(PARE_EFORMAT, "values must be a vector of 2: off and on");
     if (!in[1].value)
-        return pare_fail(PARE_EUNSUPPORTED, "depth is only known when running, so no shape can be planned");
+        return pare_fail(PARE_EUNSUPPORTED,
+                         "depth is only known when running, so no shape can be planned");
     int64_t depth = pare_tensor_get_i64(in[1].value, 0);
     if (depth < 0) return pare_fail(PARE_EFORMAT, "depth is %lld", (long long)depth);
     if (x->rank == PARE_MAX_RANK)
@@ -34,7 +35,8 @@ static pare_status one_hot_infer(const pare_node *n, const pare_arg *in, pare_ty
     PARE_TRY(pare_op_axis(a->axis, x->rank + 1, &axis));
     out[0].dtype = in[2].type.dtype;
     out[0].rank = x->rank + 1;
-    for (int d = 0, from = 0; d < out[0].rank; d++) out[0].dim[d] = d == axis ? depth : x->dim[from++];
+    for (int d = 0, from = 0; d < out[0].rank; d++)
+        out[0].dim[d] = d == axis ? depth : x->dim[from++];
     return PARE_OK;
 }
 
@@ -72,7 +74,8 @@ const pare_op pare_op_one_hot = {
     .cost = pare_op_no_cost,
 };
 
-/* --- NonZero: [rank, count], column by column the indices of an element; its shape depends on the data ---
+/* --- NonZero: [rank, count], column by column the indices of an element; its shape depends on the
+ * data ---
  */
 
 static pare_status non_zero_infer(const pare_node *n, const pare_arg *in, pare_type *out)
@@ -90,7 +93,8 @@ static pare_status non_zero_infer(const pare_node *n, const pare_arg *in, pare_t
 static pare_status non_zero_eval(const pare_node *n, const pare_tensor *in, pare_tensor *out)
 {
     int rank = in[0].rank;
-    int64_t count = pare_tensor_count(&in[0]), columns = out[0].dim[1], at = 0, where[PARE_MAX_RANK] = { 0 };
+    int64_t count = pare_tensor_count(&in[0]), columns = out[0].dim[1], at = 0,
+            where[PARE_MAX_RANK] = { 0 };
     int64_t *y = out[0].data;
     for (int64_t i = 0; i < count; i++) {
         if (pare_tensor_get_f64(&in[0], i) != 0) {
@@ -130,7 +134,8 @@ static pare_status trilu_infer(const pare_node *n, const pare_arg *in, pare_type
 {
     PARE_TRY(pare_op_dtype("Trilu", in[0].type.dtype, pare_types_all));
     if (in[0].type.rank < 2)
-        return pare_fail(PARE_EFORMAT, "the input has rank %d instead of at least 2", in[0].type.rank);
+        return pare_fail(PARE_EFORMAT, "the input has rank %d instead of at least 2",
+                         in[0].type.rank);
     if (pare_arg_given(n, in, 1)) {
         PARE_TRY(pare_op_dtype("Trilu with k", in[1].type.dtype, pare_types_index));
         PARE_TRY(pare_op_scalar(&in[1], "k"));
@@ -151,7 +156,8 @@ static pare_status trilu_eval(const pare_node *n, const pare_tensor *in, pare_te
         int64_t diagonal = i % columns - i / columns % rows; /* 0 on the main one */
         bool keep = a->upper ? diagonal >= k : diagonal <= k;
         if (keep)
-            memcpy((char *)out[0].data + (size_t)i * size, (const char *)in[0].data + (size_t)i * size, size);
+            memcpy((char *)out[0].data + (size_t)i * size,
+                   (const char *)in[0].data + (size_t)i * size, size);
         else
             memset((char *)out[0].data + (size_t)i * size, 0, size);
     }

@@ -1,8 +1,10 @@
-/* Types of all values in one walk, folding what becomes constant on the way (shape arithmetic, mostly).
+/* Types of all values in one walk, folding what becomes constant on the way (shape arithmetic,
+ * mostly).
  *
- * Folding is a bomb in hostile hands (a small file may expand without bound), so folded results are limited: 64 KiB
- * each for shape arithmetic, and with `fold` 64 MB and four times the model's constants in sum. The arithmetic spent on
- * it is limited as well: a value that is not folded is only less known. */
+ * Folding is a bomb in hostile hands (a small file may expand without bound), so folded results are
+ * limited: 64 KiB each for shape arithmetic, and with `fold` 64 MB and four times the model's
+ * constants in sum. The arithmetic spent on it is limited as well: a value that is not folded is
+ * only less known. */
 #include "ops/op.h"
 
 #include <stdlib.h>
@@ -16,7 +18,8 @@ enum { SMALL = 65536, SMALL_MOST = 16 << 20 };
 /* Bytes touched and operations done by all folding together: a second or two at most. */
 static const double WORK_SHAPES = 256e6, WORK_FOLD = 4e9;
 
-/* What is known of each value besides its type. Dense constants of the graph are borrowed from it. */
+/* What is known of each value besides its type. Dense constants of the graph are borrowed from it.
+ */
 typedef struct known {
     pare_tensor *t; /* n_values; data NULL = unknown */
     bool *owned;
@@ -26,7 +29,8 @@ typedef struct known {
 } known;
 
 /* Takes the cost of evaluating the node from what is left; false if too little is. */
-static bool afford(known *k, const pare_node *n, const pare_arg *arg, const pare_type *out, size_t bytes)
+static bool afford(known *k, const pare_node *n, const pare_arg *arg, const pare_type *out,
+                   size_t bytes)
 {
     pare_type in[PARE_MAX_IN];
     pare_cost c = { 0, 0 };
@@ -49,7 +53,8 @@ static const pare_tensor *value_of(const pare_graph *g, const known *k, pare_id 
     return k->t[v].data ? &k->t[v] : NULL;
 }
 
-static pare_status evaluate(const pare_node *n, const pare_arg *arg, const pare_type *type, pare_tensor *out)
+static pare_status evaluate(const pare_node *n, const pare_arg *arg, const pare_type *type,
+                            pare_tensor *out)
 {
     pare_tensor in[PARE_MAX_IN] = { 0 };
     for (uint32_t i = 0; i < n->n_in; i++)
@@ -69,28 +74,35 @@ static pare_status infer_node(pare_graph *g, pare_id id, known *k, bool fold)
     pare_arg arg[PARE_MAX_IN] = { 0 };
     pare_type type[PARE_MAX_OUT] = { 0 };
     if (n->n_in > PARE_MAX_IN || n->n_out > PARE_MAX_OUT)
-        return pare_fail(PARE_EUNSUPPORTED, "%u inputs and %u outputs are more than %d and %d", n->n_in, n->n_out, PARE_MAX_IN, PARE_MAX_OUT);
+        return pare_fail(PARE_EUNSUPPORTED, "%u inputs and %u outputs are more than %d and %d",
+                         n->n_in, n->n_out, PARE_MAX_IN, PARE_MAX_OUT);
     bool all = true;
     for (uint32_t i = 0; i < n->n_in; i++) {
         if (n->in[i] == PARE_NONE) continue;
         arg[i].type = g->value[n->in[i]].type;
         arg[i].value = value_of(g, k, n->in[i]);
         if (!arg[i].value) all = false;
-        if (!pare_type_known(&arg[i].type)) return pare_fail(PARE_EINVAL, "the shape of its input '%s' is not known", g->value[n->in[i]].name);
+        if (!pare_type_known(&arg[i].type))
+            return pare_fail(PARE_EINVAL, "the shape of its input '%s' is not known",
+                             g->value[n->in[i]].name);
     }
     PARE_TRY(n->op->infer(n, arg, type));
     size_t bytes = 0;
     for (uint32_t i = 0; i < n->n_out; i++) {
         size_t b;
         PARE_TRY(pare_type_bytes(&type[i], &b));
-        if (b > VALUE_MOST) return pare_fail(PARE_ELIMIT, "an output of %zu bytes is more than the %zu that pare computes", b, VALUE_MOST);
+        if (b > VALUE_MOST)
+            return pare_fail(PARE_ELIMIT,
+                             "an output of %zu bytes is more than the %zu that pare computes", b,
+                             VALUE_MOST);
         bytes += b;
         if (n->out[i] != PARE_NONE) g->value[n->out[i]].type = type[i];
     }
     /* Shape needs the type of its input only. */
     if (strcmp(n->op->name, "Shape") == 0 || strcmp(n->op->name, "Size") == 0) all = true;
     size_t *left = bytes > SMALL ? &k->budget : &k->small;
-    if (!all || bytes > *left || (!fold && bytes > SMALL) || !afford(k, n, arg, type, bytes)) return PARE_OK;
+    if (!all || bytes > *left || (!fold && bytes > SMALL) || !afford(k, n, arg, type, bytes))
+        return PARE_OK;
     *left -= bytes;
     pare_tensor out[PARE_MAX_OUT] = { 0 };
     if (strcmp(n->op->name, "Shape") == 0 || strcmp(n->op->name, "Size") == 0) {
@@ -101,7 +113,8 @@ static pare_status infer_node(pare_graph *g, pare_id id, known *k, bool fold)
             pare_tensor_free(&out[0]);
             return st;
         }
-    } else PARE_TRY(evaluate(n, arg, type, out));
+    } else
+        PARE_TRY(evaluate(n, arg, type, out));
     for (uint32_t i = 0; i < n->n_out; i++) {
         if (n->out[i] == PARE_NONE) {
             pare_tensor_free(&out[i]);
@@ -130,7 +143,9 @@ pare_status pare_infer_each(pare_graph *g, bool fold, pare_infer_fault_fn *fault
                 .budget = SMALL,
                 .small = SMALL_MOST,
                 .work = fold ? WORK_FOLD : WORK_SHAPES };
-    pare_status st = k.t && k.owned ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for the shapes of %u values", n_values);
+    pare_status st =
+        k.t && k.owned ? PARE_OK
+                       : pare_fail(PARE_ENOMEM, "no memory for the shapes of %u values", n_values);
     for (uint32_t i = 0; i < n_values; i++) {
         const pare_weight *w = g->value[i].weight;
         if (w && !w->codec) k.budget += 4 * pare_tensor_bytes(&w->part[0]);
@@ -140,15 +155,18 @@ pare_status pare_infer_each(pare_graph *g, bool fold, pare_infer_fault_fn *fault
         const pare_node *n = &g->node[i];
         if (!n->op || (fault && !inputs_known(g, n))) continue;
         st = infer_node(g, i, &k, fold);
-        if (st != PARE_OK && st != PARE_ENOMEM && fault) st = fault(user, i, st);
-        else st = pare_note(st, "node '%s' (%s)", n->name, n->op->name);
+        if (st != PARE_OK && st != PARE_ENOMEM && fault)
+            st = fault(user, i, st);
+        else
+            st = pare_note(st, "node '%s' (%s)", n->name, n->op->name);
     }
     for (uint32_t v = 0; fold && st == PARE_OK && v < n_values; v++) {
         if (!k.owned[v]) continue;
         k.owned[v] = false;
         st = pare_graph_make_constant(g, v, pare_weight_dense(k.t[v]));
     }
-    for (uint32_t i = 0; fold && st == PARE_OK && i < g->n_nodes; i++) { /* nodes that give nothing any more */
+    for (uint32_t i = 0; fold && st == PARE_OK && i < g->n_nodes;
+         i++) { /* nodes that give nothing any more */
         pare_node *n = &g->node[i];
         bool needed = false;
         for (uint32_t o = 0; o < n->n_out; o++) needed |= n->out[o] != PARE_NONE;
@@ -165,8 +183,12 @@ pare_status pare_bind_shapes(pare_graph *g, int64_t batch, const pare_shape *sha
 {
     for (size_t s = 0; s < n_shapes; s++) {
         bool found = !shape[s].name && g->n_inputs == 1;
-        for (uint32_t i = 0; !found && i < g->n_inputs; i++) found = shape[s].name && strcmp(g->value[g->input[i]].name, shape[s].name) == 0;
-        if (!found) return pare_fail(PARE_EINVAL, "a shape is given for '%s', but the model has no such input", shape[s].name ? shape[s].name : "(unnamed)");
+        for (uint32_t i = 0; !found && i < g->n_inputs; i++)
+            found = shape[s].name && strcmp(g->value[g->input[i]].name, shape[s].name) == 0;
+        if (!found)
+            return pare_fail(PARE_EINVAL,
+                             "a shape is given for '%s', but the model has no such input",
+                             shape[s].name ? shape[s].name : "(unnamed)");
     }
     for (uint32_t i = 0; i < g->n_inputs; i++) {
         pare_value *v = &g->value[g->input[i]];
@@ -177,21 +199,29 @@ pare_status pare_bind_shapes(pare_graph *g, int64_t batch, const pare_shape *sha
                 for (int d = 0; d < shape[s].rank; d++) v->type.dim[d] = -1;
             }
             if (v->type.rank != shape[s].rank)
-                return pare_fail(PARE_EINVAL, "input '%s' has rank %d, the shape given for it %d", v->name, v->type.rank, shape[s].rank);
+                return pare_fail(PARE_EINVAL, "input '%s' has rank %d, the shape given for it %d",
+                                 v->name, v->type.rank, shape[s].rank);
             for (int d = 0; d < v->type.rank; d++) {
                 if (shape[s].dim[d] < 0) continue;
                 if (v->type.dim[d] >= 0 && v->type.dim[d] != shape[s].dim[d])
-                    return pare_fail(PARE_EINVAL, "input '%s': dimension %d is %lld in the model, %lld in the shape given", v->name, d,
-                                     (long long)v->type.dim[d], (long long)shape[s].dim[d]);
+                    return pare_fail(
+                        PARE_EINVAL,
+                        "input '%s': dimension %d is %lld in the model, %lld in the shape given",
+                        v->name, d, (long long)v->type.dim[d], (long long)shape[s].dim[d]);
                 v->type.dim[d] = shape[s].dim[d];
             }
         }
         if (v->type.rank > 0 && v->type.dim[0] < 0) v->type.dim[0] = batch > 0 ? batch : 1;
         for (int d = 0; d < v->type.rank; d++)
             if (v->type.dim[d] < 0)
-                return pare_fail(PARE_EINVAL, "input '%s': dimension %d%s%s%s is free; give its shape (--shape %s=...)", v->name, d,
-                                 v->dim_name[d] ? " (" : "", v->dim_name[d] ? v->dim_name[d] : "", v->dim_name[d] ? ")" : "", v->name);
-        if (v->type.rank < 0) return pare_fail(PARE_EINVAL, "input '%s' has no shape; give one (--shape %s=...)", v->name, v->name);
+                return pare_fail(
+                    PARE_EINVAL,
+                    "input '%s': dimension %d%s%s%s is free; give its shape (--shape %s=...)",
+                    v->name, d, v->dim_name[d] ? " (" : "", v->dim_name[d] ? v->dim_name[d] : "",
+                    v->dim_name[d] ? ")" : "", v->name);
+        if (v->type.rank < 0)
+            return pare_fail(PARE_EINVAL, "input '%s' has no shape; give one (--shape %s=...)",
+                             v->name, v->name);
     }
     return PARE_OK;
 }

@@ -1,5 +1,5 @@
-/* Truth values and bits: And Or Xor Not, BitwiseAnd BitwiseOr BitwiseXor BitwiseNot, BitShift, and the
- * comparisons Equal Greater GreaterOrEqual Less LessOrEqual. A comparison with NaN is false. */
+/* Truth values and bits: And Or Xor Not, BitwiseAnd BitwiseOr BitwiseXor BitwiseNot, BitShift, and
+ * the comparisons Equal Greater GreaterOrEqual Less LessOrEqual. A comparison with NaN is false. */
 #include "ops/binary.h"
 
 #include <string.h>
@@ -46,15 +46,16 @@ BINARY_OP(bitwise_and, "BitwiseAnd", "bits set in both", 18, bit_infer)
 BINARY_OP(bitwise_or, "BitwiseOr", "bits set in one", 18, bit_infer)
 BINARY_OP(bitwise_xor, "BitwiseXor", "bits set in exactly one", 18, bit_infer)
 
-/* --- shifts. An amount outside of 0 to width - 1 moves every bit out: 0, or -1 for a negative number to the
- * right --- */
+/* --- shifts. An amount outside of 0 to width - 1 moves every bit out: 0, or -1 for a negative
+ * number to the right --- */
 
 enum { NOT_GIVEN = -1, LEFT, RIGHT };
 typedef struct shift_attrs {
     int direction;
 } shift_attrs;
 static const pare_field shift_fields[] = {
-    PARE_ENUM(shift_attrs, direction, NOT_GIVEN, "LEFT|RIGHT", "toward the high or the low bits; required"),
+    PARE_ENUM(shift_attrs, direction, NOT_GIVEN, "LEFT|RIGHT",
+              "toward the high or the low bits; required"),
     PARE_FIELDS_END,
 };
 
@@ -64,7 +65,8 @@ static int64_t shift_right(int64_t v, uint64_t by)
     return v < 0 ? ~(~v >> by) : v >> by;
 }
 
-/* A negative amount is a huge unsigned one; a signed number fills 64 bits, so that its width is no limit. */
+/* A negative amount is a huge unsigned one; a signed number fills 64 bits, so that its width is no
+ * limit. */
 #define SHIFT_LEFT(T, p, q)   ((T)((uint64_t)(q) < 8 * sizeof(T) ? (uint64_t)(p) << (q) : 0))
 #define SHIFT_RIGHT(T, p, q)  ((T)((q) < 8 * sizeof(T) ? (p) >> (q) : 0))
 #define SHIFT_SIGNED(T, p, q) ((T)shift_right(p, (uint64_t)(q)))
@@ -77,7 +79,8 @@ SHIFT_RUNS(right, SHIFT_SIGNED, SHIFT_RIGHT)
 static pare_status shift_infer(const pare_node *n, const pare_arg *in, pare_type *out)
 {
     const shift_attrs *a = n->attrs;
-    if (a->direction == NOT_GIVEN) return pare_fail(PARE_EFORMAT, "the attribute direction is missing");
+    if (a->direction == NOT_GIVEN)
+        return pare_fail(PARE_EFORMAT, "the attribute direction is missing");
     return pare_binary_infer(n, in, pare_types_ints, out);
 }
 static pare_status shift_eval(const pare_node *n, const pare_tensor *in, pare_tensor *out)

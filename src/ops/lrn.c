@@ -1,4 +1,5 @@
-/* LRN: y = x / (bias + alpha / size * s)^beta, s the sum of squares of the `size` channels around x's own. */
+/* LRN: y = x / (bias + alpha / size * s)^beta, s the sum of squares of the `size` channels around
+ * x's own. */
 #include "ops/values.h"
 
 #include <math.h>
@@ -21,9 +22,11 @@ static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
     const attrs *a = n->attrs;
     PARE_TRY(pare_op_dtype("LRN", in[0].type.dtype, pare_op_floats));
     if (in[0].type.rank < 2)
-        return pare_fail(PARE_EFORMAT, "the input has rank %d, at least 2 is needed", in[0].type.rank);
+        return pare_fail(PARE_EFORMAT, "the input has rank %d, at least 2 is needed",
+                         in[0].type.rank);
     if (a->size < 1 || a->size > INT32_MAX)
-        return pare_fail(PARE_EFORMAT, "size %lld is not within 1 to %d", (long long)a->size, INT32_MAX);
+        return pare_fail(PARE_EFORMAT, "size %lld is not within 1 to %d", (long long)a->size,
+                         INT32_MAX);
     out[0] = in[0].type;
     return PARE_OK;
 }
@@ -36,7 +39,8 @@ static pare_status eval(const pare_node *n, const pare_tensor *in, pare_tensor *
     for (int d = 2; d < x->rank; d++) plane *= x->dim[d];
     for (int64_t i = 0, at = 0; i < x->dim[0]; i++)
         for (int64_t c = 0; c < channels; c++) {
-            int64_t lo = c - (a->size - 1) / 2, hi = c + a->size / 2; /* an even size has one more behind */
+            int64_t lo = c - (a->size - 1) / 2,
+                    hi = c + a->size / 2; /* an even size has one more behind */
             if (lo < 0) lo = 0;
             if (hi > channels - 1) hi = channels - 1;
             for (int64_t p = 0; p < plane; p++, at++) {
@@ -46,7 +50,8 @@ static pare_status eval(const pare_node *n, const pare_tensor *in, pare_tensor *
                     sum += e * e;
                 }
                 pare_put(&out[0], at,
-                         pare_get(x, at) / pow(a->bias + a->alpha / (double)a->size * sum, a->beta));
+                         pare_get(x, at) /
+                             pow(a->bias + a->alpha / (double)a->size * sum, a->beta));
             }
         }
     return PARE_OK;

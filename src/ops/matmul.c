@@ -1,6 +1,6 @@
-/* MatMul, MatMulInteger, QLinearMatMul: products of stacks of matrices, as numpy.matmul: the dimensions
- * before the last two broadcast; a vector is a row on the left and a column on the right. One sum in double
- * serves all three, exact for 8-bit operands. */
+/* MatMul, MatMulInteger, QLinearMatMul: products of stacks of matrices, as numpy.matmul: the
+ * dimensions before the last two broadcast; a vector is a row on the left and a column on the
+ * right. One sum in double serves all three, exact for 8-bit operands. */
 #include "ops/quant.h"
 
 #include <stdlib.h>
@@ -13,8 +13,8 @@ typedef struct product {
 static pare_status shape(const pare_type *a, const pare_type *b, product *p, pare_type *out)
 {
     if (a->rank < 1 || b->rank < 1)
-        return pare_fail(PARE_EFORMAT, "the operands have ranks %d and %d, at least 1 is needed", a->rank,
-                         b->rank);
+        return pare_fail(PARE_EFORMAT, "the operands have ranks %d and %d, at least 1 is needed",
+                         a->rank, b->rank);
     p->rows = a->rank > 1 ? a->dim[a->rank - 2] : 1;
     p->depth = a->dim[a->rank - 1];
     p->cols = b->rank > 1 ? b->dim[b->rank - 1] : 1;
@@ -45,8 +45,8 @@ static int64_t matrix_of(const product *p, const pare_tensor *t, int64_t i)
 }
 
 /* Turns the sums of row m into elements of out, from `at` on. */
-typedef void finish_fn(const pare_tensor *in, int64_t m, const double *sum, int64_t cols, pare_tensor *out,
-                       int64_t at);
+typedef void finish_fn(const pare_tensor *in, int64_t m, const double *sum, int64_t cols,
+                       pare_tensor *out, int64_t at);
 
 static pare_status walk(const pare_tensor *in, const pare_tensor *a, const pare_tensor *b,
                         const pare_tensor *a_zero, const pare_tensor *b_zero, finish_fn *finish,
@@ -59,7 +59,8 @@ static pare_status walk(const pare_tensor *in, const pare_tensor *a, const pare_
     PARE_TRY(pare_op_doubles(p.cols, &sum));
     int64_t stack = pare_numel(p.stack.rank, p.stack.dim);
     for (int64_t i = 0; i < stack; i++) {
-        int64_t a_at = matrix_of(&p, a, i) * p.rows * p.depth, b_at = matrix_of(&p, b, i) * p.depth * p.cols;
+        int64_t a_at = matrix_of(&p, a, i) * p.rows * p.depth,
+                b_at = matrix_of(&p, b, i) * p.depth * p.cols;
         for (int64_t m = 0; m < p.rows; m++) {
             double zero = pare_quant_at(a_zero, m), row = 0;
             for (int64_t j = 0; j < p.cols; j++) sum[j] = 0;
@@ -95,8 +96,8 @@ static pare_status matmul_infer(const pare_node *n, const pare_arg *in, pare_typ
     return shape(&in[0].type, &in[1].type, &p, &out[0]);
 }
 
-static void matmul_finish(const pare_tensor *in, int64_t m, const double *sum, int64_t cols, pare_tensor *out,
-                          int64_t at)
+static void matmul_finish(const pare_tensor *in, int64_t m, const double *sum, int64_t cols,
+                          pare_tensor *out, int64_t at)
 {
     for (int64_t j = 0; j < cols; j++) pare_put(out, at + j, sum[j]);
 }
@@ -131,8 +132,10 @@ static pare_status integer_infer(const pare_node *n, const pare_arg *in, pare_ty
     product p;
     out[0].dtype = PARE_I32;
     PARE_TRY(shape(&in[0].type, &in[1].type, &p, &out[0]));
-    if (pare_op_has(n, in, 2)) PARE_TRY(pare_op_zero("the left operand", in[0].type.dtype, &in[2], p.rows));
-    if (pare_op_has(n, in, 3)) PARE_TRY(pare_op_zero("the right operand", in[1].type.dtype, &in[3], p.cols));
+    if (pare_op_has(n, in, 2))
+        PARE_TRY(pare_op_zero("the left operand", in[0].type.dtype, &in[2], p.rows));
+    if (pare_op_has(n, in, 3))
+        PARE_TRY(pare_op_zero("the right operand", in[1].type.dtype, &in[3], p.cols));
     return PARE_OK;
 }
 
@@ -140,12 +143,14 @@ static void integer_finish(const pare_tensor *in, int64_t m, const double *sum, 
                            pare_tensor *out, int64_t at)
 {
     /* Sums beyond 32 bits wrap as they do in every integer implementation. */
-    for (int64_t j = 0; j < cols; j++) ((int32_t *)out->data)[at + j] = (int32_t)(uint32_t)(int64_t)sum[j];
+    for (int64_t j = 0; j < cols; j++)
+        ((int32_t *)out->data)[at + j] = (int32_t)(uint32_t)(int64_t)sum[j];
 }
 
 static pare_status integer_eval(const pare_node *n, const pare_tensor *in, pare_tensor *out)
 {
-    return walk(in, &in[0], &in[1], pare_op_in(n, in, 2), pare_op_in(n, in, 3), integer_finish, &out[0]);
+    return walk(in, &in[0], &in[1], pare_op_in(n, in, 2), pare_op_in(n, in, 3), integer_finish,
+                &out[0]);
 }
 
 const pare_op pare_op_matmul_integer = {
@@ -190,7 +195,8 @@ static pare_status qlinear_eval(const pare_node *n, const pare_tensor *in, pare_
     return walk(in, &in[0], &in[3], &in[2], &in[5], qlinear_finish, &out[0]);
 }
 
-static void qlinear_cost(const pare_node *n, const pare_type *in, const pare_type *out, pare_cost *c)
+static void qlinear_cost(const pare_node *n, const pare_type *in, const pare_type *out,
+                         pare_cost *c)
 {
     macs(&in[0], &out[0], c);
     c->ops = (double)pare_numel(out[0].rank, out[0].dim);

@@ -1,13 +1,14 @@
-/* InstanceNormalization, GroupNormalization, LayerNormalization, MeanVarianceNormalization: a part of the
- * input is shifted and scaled to mean 0 and variance 1 by its own statistics. They differ in the part, and in
- * what follows. */
+/* InstanceNormalization, GroupNormalization, LayerNormalization, MeanVarianceNormalization: a part
+ * of the input is shifted and scaled to mean 0 and variance 1 by its own statistics. They differ in
+ * the part, and in what follows. */
 #include "ops/values.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 /* Mean and variance (of all, not of a sample) of `count` consecutive elements. */
-static void statistics(const pare_tensor *x, int64_t at, int64_t count, double *mean, double *variance)
+static void statistics(const pare_tensor *x, int64_t at, int64_t count, double *mean,
+                       double *variance)
 {
     double sum = 0, squares = 0;
     for (int64_t i = 0; i < count; i++) sum += pare_get(x, at + i);
@@ -28,7 +29,8 @@ static int64_t product(const pare_tensor *x, int from)
 
 static void cost(const pare_node *n, const pare_type *in, const pare_type *out, pare_cost *c)
 {
-    c->ops = 5 * (double)pare_numel(out[0].rank, out[0].dim); /* sum; subtract, square and sum; scale */
+    c->ops =
+        5 * (double)pare_numel(out[0].rank, out[0].dim); /* sum; subtract, square and sum; scale */
 }
 
 /* --- InstanceNormalization and GroupNormalization: X [N,C,...], scale, B --- */
@@ -44,15 +46,18 @@ static const pare_field instance_fields[] = {
 };
 static const pare_field group_fields[] = {
     PARE_REAL(channel_attrs, epsilon, (double)1e-5f, 0, DBL_MAX, "", "added to the variance"),
-    PARE_INT(channel_attrs, num_groups, 0, INT64_MIN, INT64_MAX, "", "groups that channels are divided into"),
+    PARE_INT(channel_attrs, num_groups, 0, INT64_MIN, INT64_MAX, "",
+             "groups that channels are divided into"),
     PARE_FIELDS_END,
 };
 
 static pare_status channel_types(const pare_node *n, const pare_arg *in, pare_type *out)
 {
     const pare_type *x = &in[0].type;
-    for (int i = 0; i < 3; i++) PARE_TRY(pare_op_dtype(n->op->name, in[i].type.dtype, pare_op_floats));
-    if (x->rank < 3) return pare_fail(PARE_EFORMAT, "the input has rank %d, at least 3 is needed", x->rank);
+    for (int i = 0; i < 3; i++)
+        PARE_TRY(pare_op_dtype(n->op->name, in[i].type.dtype, pare_op_floats));
+    if (x->rank < 3)
+        return pare_fail(PARE_EFORMAT, "the input has rank %d, at least 3 is needed", x->rank);
     out[0] = *x;
     return PARE_OK;
 }
@@ -71,14 +76,15 @@ static pare_status group_infer(const pare_node *n, const pare_arg *in, pare_type
     PARE_TRY(channel_types(n, in, out));
     int64_t channels = out[0].dim[1];
     if (groups < 1 || channels % groups)
-        return pare_fail(PARE_EFORMAT, "%lld channels do not divide into %lld groups", (long long)channels,
-                         (long long)groups);
+        return pare_fail(PARE_EFORMAT, "%lld channels do not divide into %lld groups",
+                         (long long)channels, (long long)groups);
     bool by_group = in[1].type.rank == 1 && in[1].type.dim[0] == groups;
     PARE_TRY(pare_op_vector("scale", &in[1].type, by_group ? groups : channels));
     return pare_op_vector("bias", &in[2].type, by_group ? groups : channels);
 }
 
-static void normalize_channels(const pare_tensor *in, int64_t groups, double epsilon, pare_tensor *y)
+static void normalize_channels(const pare_tensor *in, int64_t groups, double epsilon,
+                               pare_tensor *y)
 {
     const pare_tensor *x = &in[0];
     int64_t plane = product(x, 2), channels = x->dim[1] / groups;
@@ -144,9 +150,11 @@ typedef struct layer_attrs {
 } layer_attrs;
 
 static const pare_field layer_fields[] = {
-    PARE_INT(layer_attrs, axis, -1, -PARE_MAX_RANK, PARE_MAX_RANK - 1, "", "first axis that is normalised"),
+    PARE_INT(layer_attrs, axis, -1, -PARE_MAX_RANK, PARE_MAX_RANK - 1, "",
+             "first axis that is normalised"),
     PARE_REAL(layer_attrs, epsilon, (double)1e-5f, 0, DBL_MAX, "", "added to the variance"),
-    PARE_INT(layer_attrs, stash_type, 1, INT64_MIN, INT64_MAX, "", "element type of the statistics"),
+    PARE_INT(layer_attrs, stash_type, 1, INT64_MIN, INT64_MAX, "",
+             "element type of the statistics"),
     PARE_FIELDS_END,
 };
 
@@ -160,8 +168,8 @@ static pare_status layer_operand(const char *what, const pare_type *t, const par
         fits = t->dim[d] == 1 || (of_x >= axis && t->dim[d] == x->dim[of_x]);
     }
     if (fits) return PARE_OK;
-    return pare_fail(PARE_EFORMAT, "%s is %s, which does not broadcast to axes %d to %d of %s", what,
-                     pare_type_text(t, text, sizeof text), axis, x->rank - 1,
+    return pare_fail(PARE_EFORMAT, "%s is %s, which does not broadcast to axes %d to %d of %s",
+                     what, pare_type_text(t, text, sizeof text), axis, x->rank - 1,
                      pare_type_text(x, want, sizeof want));
 }
 

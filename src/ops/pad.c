@@ -21,7 +21,8 @@ static pare_status resolve(const pare_node *n, const pare_arg *in, int64_t *begi
         axes[d] = d;
         begin[d] = end[d] = 0;
     }
-    if (pare_arg_given(n, in, 3)) PARE_TRY(pare_op_known_ints(&in[3], "axes", axes, PARE_MAX_RANK, &n_axes));
+    if (pare_arg_given(n, in, 3))
+        PARE_TRY(pare_op_known_ints(&in[3], "axes", axes, PARE_MAX_RANK, &n_axes));
     if (n_pads != 2 * n_axes)
         return pare_fail(PARE_EFORMAT, "%d pads for %d axes, not twice as many", n_pads, n_axes);
     unsigned seen = 0;
@@ -52,19 +53,20 @@ static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
     for (int d = 0; d < out[0].rank; d++) {
         int64_t dim = in[0].type.dim[d], sum;
         if (!pare_add_i64(dim, begin[d], &sum) || !pare_add_i64(sum, end[d], &sum) || sum < 0)
-            return pare_fail(PARE_EFORMAT, "dimension %d of %lld cannot be padded by %lld and %lld", d,
-                             (long long)dim, (long long)begin[d], (long long)end[d]);
+            return pare_fail(PARE_EFORMAT, "dimension %d of %lld cannot be padded by %lld and %lld",
+                             d, (long long)dim, (long long)begin[d], (long long)end[d]);
         if (dim == 0 && sum > 0 && a->mode != PARE_PADDING_CONSTANT)
             return pare_fail(
                 PARE_EFORMAT,
-                "dimension %d is empty, so nothing can be repeated in its %lld elements of padding", d,
-                (long long)sum);
+                "dimension %d is empty, so nothing can be repeated in its %lld elements of padding",
+                d, (long long)sum);
         out[0].dim[d] = sum;
     }
     return PARE_OK;
 }
 
-/* The input's index for index i (before the begin is taken off: may lie outside) of `dim`; -1: the constant.
+/* The input's index for index i (before the begin is taken off: may lie outside) of `dim`; -1: the
+ * constant.
  */
 static int64_t source(int mode, int64_t i, int64_t dim)
 {
@@ -89,7 +91,8 @@ static pare_status eval(const pare_node *n, const pare_tensor *in, pare_tensor *
     static const char zero[8];
     pare_arg arg[4] = { 0 };
     for (uint32_t i = 0; i < n->n_in; i++) arg[i] = pare_arg_of(&in[i]);
-    int64_t begin[PARE_MAX_RANK], end[PARE_MAX_RANK], stride[PARE_MAX_RANK], index[PARE_MAX_RANK] = { 0 };
+    int64_t begin[PARE_MAX_RANK], end[PARE_MAX_RANK], stride[PARE_MAX_RANK],
+        index[PARE_MAX_RANK] = { 0 };
     PARE_TRY(resolve(n, arg, begin, end));
     int rank = in[0].rank;
     int64_t count = pare_tensor_count(&out[0]), element = (int64_t)pare_dtype_size(in[0].dtype);
@@ -114,7 +117,8 @@ static pare_status eval(const pare_node *n, const pare_tensor *in, pare_tensor *
         int64_t right = from && dim + shift > left ? (dim + shift < row ? dim + shift : row) : left;
         for (int64_t i = 0; i < row; i++) {
             if (i == left && right > left) {
-                memcpy(to + i * element, from + (i - shift) * element, (size_t)((right - left) * element));
+                memcpy(to + i * element, from + (i - shift) * element,
+                       (size_t)((right - left) * element));
                 i = right - 1;
                 continue;
             }

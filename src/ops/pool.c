@@ -1,5 +1,6 @@
-/* MaxPool, AveragePool, LpPool: one to three spatial dimensions. Padding takes no part in a maximum or an Lp
- * norm; an average counts it if asked to, but never what ceil_mode lets a window reach beyond it. */
+/* MaxPool, AveragePool, LpPool: one to three spatial dimensions. Padding takes no part in a maximum
+ * or an Lp norm; an average counts it if asked to, but never what ceil_mode lets a window reach
+ * beyond it. */
 #include "ops/conv_attrs.h"
 #include "ops/values.h"
 
@@ -12,12 +13,13 @@ typedef struct attrs {
     pare_ints dilations, kernel_shape, pads, strides;
 } attrs;
 
-#define GEOMETRY                                                                                       \
-    PARE_ENUM(attrs, auto_pad, PARE_PAD_NOTSET, PARE_PAD_CHOICES, "how padding is chosen"),            \
-        PARE_FLAG(attrs, ceil_mode, false, "round the output's extent up"),                            \
-        PARE_INTS(attrs, dilations, INT64_MIN, INT64_MAX, "", "distance of elements, each dimension"), \
-        PARE_INTS(attrs, kernel_shape, INT64_MIN, INT64_MAX, "", "extents of the window"),             \
-        PARE_INTS(attrs, pads, INT64_MIN, INT64_MAX, "", "padding: all begins, then all ends"),        \
+#define GEOMETRY                                                                                \
+    PARE_ENUM(attrs, auto_pad, PARE_PAD_NOTSET, PARE_PAD_CHOICES, "how padding is chosen"),     \
+        PARE_FLAG(attrs, ceil_mode, false, "round the output's extent up"),                     \
+        PARE_INTS(attrs, dilations, INT64_MIN, INT64_MAX, "",                                   \
+                  "distance of elements, each dimension"),                                      \
+        PARE_INTS(attrs, kernel_shape, INT64_MIN, INT64_MAX, "", "extents of the window"),      \
+        PARE_INTS(attrs, pads, INT64_MIN, INT64_MAX, "", "padding: all begins, then all ends"), \
         PARE_INTS(attrs, strides, INT64_MIN, INT64_MAX, "", "step of the window, each dimension")
 
 static const pare_field max_fields[] = {
@@ -38,8 +40,8 @@ static const pare_field lp_fields[] = {
 
 static pare_status window(const attrs *a, const pare_type *x, pare_window *out)
 {
-    return pare_window_of(x, NULL, a->auto_pad, &a->kernel_shape, &a->strides, &a->pads, &a->dilations,
-                          a->ceil_mode, out);
+    return pare_window_of(x, NULL, a->auto_pad, &a->kernel_shape, &a->strides, &a->pads,
+                          &a->dilations, a->ceil_mode, out);
 }
 
 static pare_status shape(const pare_node *n, const pare_type *x, pare_type *out)
@@ -50,10 +52,10 @@ static pare_status shape(const pare_node *n, const pare_type *x, pare_type *out)
         int64_t extent = (w.kernel[d] - 1) * w.dilation[d] + 1,
                 most = w.begin[d] > w.end[d] ? w.begin[d] : w.end[d];
         if (most >= extent)
-            return pare_fail(
-                PARE_EFORMAT,
-                "in spatial dimension %d the padding %lld is not less than the window's extent %lld", d,
-                (long long)most, (long long)extent);
+            return pare_fail(PARE_EFORMAT,
+                             "in spatial dimension %d the padding %lld is not less than the "
+                             "window's extent %lld",
+                             d, (long long)most, (long long)extent);
     }
     *out = *x;
     for (int d = 0; d < w.spatial; d++) out->dim[2 + d] = w.out[d];
@@ -62,7 +64,8 @@ static pare_status shape(const pare_node *n, const pare_type *x, pare_type *out)
 
 /* One window: where its elements lie in each dimension. */
 typedef struct view {
-    int64_t start[3], lo[3], hi[3]; /* element k of [lo, hi) is at start + k * dilation, inside the input */
+    int64_t start[3], lo[3],
+        hi[3]; /* element k of [lo, hi) is at start + k * dilation, inside the input */
 } view;
 
 static view view_at(const pare_window *g, const int64_t *o)
@@ -111,7 +114,9 @@ static void cost(const pare_node *n, const pare_type *in, const pare_type *out, 
 
 static pare_status max_infer(const pare_node *n, const pare_arg *in, pare_type *out)
 {
-    static const pare_dtype ok[] = { PARE_F32, PARE_F64, PARE_F16, PARE_I8, PARE_U8, PARE_UNDEFINED };
+    static const pare_dtype ok[] = {
+        PARE_F32, PARE_F64, PARE_F16, PARE_I8, PARE_U8, PARE_UNDEFINED
+    };
     PARE_TRY(pare_op_dtype("MaxPool", in[0].type.dtype, ok));
     PARE_TRY(shape(n, &in[0].type, &out[0]));
     if (n->n_out > 1) {
@@ -121,8 +126,8 @@ static pare_status max_infer(const pare_node *n, const pare_arg *in, pare_type *
     return PARE_OK;
 }
 
-/* The first largest element; NaN is larger than all. A dilated window may miss the input altogether: the
- * least value. */
+/* The first largest element; NaN is larger than all. A dilated window may miss the input
+ * altogether: the least value. */
 static double max_reduce(const attrs *a, const pare_window *g, const view *v, const pare_tensor *x,
                          int64_t plane, int64_t *arg)
 {
@@ -131,7 +136,8 @@ static double max_reduce(const attrs *a, const pare_window *g, const view *v, co
     for (int64_t k0 = v->lo[0]; k0 < v->hi[0]; k0++)
         for (int64_t k1 = v->lo[1]; k1 < v->hi[1]; k1++)
             for (int64_t k2 = v->lo[2]; k2 < v->hi[2]; k2++) {
-                int64_t i0 = v->start[0] + k0 * g->dilation[0], i1 = v->start[1] + k1 * g->dilation[1];
+                int64_t i0 = v->start[0] + k0 * g->dilation[0],
+                        i1 = v->start[1] + k1 * g->dilation[1];
                 int64_t i2 = v->start[2] + k2 * g->dilation[2];
                 double e = pare_get(x, plane + (i0 * g->in[1] + i1) * g->in[2] + i2);
                 if (any && (e <= best || isnan(best))) continue;
@@ -169,30 +175,32 @@ static pare_status average_infer(const pare_node *n, const pare_arg *in, pare_ty
     return shape(n, &in[0].type, &out[0]);
 }
 
-static double power_sum(const pare_window *g, const view *v, const pare_tensor *x, int64_t plane, double p)
+static double power_sum(const pare_window *g, const view *v, const pare_tensor *x, int64_t plane,
+                        double p)
 {
     double sum = 0;
     for (int64_t k0 = v->lo[0]; k0 < v->hi[0]; k0++)
         for (int64_t k1 = v->lo[1]; k1 < v->hi[1]; k1++)
             for (int64_t k2 = v->lo[2]; k2 < v->hi[2]; k2++) {
-                int64_t i0 = v->start[0] + k0 * g->dilation[0], i1 = v->start[1] + k1 * g->dilation[1];
-                double e =
-                    pare_get(x, plane + (i0 * g->in[1] + i1) * g->in[2] + v->start[2] + k2 * g->dilation[2]);
+                int64_t i0 = v->start[0] + k0 * g->dilation[0],
+                        i1 = v->start[1] + k1 * g->dilation[1];
+                double e = pare_get(x, plane + (i0 * g->in[1] + i1) * g->in[2] + v->start[2] +
+                                           k2 * g->dilation[2]);
                 sum += p > 0 ? pow(fabs(e), p) : e;
             }
     return sum;
 }
 
 /* A dilated window that misses the input altogether averages to 0. */
-static double average_reduce(const attrs *a, const pare_window *g, const view *v, const pare_tensor *x,
-                             int64_t plane, int64_t *arg)
+static double average_reduce(const attrs *a, const pare_window *g, const view *v,
+                             const pare_tensor *x, int64_t plane, int64_t *arg)
 {
     double count = 1;
     for (int d = 0; d < 3; d++) {
         int64_t lo = v->lo[d], hi = v->hi[d];
         if (a->count_include_pad)
-            pare_window_range(g->begin[d] + g->in[d] + g->end[d], v->start[d] + g->begin[d], g->dilation[d],
-                              g->kernel[d], &lo, &hi);
+            pare_window_range(g->begin[d] + g->in[d] + g->end[d], v->start[d] + g->begin[d],
+                              g->dilation[d], g->kernel[d], &lo, &hi);
         count *= (double)(hi - lo);
     }
     return count > 0 ? power_sum(g, v, x, plane, 0) / count : 0;

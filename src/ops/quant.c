@@ -13,9 +13,10 @@ static pare_status shape(const char *what, const char *part, const pare_type *t,
     char text[PARE_TYPE_TEXT];
     pare_type_text(t, text, sizeof text);
     if (!channels)
-        return pare_fail(PARE_EFORMAT, "the %s of %s is %s instead of one number", part, what, text);
-    return pare_fail(PARE_EFORMAT, "the %s of %s is %s instead of one number or %lld", part, what, text,
-                     (long long)channels);
+        return pare_fail(PARE_EFORMAT, "the %s of %s is %s instead of one number", part, what,
+                         text);
+    return pare_fail(PARE_EFORMAT, "the %s of %s is %s instead of one number or %lld", part, what,
+                     text, (long long)channels);
 }
 
 pare_status pare_op_zero(const char *what, pare_dtype t, const pare_arg *zero, int64_t channels)
@@ -27,13 +28,14 @@ pare_status pare_op_zero(const char *what, pare_dtype t, const pare_arg *zero, i
     return shape(what, "zero point", &zero->type, channels);
 }
 
-pare_status pare_op_quant(const char *what, pare_dtype t, const pare_arg *scale, const pare_arg *zero,
-                          bool need_zero, int64_t channels)
+pare_status pare_op_quant(const char *what, pare_dtype t, const pare_arg *scale,
+                          const pare_arg *zero, bool need_zero, int64_t channels)
 {
     if (scale->type.dtype != PARE_F32 && scale->type.dtype != PARE_F16)
-        return pare_fail(PARE_EUNSUPPORTED, "the scale of %s is %s, only float32 and float16 are supported",
-                         what,
-                         scale->type.dtype == PARE_UNDEFINED ? "absent" : pare_dtype_name(scale->type.dtype));
+        return pare_fail(PARE_EUNSUPPORTED,
+                         "the scale of %s is %s, only float32 and float16 are supported", what,
+                         scale->type.dtype == PARE_UNDEFINED ? "absent"
+                                                             : pare_dtype_name(scale->type.dtype));
     PARE_TRY(shape(what, "scale", &scale->type, channels));
     if (need_zero && zero->type.dtype == PARE_UNDEFINED)
         return pare_fail(PARE_EFORMAT, "the zero point of %s is absent", what);

@@ -1,5 +1,5 @@
-/* Scales and zero points: what the quantised operators share. Arithmetic as in ONNX Runtime, in float32, so
- * that the integers agree bit for bit. */
+/* Scales and zero points: what the quantised operators share. Arithmetic as in ONNX Runtime, in
+ * float32, so that the integers agree bit for bit. */
 #ifndef OPS_QUANT_H
 #define OPS_QUANT_H
 
@@ -8,10 +8,10 @@
 /* int8 and uint8: for pare_op_dtype(). */
 extern const pare_dtype pare_op_bytes[];
 
-/* Checks scale and zero point of one operand of type `t`: one number each, or `channels` of them where that
- * is not 0. An absent zero point is 0; `need_zero` refuses that. */
-pare_status pare_op_quant(const char *what, pare_dtype t, const pare_arg *scale, const pare_arg *zero,
-                          bool need_zero, int64_t channels);
+/* Checks scale and zero point of one operand of type `t`: one number each, or `channels` of them
+ * where that is not 0. An absent zero point is 0; `need_zero` refuses that. */
+pare_status pare_op_quant(const char *what, pare_dtype t, const pare_arg *scale,
+                          const pare_arg *zero, bool need_zero, int64_t channels);
 /* The zero point alone, for operators without scales. */
 pare_status pare_op_zero(const char *what, pare_dtype t, const pare_arg *zero, int64_t channels);
 

@@ -1,5 +1,6 @@
-/* QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear: between reals and integers with a scale and a zero
- * point, for the whole tensor or for each index of one axis. Blocks within an axis (opset 21) are refused. */
+/* QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear: between reals and integers with a scale
+ * and a zero point, for the whole tensor or for each index of one axis. Blocks within an axis
+ * (opset 21) are refused. */
 #include "ops/quant.h"
 
 #include <math.h>
@@ -10,23 +11,28 @@ typedef struct attrs {
 } attrs;
 
 static const pare_field quantize_fields[] = {
-    PARE_INT(attrs, axis, 1, -PARE_MAX_RANK, PARE_MAX_RANK - 1, "", "axis that the scales belong to"),
-    PARE_INT(attrs, block_size, 0, INT64_MIN, INT64_MAX, "", "elements that share a scale within the axis"),
+    PARE_INT(attrs, axis, 1, -PARE_MAX_RANK, PARE_MAX_RANK - 1, "",
+             "axis that the scales belong to"),
+    PARE_INT(attrs, block_size, 0, INT64_MIN, INT64_MAX, "",
+             "elements that share a scale within the axis"),
     PARE_INT(attrs, output_dtype, 0, INT64_MIN, INT64_MAX, "",
              "element type of the output where no zero point gives it"),
     PARE_FLAG(attrs, saturate, true, "clamp 8-bit floating point; integers always are"),
     PARE_FIELDS_END,
 };
 static const pare_field dequantize_fields[] = {
-    PARE_INT(attrs, axis, 1, -PARE_MAX_RANK, PARE_MAX_RANK - 1, "", "axis that the scales belong to"),
-    PARE_INT(attrs, block_size, 0, INT64_MIN, INT64_MAX, "", "elements that share a scale within the axis"),
+    PARE_INT(attrs, axis, 1, -PARE_MAX_RANK, PARE_MAX_RANK - 1, "",
+             "axis that the scales belong to"),
+    PARE_INT(attrs, block_size, 0, INT64_MIN, INT64_MAX, "",
+             "elements that share a scale within the axis"),
     PARE_FIELDS_END,
 };
 
 static const pare_dtype integers[] = { PARE_U8, PARE_I8, PARE_U16, PARE_I16, PARE_UNDEFINED };
 
 /* Which scale an element has: element i = (o * extent + e) * inner + j of x has scale
- * (o * blocks + e / block) * inner + j, without o and j if the scales are a vector, 0 if there is one only.
+ * (o * blocks + e / block) * inner + j, without o and j if the scales are a vector, 0 if there is
+ * one only.
  */
 typedef struct layout {
     enum { ONE, AXIS, BLOCKS } kind;
@@ -38,30 +44,35 @@ static pare_status layout_of(const attrs *a, const pare_type *x, const pare_type
     int axis;
     char text[PARE_TYPE_TEXT];
     *l = (layout){ .kind = ONE };
-    if (a->block_size == 0 && scale->rank <= 1 && pare_numel(scale->rank, scale->dim) == 1) return PARE_OK;
+    if (a->block_size == 0 && scale->rank <= 1 && pare_numel(scale->rank, scale->dim) == 1)
+        return PARE_OK;
     PARE_TRY(pare_op_axis(a->axis, x->rank, &axis));
-    *l = (layout){ .kind = a->block_size ? BLOCKS : AXIS, .extent = x->dim[axis], .inner = 1, .block = 1 };
+    *l = (layout){
+        .kind = a->block_size ? BLOCKS : AXIS, .extent = x->dim[axis], .inner = 1, .block = 1
+    };
     for (int d = axis + 1; d < x->rank; d++) l->inner *= x->dim[d];
     if (a->block_size == 0) {
         l->blocks = l->extent;
         return pare_op_vector("the scale", scale, l->extent);
     }
     if (a->block_size < 0)
-        return pare_fail(PARE_EFORMAT, "block_size %lld is not at least 0", (long long)a->block_size);
+        return pare_fail(PARE_EFORMAT, "block_size %lld is not at least 0",
+                         (long long)a->block_size);
     pare_type want = *x;
     want.dim[axis] = l->blocks = l->extent / a->block_size + (l->extent % a->block_size != 0);
     l->block = a->block_size;
     if (pare_same_shape(scale, &want)) return PARE_OK;
     return pare_fail(PARE_EFORMAT, "the scale is %s for %lld blocks of %lld in axis %d",
-                     pare_type_text(scale, text, sizeof text), (long long)l->blocks, (long long)l->block,
-                     axis);
+                     pare_type_text(scale, text, sizeof text), (long long)l->blocks,
+                     (long long)l->block, axis);
 }
 
 static int64_t scale_at(const layout *l, int64_t i)
 {
     if (l->kind == ONE) return 0;
     int64_t e = i / l->inner % l->extent / l->block;
-    return l->kind == AXIS ? e : (i / l->inner / l->extent * l->blocks + e) * l->inner + i % l->inner;
+    return l->kind == AXIS ? e
+                           : (i / l->inner / l->extent * l->blocks + e) * l->inner + i % l->inner;
 }
 
 /* The zero point has the scale's shape; one number is one number, whatever its rank. */
@@ -72,8 +83,8 @@ static pare_status zero_shape(const pare_type *zero, const pare_type *scale)
     if (zero->rank <= 1 && scale->rank <= 1 && pare_numel(zero->rank, zero->dim) == 1 &&
         pare_numel(scale->rank, scale->dim) == 1)
         return PARE_OK;
-    return pare_fail(PARE_EFORMAT, "the zero point is %s, the scale %s", pare_type_text(zero, a, sizeof a),
-                     pare_type_text(scale, b, sizeof b));
+    return pare_fail(PARE_EFORMAT, "the zero point is %s, the scale %s",
+                     pare_type_text(zero, a, sizeof a), pare_type_text(scale, b, sizeof b));
 }
 
 /* --- QuantizeLinear: x, scale, zero point --- */
@@ -142,7 +153,9 @@ const pare_op pare_op_quantize_linear = {
 
 static pare_status dequantize_infer(const pare_node *n, const pare_arg *in, pare_type *out)
 {
-    static const pare_dtype ok[] = { PARE_U8, PARE_I8, PARE_U16, PARE_I16, PARE_I32, PARE_UNDEFINED };
+    static const pare_dtype ok[] = {
+        PARE_U8, PARE_I8, PARE_U16, PARE_I16, PARE_I32, PARE_UNDEFINED
+    };
     static const pare_dtype scales[] = { PARE_F32, PARE_F16, PARE_UNDEFINED };
     layout l;
     PARE_TRY(pare_op_dtype("DequantizeLinear", in[0].type.dtype, ok));
@@ -187,7 +200,8 @@ const pare_op pare_op_dequantize_linear = {
     .cost = cost,
 };
 
-/* --- DynamicQuantizeLinear: x to uint8, with the scale and zero point that fit its range and zero --- */
+/* --- DynamicQuantizeLinear: x to uint8, with the scale and zero point that fit its range and zero
+ * --- */
 
 static pare_status dynamic_infer(const pare_node *n, const pare_arg *in, pare_type *out)
 {
@@ -211,7 +225,8 @@ static pare_status dynamic_eval(const pare_node *n, const pare_tensor *in, pare_
     }
     float scale = lo == hi ? 1 : (hi - lo) / 255; /* all zeros: any scale will do */
     double zero = pare_saturate(PARE_U8, -lo / scale, 0);
-    for (int64_t i = 0; i < count; i++) pare_put(&out[0], i, pare_saturate(PARE_U8, x[i] / scale, zero));
+    for (int64_t i = 0; i < count; i++)
+        pare_put(&out[0], i, pare_saturate(PARE_U8, x[i] / scale, zero));
     if (n->n_out > 1 && out[1].data) pare_put(&out[1], 0, (double)scale);
     if (n->n_out > 2 && out[2].data) pare_put(&out[2], 0, zero);
     return PARE_OK;

@@ -1,7 +1,7 @@
 /* Reductions over some axes: ReduceSum Mean Max Min Prod L1 L2 LogSum LogSumExp SumSquare.
  *
- * Floats accumulate in double, integers in 64 bits that wrap. The axes are input 1 and must be known; over
- * nothing, a reduction gives its neutral element. */
+ * Floats accumulate in double, integers in 64 bits that wrap. The axes are input 1 and must be
+ * known; over nothing, a reduction gives its neutral element. */
 #include "ops/attrs.h"
 #include "ops/walk.h"
 
@@ -80,10 +80,10 @@ REAL_RUN(run_f64, double, AS_IS)
 REAL_RUN(run_f16, uint16_t, pare_half_to_float)
 #undef EACH
 
-/* The same for integers, as 64 bits; `sign` flips the order so that unsigned comparison serves both kinds of
- * numbers. */
-static uint64_t int_run(int kind, uint64_t acc, const pare_tensor *x, int64_t at, int64_t n, int64_t step,
-                        uint64_t sign)
+/* The same for integers, as 64 bits; `sign` flips the order so that unsigned comparison serves both
+ * kinds of numbers. */
+static uint64_t int_run(int kind, uint64_t acc, const pare_tensor *x, int64_t at, int64_t n,
+                        int64_t step, uint64_t sign)
 {
     for (int64_t i = 0; i < n; i++) {
         uint64_t v = (uint64_t)pare_tensor_get_i64(x, at + i * step);
@@ -129,13 +129,14 @@ static bool space_next(const space *s, int from, int64_t *index, int64_t *at)
     return false;
 }
 
-typedef double real_run_fn(int kind, double acc, double top, const void *data, int64_t at, int64_t n,
-                           int64_t step);
+typedef double real_run_fn(int kind, double acc, double top, const void *data, int64_t at,
+                           int64_t n, int64_t step);
 
 static double reduce_real(real_run_fn *run, int kind, double acc, double top, const pare_tensor *x,
                           const space *s, int64_t at)
 {
-    int64_t index[PARE_MAX_RANK] = { 0 }, n = s->rank ? s->dim[0] : 1, step = s->rank ? s->stride[0] : 1;
+    int64_t index[PARE_MAX_RANK] = { 0 }, n = s->rank ? s->dim[0] : 1,
+            step = s->rank ? s->stride[0] : 1;
     do acc = run(kind, acc, top, x->data, at, n, step);
     while (space_next(s, 1, index, &at));
     return acc;
@@ -166,7 +167,8 @@ static uint64_t reduce_int(int kind, uint64_t acc, const pare_tensor *x, const s
                            uint64_t sign)
 {
     if (s->count == 0) return acc;
-    int64_t index[PARE_MAX_RANK] = { 0 }, n = s->rank ? s->dim[0] : 1, step = s->rank ? s->stride[0] : 1;
+    int64_t index[PARE_MAX_RANK] = { 0 }, n = s->rank ? s->dim[0] : 1,
+            step = s->rank ? s->stride[0] : 1;
     do acc = int_run(kind, acc, x, at, n, step, sign);
     while (space_next(s, 1, index, &at));
     return acc;
@@ -181,7 +183,8 @@ static void extremes(pare_dtype t, uint64_t *least, uint64_t *most)
     *most = t == PARE_BOOL ? 1 : has_sign ? ~*least : ~UINT64_C(0) >> (64 - bits);
 }
 
-static void integer(int kind, const pare_tensor *x, const space *s, int64_t at, pare_tensor *y, int64_t i)
+static void integer(int kind, const pare_tensor *x, const space *s, int64_t at, pare_tensor *y,
+                    int64_t i)
 {
     uint64_t least, most;
     extremes(x->dtype, &least, &most);
@@ -223,7 +226,8 @@ static void integer(int kind, const pare_tensor *x, const space *s, int64_t at, 
 static pare_status reduce(const pare_node *n, const pare_tensor *in, pare_tensor *out, int kind)
 {
     const pare_tensor *x = &in[0];
-    int64_t stride[PARE_MAX_RANK], index[PARE_MAX_RANK] = { 0 }, at = 0, count = pare_tensor_count(&out[0]);
+    int64_t stride[PARE_MAX_RANK], index[PARE_MAX_RANK] = { 0 }, at = 0,
+                                   count = pare_tensor_count(&out[0]);
     unsigned mask;
     pare_arg axes = { 0 };
     if (n->n_in > 1 && in[1].data) axes = pare_arg_of(&in[1]);

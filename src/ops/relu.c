@@ -3,7 +3,8 @@
 
 static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
 {
-    static const pare_dtype ok[] = { PARE_F32, PARE_F64, PARE_I32, PARE_I64, PARE_I8, PARE_I16, PARE_UNDEFINED };
+    static const pare_dtype ok[] = { PARE_F32, PARE_F64, PARE_I32,      PARE_I64,
+                                     PARE_I8,  PARE_I16, PARE_UNDEFINED };
     PARE_TRY(pare_op_dtype("Relu", in[0].type.dtype, ok));
     out[0] = in[0].type;
     return PARE_OK;
@@ -12,12 +13,12 @@ static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
 static pare_status eval(const pare_node *n, const pare_tensor *in, pare_tensor *out)
 {
     int64_t count = pare_tensor_count(&in[0]);
-#define CASE(DTYPE, T)                                                                  \
-    case DTYPE: {                                                                       \
-        const T *x = in[0].data;                                                        \
-        T *y = out[0].data;                                                             \
-        for (int64_t i = 0; i < count; i++) y[i] = x[i] < 0 ? (T)0 : x[i];              \
-        break;                                                                          \
+#define CASE(DTYPE, T)                                                     \
+    case DTYPE: {                                                          \
+        const T *x = in[0].data;                                           \
+        T *y = out[0].data;                                                \
+        for (int64_t i = 0; i < count; i++) y[i] = x[i] < 0 ? (T)0 : x[i]; \
+        break;                                                             \
     }
     switch (in[0].dtype) {
         CASE(PARE_F32, float)

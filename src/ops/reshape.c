@@ -52,14 +52,17 @@ static pare_status reshape_infer(const pare_node *n, const pare_arg *in, pare_ty
     for (int d = 0; d < rank; d++) {
         if (want[d] == 0 && !a->allowzero) {
             if (d >= in[0].type.rank)
-                return pare_fail(PARE_EFORMAT, "the new shape copies dimension %d of an input of rank %d", d,
+                return pare_fail(PARE_EFORMAT,
+                                 "the new shape copies dimension %d of an input of rank %d", d,
                                  in[0].type.rank);
             want[d] = in[0].type.dim[d];
         } else if (want[d] == -1) {
-            if (open >= 0) return pare_fail(PARE_EFORMAT, "the new shape has a -1 at %d and at %d", open, d);
+            if (open >= 0)
+                return pare_fail(PARE_EFORMAT, "the new shape has a -1 at %d and at %d", open, d);
             open = d;
         } else if (want[d] < 0)
-            return pare_fail(PARE_EFORMAT, "the new shape has the dimension %lld", (long long)want[d]);
+            return pare_fail(PARE_EFORMAT, "the new shape has the dimension %lld",
+                             (long long)want[d]);
     }
     if (open >= 0) {
         want[open] = 1;
@@ -71,8 +74,9 @@ static pare_status reshape_infer(const pare_node *n, const pare_arg *in, pare_ty
     }
     int64_t got = pare_numel(rank, want);
     if (got != count)
-        return pare_fail(PARE_EFORMAT, "the new shape holds %lld elements, the input %s %lld", (long long)got,
-                         pare_type_text(&in[0].type, text, sizeof text), (long long)count);
+        return pare_fail(PARE_EFORMAT, "the new shape holds %lld elements, the input %s %lld",
+                         (long long)got, pare_type_text(&in[0].type, text, sizeof text),
+                         (long long)count);
     out[0].dtype = in[0].type.dtype;
     out[0].rank = rank;
     memcpy(out[0].dim, want, (size_t)rank * sizeof *want);
@@ -101,7 +105,8 @@ static pare_status flatten_infer(const pare_node *n, const pare_arg *in, pare_ty
     out[0].dim[1] = pare_numel(rank - axis, in[0].type.dim + axis);
     return PARE_OK;
 }
-VIEW(flatten, "Flatten", "a matrix of all elements", 13, 1, 1, flatten_fields, sizeof(pare_axis_attrs))
+VIEW(flatten, "Flatten", "a matrix of all elements", 13, 1, 1, flatten_fields,
+     sizeof(pare_axis_attrs))
 
 /* --- Squeeze, Unsqueeze --- */
 
@@ -147,8 +152,8 @@ static pare_status unsqueeze_infer(const pare_node *n, const pare_arg *in, pare_
     const pare_type *x = &in[0].type;
     int64_t count = pare_numel(in[1].type.rank, in[1].type.dim);
     if (count > PARE_MAX_RANK - x->rank)
-        return pare_fail(PARE_EUNSUPPORTED, "%lld more dimensions than %d are more than %d", (long long)count,
-                         x->rank, PARE_MAX_RANK);
+        return pare_fail(PARE_EUNSUPPORTED, "%lld more dimensions than %d are more than %d",
+                         (long long)count, x->rank, PARE_MAX_RANK);
     unsigned mask;
     int rank = x->rank + (int)count;
     PARE_TRY(axes_mask(&in[1], rank, &mask));

@@ -1,8 +1,8 @@
 /* Resize: every axis on its own, by the nearest element, linearly or by a cubic.
  *
- * Output index -> position in the input (coordinate_transformation_mode) -> a few neighbours and their
- * weights. The positions are computed in float32, as other runtimes do, so that "nearest" picks the same
- * elements. */
+ * Output index -> position in the input (coordinate_transformation_mode) -> a few neighbours and
+ * their weights. The positions are computed in float32, as other runtimes do, so that "nearest"
+ * picks the same elements. */
 #include "ops/values.h"
 
 #include <math.h>
@@ -18,8 +18,9 @@ enum {
     TF_CROP_AND_RESIZE,
     TF_HALF_PIXEL_FOR_NN
 };
-#define COORDINATES                                                                                      \
-    "half_pixel|half_pixel_symmetric|pytorch_half_pixel|align_corners|asymmetric|tf_crop_and_resize|tf_" \
+#define COORDINATES                                                                            \
+    "half_pixel|half_pixel_symmetric|pytorch_half_pixel|align_corners|asymmetric|tf_crop_and_" \
+    "resize|tf_"                                                                               \
     "half_pixel_for_nn"
 enum { NEAREST, LINEAR, CUBIC };
 enum { ROUND_PREFER_FLOOR, ROUND_PREFER_CEIL, FLOOR, CEIL };
@@ -43,14 +44,16 @@ static const pare_field fields[] = {
     PARE_FLAG(attrs, exclude_outside, false, "neighbours outside have no weight"),
     PARE_REAL(attrs, extrapolation_value, 0, -DBL_MAX, DBL_MAX, "",
               "outside of the input, with tf_crop_and_resize"),
-    PARE_ENUM(attrs, keep_aspect_ratio_policy, STRETCH, "stretch|not_larger|not_smaller", "what sizes mean"),
+    PARE_ENUM(attrs, keep_aspect_ratio_policy, STRETCH, "stretch|not_larger|not_smaller",
+              "what sizes mean"),
     PARE_ENUM(attrs, mode, NEAREST, "nearest|linear|cubic", "interpolation"),
-    PARE_ENUM(attrs, nearest_mode, ROUND_PREFER_FLOOR, "round_prefer_floor|round_prefer_ceil|floor|ceil",
-              "rounding"),
+    PARE_ENUM(attrs, nearest_mode, ROUND_PREFER_FLOOR,
+              "round_prefer_floor|round_prefer_ceil|floor|ceil", "rounding"),
     PARE_FIELDS_END,
 };
 
-/* One axis: extents; the factor; the output's extent before rounding; the region that is cropped. */
+/* One axis: extents; the factor; the output's extent before rounding; the region that is cropped.
+ */
 typedef struct span {
     int64_t in, out;
     float scale, width, roi[2];
@@ -60,8 +63,10 @@ typedef struct span {
 static pare_status axes_of(const attrs *a, int rank, int *axis, int *count)
 {
     bool seen[PARE_MAX_RANK] = { false };
-    *count = a->axes.v ? (int)(a->axes.n < PARE_MAX_RANK + 1 ? a->axes.n : PARE_MAX_RANK + 1) : rank;
-    if (*count > rank) return pare_fail(PARE_EFORMAT, "%zu axes for an input of rank %d", a->axes.n, rank);
+    *count =
+        a->axes.v ? (int)(a->axes.n < PARE_MAX_RANK + 1 ? a->axes.n : PARE_MAX_RANK + 1) : rank;
+    if (*count > rank)
+        return pare_fail(PARE_EFORMAT, "%zu axes for an input of rank %d", a->axes.n, rank);
     for (int i = 0; i < *count; i++) {
         if (a->axes.v)
             PARE_TRY(pare_op_axis(a->axes.v[i], rank, &axis[i]));
@@ -92,14 +97,16 @@ static pare_status by_scales(const pare_tensor *scales, const int *axis, int cou
     return PARE_OK;
 }
 
-static pare_status by_sizes(const attrs *a, const pare_tensor *sizes, const int *axis, int count, span *s)
+static pare_status by_sizes(const attrs *a, const pare_tensor *sizes, const int *axis, int count,
+                            span *s)
 {
     double common = 0; /* of all axes, where the aspect ratio is kept */
     for (int i = 0; i < count; i++) {
         span *p = &s[axis[i]];
         int64_t size = pare_tensor_get_i64(sizes, i);
         if (size < 0 || size > INT32_MAX || (p->in == 0) != (size == 0))
-            return pare_fail(PARE_EFORMAT, "size %lld of axis %d makes no sense for its extent %lld",
+            return pare_fail(PARE_EFORMAT,
+                             "size %lld of axis %d makes no sense for its extent %lld",
                              (long long)size, axis[i], (long long)p->in);
         double scale = p->in ? (double)size / (double)p->in : 1;
         if (i == 0 || (a->keep_aspect_ratio_policy == NOT_LARGER ? scale < common : scale > common))
@@ -113,9 +120,10 @@ static pare_status by_sizes(const attrs *a, const pare_tensor *sizes, const int 
         if (width > INT32_MAX)
             return pare_fail(PARE_EFORMAT, "axis %d of %lld grows to %g, more than %d", axis[i],
                              (long long)p->in, width, INT32_MAX);
-        *p = (span){
-            .in = p->in, .out = (int64_t)floor(width + 0.5), .scale = (float)common, .width = (float)width
-        };
+        *p = (span){ .in = p->in,
+                     .out = (int64_t)floor(width + 0.5),
+                     .scale = (float)common,
+                     .width = (float)width };
     }
     return PARE_OK;
 }
@@ -127,13 +135,16 @@ static pare_status resolve(const attrs *a, const pare_type *x, const pare_tensor
     int axis[PARE_MAX_RANK], count;
     PARE_TRY(axes_of(a, x->rank, axis, &count));
     for (int d = 0; d < x->rank; d++)
-        s[d] = (span){
-            .in = x->dim[d], .out = x->dim[d], .scale = 1, .width = (float)x->dim[d], .roi = { 0, 1 }
-        };
+        s[d] = (span){ .in = x->dim[d],
+                       .out = x->dim[d],
+                       .scale = 1,
+                       .width = (float)x->dim[d],
+                       .roi = { 0, 1 } };
     PARE_TRY(scales ? by_scales(scales, axis, count, s) : by_sizes(a, sizes, axis, count, s));
     for (int d = 0; d < x->rank; d++)
         if (s[d].in == 0 && s[d].out > 0)
-            return pare_fail(PARE_EFORMAT, "axis %d is empty, nothing gives the %lld elements asked for", d,
+            return pare_fail(PARE_EFORMAT,
+                             "axis %d is empty, nothing gives the %lld elements asked for", d,
                              (long long)s[d].out);
     return PARE_OK;
 }
@@ -142,8 +153,8 @@ static pare_status vector_of(const char *what, const pare_arg *v, int count)
 {
     PARE_TRY(pare_op_vector(what, &v->type, count));
     if (!v->value)
-        return pare_fail(PARE_EUNSUPPORTED, "%s is only known when running, so no shape can be planned",
-                         what);
+        return pare_fail(PARE_EUNSUPPORTED,
+                         "%s is only known when running, so no shape can be planned", what);
     return PARE_OK;
 }
 
@@ -160,12 +171,14 @@ static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
     bool scaled = pare_op_has(n, in, SCALES) && given(&in[SCALES].type);
     bool sized = pare_op_has(n, in, SIZES) && given(&in[SIZES].type);
     if (scaled == sized)
-        return pare_fail(PARE_EFORMAT, "%d of scales and sizes are given instead of 1", scaled + sized);
+        return pare_fail(PARE_EFORMAT, "%d of scales and sizes are given instead of 1",
+                         scaled + sized);
     if (scaled) {
         PARE_TRY(pare_op_dtype("scales", in[SCALES].type.dtype, pare_op_floats));
         PARE_TRY(vector_of("scales", &in[SCALES], count));
         if (a->keep_aspect_ratio_policy != STRETCH)
-            return pare_fail(PARE_EFORMAT, "keep_aspect_ratio_policy goes with sizes, but scales are given");
+            return pare_fail(PARE_EFORMAT,
+                             "keep_aspect_ratio_policy goes with sizes, but scales are given");
     } else {
         static const pare_dtype ok[] = { PARE_I64, PARE_UNDEFINED };
         PARE_TRY(pare_op_dtype("sizes", in[SIZES].type.dtype, ok));
@@ -184,7 +197,8 @@ static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
     return PARE_OK;
 }
 
-/* Where element i of the output lies in the input. *outside: to be filled with the extrapolation value. */
+/* Where element i of the output lies in the input. *outside: to be filled with the extrapolation
+ * value. */
 static float position(const attrs *a, const span *p, int64_t i, bool *outside)
 {
     float at = (float)i, in = (float)p->in, scale = p->scale, x = at;
@@ -199,7 +213,8 @@ static float position(const attrs *a, const span *p, int64_t i, bool *outside)
     case TF_HALF_PIXEL_FOR_NN: x = (at + 0.5f) / scale; break;
     case TF_CROP_AND_RESIZE:
         if (p->out > 1)
-            x = p->roi[0] * (in - 1) + at * (p->roi[1] - p->roi[0]) * (in - 1) / (float)(p->out - 1);
+            x = p->roi[0] * (in - 1) +
+                at * (p->roi[1] - p->roi[0]) * (in - 1) / (float)(p->out - 1);
         else
             x = 0.5f * (p->roi[0] + p->roi[1]) * (in - 1);
         *outside = !(x >= 0 && x <= in - 1);
@@ -225,7 +240,8 @@ static int64_t nearest(const attrs *a, const span *p, float x)
 /* Nothing happens along such an axis. */
 static bool is_identity(const attrs *a, const span *p)
 {
-    return p->in == p->out && p->scale == 1 && a->coordinate_transformation_mode != TF_CROP_AND_RESIZE;
+    return p->in == p->out && p->scale == 1 &&
+           a->coordinate_transformation_mode != TF_CROP_AND_RESIZE;
 }
 
 /* --- nearest: elements are moved, whatever they are --- */
@@ -235,8 +251,8 @@ static pare_status pick(const attrs *a, const span *s, const pare_tensor *x, par
     int rank = x->rank;
     int64_t total = 0, count = pare_tensor_count(y);
     for (int d = 0; d < rank; d++) total += y->dim[d];
-    int64_t *from =
-        malloc(((size_t)total + 1) * sizeof *from); /* each axis in turn: index, or -1 for outside */
+    int64_t *from = malloc(((size_t)total + 1) *
+                           sizeof *from); /* each axis in turn: index, or -1 for outside */
     if (!from) return pare_fail(PARE_ENOMEM, "no memory for %lld indices", (long long)total);
     int64_t *list[PARE_MAX_RANK], *next = from;
     for (int d = 0; d < rank; next += y->dim[d++]) {
@@ -261,7 +277,8 @@ static pare_status pick(const attrs *a, const span *s, const pare_tensor *x, par
         if (outside)
             pare_put(y, i, a->extrapolation_value);
         else
-            memcpy((char *)y->data + (size_t)i * size, (const char *)x->data + (size_t)at * size, size);
+            memcpy((char *)y->data + (size_t)i * size, (const char *)x->data + (size_t)at * size,
+                   size);
     }
     free(from);
     return PARE_OK;
@@ -279,7 +296,8 @@ static double filter(const attrs *a, double t)
     return t < 2 ? ((c * t - 5 * c) * t + 8 * c) * t - 4 * c : 0;
 }
 
-/* How much narrower the filter is than the input's grid: 1, or less when shrinking with antialias. */
+/* How much narrower the filter is than the input's grid: 1, or less when shrinking with antialias.
+ */
 static double narrowing(const attrs *a, const span *p)
 {
     return a->antialias && p->scale < 1 ? (double)p->scale : 1;
@@ -306,8 +324,8 @@ static void weights(const attrs *a, const span *p, float x, int64_t reach, doubl
 }
 
 /* y[outer][p->out][inner] = x[outer][p->in][inner] filtered along the middle axis. */
-static pare_status filter_axis(const attrs *a, const span *p, const double *x, int64_t outer, int64_t inner,
-                               double *y)
+static pare_status filter_axis(const attrs *a, const span *p, const double *x, int64_t outer,
+                               int64_t inner, double *y)
 {
     int64_t reach = reach_of(a, p);
     double *weight;
@@ -390,7 +408,8 @@ static pare_status eval(const pare_node *n, const pare_tensor *in, pare_tensor *
         PARE_TRY(axes_of(a, x.rank, axis, &count));
         for (int d = 0; d < x.rank; d++) s[d].roi[0] = 0, s[d].roi[1] = 1;
         for (int i = 0; i < count; i++)
-            for (int e = 0; e < 2; e++) s[axis[i]].roi[e] = (float)pare_get(&in[ROI], i + e * count);
+            for (int e = 0; e < 2; e++)
+                s[axis[i]].roi[e] = (float)pare_get(&in[ROI], i + e * count);
     }
     return a->mode == NEAREST ? pick(a, s, &in[X], &out[0]) : blend(a, s, &in[X], &out[0]);
 }

@@ -1,7 +1,7 @@
 /* Writing elements by index into a copy of the input: ScatterElements and ScatterND.
  *
- * Updates apply in order; of several to one place without a reduction the last remains. Negative indices
- * count from the end; one out of range is an error of the data. */
+ * Updates apply in order; of several to one place without a reduction the last remains. Negative
+ * indices count from the end; one out of range is an error of the data. */
 #include "ops/walk.h"
 
 #include <string.h>
@@ -55,14 +55,16 @@ static void update(int reduction, pare_tensor *y, int64_t at, const pare_tensor 
         int64_t a = pare_tensor_get_i64(y, at), b = pare_tensor_get_i64(u, from);
         if (reduction == ADD || reduction == MUL) {
             pare_put_i64(y, at,
-                         (int64_t)(reduction == ADD ? (uint64_t)a + (uint64_t)b : (uint64_t)a * (uint64_t)b));
+                         (int64_t)(reduction == ADD ? (uint64_t)a + (uint64_t)b
+                                                    : (uint64_t)a * (uint64_t)b));
             return;
         }
         larger = y->dtype == PARE_U64 ? (uint64_t)b > (uint64_t)a : b > a;
         if (a == b) return;
     }
     if (larger == (reduction == MAX))
-        memcpy((char *)y->data + (size_t)at * size, (const char *)u->data + (size_t)from * size, size);
+        memcpy((char *)y->data + (size_t)at * size, (const char *)u->data + (size_t)from * size,
+               size);
 }
 
 static pare_status types(const pare_node *n, const pare_arg *in, int reduction)
@@ -71,8 +73,8 @@ static pare_status types(const pare_node *n, const pare_arg *in, int reduction)
                            reduction == NONE ? pare_types_all : pare_types_numbers));
     PARE_TRY(pare_op_dtype("scattering with indices", in[1].type.dtype, pare_types_index));
     if (in[2].type.dtype != in[0].type.dtype)
-        return pare_fail(PARE_EFORMAT, "the updates are %s, the input %s", pare_dtype_name(in[2].type.dtype),
-                         pare_dtype_name(in[0].type.dtype));
+        return pare_fail(PARE_EFORMAT, "the updates are %s, the input %s",
+                         pare_dtype_name(in[2].type.dtype), pare_dtype_name(in[0].type.dtype));
     return PARE_OK;
 }
 
@@ -91,11 +93,12 @@ static pare_status elements_infer(const pare_node *n, const pare_arg *in, pare_t
                          pare_type_text(index, text[0], PARE_TYPE_TEXT),
                          pare_type_text(&in[2].type, text[1], PARE_TYPE_TEXT));
     if (index->rank != x->rank)
-        return pare_fail(PARE_EFORMAT, "the indices have rank %d, the input %d", index->rank, x->rank);
+        return pare_fail(PARE_EFORMAT, "the indices have rank %d, the input %d", index->rank,
+                         x->rank);
     for (int d = 0; d < x->rank; d++)
         if (d != axis && index->dim[d] > x->dim[d])
-            return pare_fail(PARE_EFORMAT, "dimension %d of the indices is %lld, of the input %lld", d,
-                             (long long)index->dim[d], (long long)x->dim[d]);
+            return pare_fail(PARE_EFORMAT, "dimension %d of the indices is %lld, of the input %lld",
+                             d, (long long)index->dim[d], (long long)x->dim[d]);
     out[0] = *x;
     return PARE_OK;
 }
@@ -117,8 +120,8 @@ static pare_status elements_eval(const pare_node *n, const pare_tensor *in, pare
         for (int d = 0; d < x->rank; d++)
             if (d != axis) at += where[d] * stride[d];
         if (a->reduction == NONE)
-            memcpy((char *)out[0].data + (size_t)at * size, (const char *)in[2].data + (size_t)i * size,
-                   size);
+            memcpy((char *)out[0].data + (size_t)at * size,
+                   (const char *)in[2].data + (size_t)i * size, size);
         else
             update(a->reduction, &out[0], at, &in[2], i);
         for (int d = x->rank - 1; d >= 0; d--) {
@@ -149,10 +152,12 @@ static pare_status nd_infer(const pare_node *n, const pare_arg *in, pare_type *o
     const nd_attrs *a = n->attrs;
     const pare_type *x = &in[0].type, *index = &in[1].type, *u = &in[2].type;
     PARE_TRY(types(n, in, a->reduction));
-    if (index->rank < 1) return pare_fail(PARE_EFORMAT, "the indices have rank 0 instead of at least 1");
+    if (index->rank < 1)
+        return pare_fail(PARE_EFORMAT, "the indices have rank 0 instead of at least 1");
     int64_t tuple = index->dim[index->rank - 1];
     if (tuple > x->rank)
-        return pare_fail(PARE_EFORMAT, "tuples of %lld indices for %d dimensions", (long long)tuple, x->rank);
+        return pare_fail(PARE_EFORMAT, "tuples of %lld indices for %d dimensions", (long long)tuple,
+                         x->rank);
     int q = index->rank - 1;
     if (u->rank != q + x->rank - (int)tuple)
         return pare_fail(PARE_EFORMAT, "the updates have rank %d instead of %d", u->rank,
@@ -189,7 +194,8 @@ static pare_status nd_eval(const pare_node *n, const pare_tensor *in, pare_tenso
                    (const char *)in[2].data + (size_t)(i * slice) * size, (size_t)slice * size);
             continue;
         }
-        for (int64_t k = 0; k < slice; k++) update(a->reduction, &out[0], at + k, &in[2], i * slice + k);
+        for (int64_t k = 0; k < slice; k++)
+            update(a->reduction, &out[0], at + k, &in[2], i * slice + k);
     }
     return PARE_OK;
 }

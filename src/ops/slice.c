@@ -1,4 +1,5 @@
-/* Slice: a range with a step along some axes. Starts, ends, axes and steps are inputs that must be known. */
+/* Slice: a range with a step along some axes. Starts, ends, axes and steps are inputs that must be
+ * known. */
 #include "ops/walk.h"
 
 #include <string.h>
@@ -28,12 +29,13 @@ static pare_status resolve(const pare_node *n, const pare_arg *in, cut *c)
         axes[i] = i;
         steps[i] = 1;
     }
-    if (pare_arg_given(n, in, 3)) PARE_TRY(pare_op_known_ints(&in[3], "axes", axes, PARE_MAX_RANK, &n_axes));
+    if (pare_arg_given(n, in, 3))
+        PARE_TRY(pare_op_known_ints(&in[3], "axes", axes, PARE_MAX_RANK, &n_axes));
     if (pare_arg_given(n, in, 4))
         PARE_TRY(pare_op_known_ints(&in[4], "steps", steps, PARE_MAX_RANK, &n_steps));
     if (n_end != n_start || n_axes != n_start || n_steps != n_start)
-        return pare_fail(PARE_EFORMAT, "%d starts, %d ends, %d axes and %d steps do not match", n_start,
-                         n_end, n_axes, n_steps);
+        return pare_fail(PARE_EFORMAT, "%d starts, %d ends, %d axes and %d steps do not match",
+                         n_start, n_end, n_axes, n_steps);
     for (int d = 0; d < x->rank; d++) {
         c->first[d] = 0;
         c->count[d] = x->dim[d];
@@ -62,8 +64,9 @@ static pare_status resolve(const pare_node *n, const pare_arg *in, cut *c)
         }
         c->first[d] = a;
         c->count[d] = (int64_t)(span / step + (span % step != 0));
-        c->step[d] =
-            c->count[d] > 1 ? steps[i] : 0; /* of one element there is no next; a huge step would overflow */
+        c->step[d] = c->count[d] > 1
+                         ? steps[i]
+                         : 0; /* of one element there is no next; a huge step would overflow */
     }
     return PARE_OK;
 }
@@ -91,8 +94,8 @@ static pare_status eval(const pare_node *n, const pare_tensor *in, pare_tensor *
         stride[d] *= c.step[d];
     }
     size_t element = pare_dtype_size(in[0].dtype);
-    pare_copy_strided(in[0].rank, c.count, stride, element, (const char *)in[0].data + at * (int64_t)element,
-                      out[0].data);
+    pare_copy_strided(in[0].rank, c.count, stride, element,
+                      (const char *)in[0].data + at * (int64_t)element, out[0].data);
     return PARE_OK;
 }
 

@@ -1,5 +1,5 @@
-/* Softmax, LogSoftmax, Hardmax along one axis, as of opset 13 (older ones flatten first: the reader's
- * business). */
+/* Softmax, LogSoftmax, Hardmax along one axis, as of opset 13 (older ones flatten first: the
+ * reader's business). */
 #include "ops/values.h"
 
 #include <math.h>

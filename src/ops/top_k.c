@@ -1,5 +1,5 @@
-/* TopK: the k largest or smallest along an axis, with their indices; of equals the first comes first. Always
- * sorted. */
+/* TopK: the k largest or smallest along an axis, with their indices; of equals the first comes
+ * first. Always sorted. */
 #include "ops/order.h"
 
 #include <stdlib.h>

@@ -19,14 +19,15 @@ static pare_status infer(const pare_node *n, const pare_arg *in, pare_type *out)
     int rank = in[0].type.rank;
     unsigned seen = 0;
     if (a->perm.v && a->perm.n != (size_t)rank)
-        return pare_fail(PARE_EFORMAT, "perm has %zu entries for an input of rank %d", a->perm.n, rank);
+        return pare_fail(PARE_EFORMAT, "perm has %zu entries for an input of rank %d", a->perm.n,
+                         rank);
     out[0].dtype = in[0].type.dtype;
     out[0].rank = rank;
     for (int d = 0; d < rank; d++) {
         int f = from(a, rank, d);
         if (f >= rank || seen & 1u << f)
-            return pare_fail(PARE_EFORMAT, "perm has %d at %d: not a permutation of %d dimensions", f, d,
-                             rank);
+            return pare_fail(PARE_EFORMAT, "perm has %d at %d: not a permutation of %d dimensions",
+                             f, d, rank);
         seen |= 1u << f;
         out[0].dim[d] = in[0].type.dim[f];
     }
@@ -39,7 +40,8 @@ static pare_status eval(const pare_node *n, const pare_tensor *in, pare_tensor *
     int64_t stride[PARE_MAX_RANK], of[PARE_MAX_RANK];
     pare_strides(rank, in[0].dim, of);
     for (int d = 0; d < rank; d++) stride[d] = of[from(n->attrs, rank, d)];
-    pare_copy_strided(rank, out[0].dim, stride, pare_dtype_size(in[0].dtype), in[0].data, out[0].data);
+    pare_copy_strided(rank, out[0].dim, stride, pare_dtype_size(in[0].dtype), in[0].data,
+                      out[0].data);
     return PARE_OK;
 }
 

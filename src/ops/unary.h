@@ -1,7 +1,7 @@
 /* Making operators of one float in, one float out: used by functions.c and activations.c only.
  *
- * The expression is written once, in terms of x, with <tgmath.h>'s functions and casts to V: it is compiled
- * for float (float16 passes through it) and for double. */
+ * The expression is written once, in terms of x, with <tgmath.h>'s functions and casts to V: it is
+ * compiled for float (float16 passes through it) and for double. */
 #ifndef OPS_UNARY_H
 #define OPS_UNARY_H
 

@@ -34,8 +34,8 @@ void pare_row_add(double *sum, int64_t n, double w, const pare_tensor *x, int64_
 #undef CASE
 }
 
-double pare_row_dot(int64_t n, const pare_tensor *a, int64_t a_at, int64_t a_step, const pare_tensor *b,
-                    int64_t b_at, int64_t b_step)
+double pare_row_dot(int64_t n, const pare_tensor *a, int64_t a_at, int64_t a_step,
+                    const pare_tensor *b, int64_t b_at, int64_t b_step)
 {
     double sum = 0;
     if (a->dtype == PARE_F32 && b->dtype == PARE_F32) {

@@ -1,5 +1,6 @@
-/* Elements of tensors as doubles, whatever their type, and operands that may be absent: how the operators of
- * neural networks read and write. Meant for eval, which is slow and obvious; no implementation uses it. */
+/* Elements of tensors as doubles, whatever their type, and operands that may be absent: how the
+ * operators of neural networks read and write. Meant for eval, which is slow and obvious; no
+ * implementation uses it. */
 #ifndef OPS_VALUES_H
 #define OPS_VALUES_H
 
@@ -50,8 +51,8 @@ void pare_row_add(double *sum, int64_t n, double w, const pare_tensor *x, int64_
                   double zero);
 
 /* The product of a[a_at + i * a_step] and b[b_at + i * b_step], summed over i < n. */
-double pare_row_dot(int64_t n, const pare_tensor *a, int64_t a_at, int64_t a_step, const pare_tensor *b,
-                    int64_t b_at, int64_t b_step);
+double pare_row_dot(int64_t n, const pare_tensor *a, int64_t a_at, int64_t a_step,
+                    const pare_tensor *b, int64_t b_at, int64_t b_step);
 
 /* Fails with PARE_EFORMAT unless `t` is a vector of `n` elements. */
 pare_status pare_op_vector(const char *what, const pare_type *t, int64_t n);

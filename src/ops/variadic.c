@@ -1,8 +1,10 @@
-/* Any number of inputs that broadcast together: Sum Mean Min Max. NaN wins in Min and Max; sums are double.
+/* Any number of inputs that broadcast together: Sum Mean Min Max. NaN wins in Min and Max; sums are
+ * double.
  */
 #include "ops/walk.h"
 
-static pare_status infer(const pare_node *n, const pare_arg *in, const pare_dtype *list, pare_type *out)
+static pare_status infer(const pare_node *n, const pare_arg *in, const pare_dtype *list,
+                         pare_type *out)
 {
     pare_type t[PARE_MAX_IN];
     PARE_TRY(pare_op_dtype(n->op->name, in[0].type.dtype, list));
@@ -21,7 +23,8 @@ static pare_status order_infer(const pare_node *n, const pare_arg *in, pare_type
     return infer(n, in, pare_types_numbers, out);
 }
 
-/* Two float32 of one shape, as residual networks add them: in float the same sum as rounded from double. */
+/* Two float32 of one shape, as residual networks add them: in float the same sum as rounded from
+ * double. */
 static bool plain_pair(const pare_node *n, const pare_tensor *in, pare_tensor *out)
 {
     if (n->n_in != 2 || in[0].dtype != PARE_F32) return false;
@@ -37,7 +40,8 @@ static bool plain_pair(const pare_node *n, const pare_tensor *in, pare_tensor *o
 static void add_up(const pare_node *n, const pare_tensor *in, pare_tensor *out, double divisor)
 {
     pare_walk w;
-    for (bool more = pare_walk_begin(&w, in, (int)n->n_in, &out[0]); more; more = pare_walk_next(&w))
+    for (bool more = pare_walk_begin(&w, in, (int)n->n_in, &out[0]); more;
+         more = pare_walk_next(&w))
         for (int64_t i = 0; i < w.run; i++) {
             double sum = 0;
             for (uint32_t k = 0; k < n->n_in; k++)
@@ -62,7 +66,8 @@ static pare_status mean_eval(const pare_node *n, const pare_tensor *in, pare_ten
 static void extreme_f32(const pare_node *n, const pare_tensor *in, pare_tensor *out, int sign)
 {
     pare_walk w;
-    for (bool more = pare_walk_begin(&w, in, (int)n->n_in, &out[0]); more; more = pare_walk_next(&w)) {
+    for (bool more = pare_walk_begin(&w, in, (int)n->n_in, &out[0]); more;
+         more = pare_walk_next(&w)) {
         float *y = (float *)out[0].data + w.out;
         for (uint32_t k = 0; k < n->n_in; k++) {
             const float *x = (const float *)in[k].data + w.at[k];
@@ -87,9 +92,11 @@ static void extreme(const pare_node *n, const pare_tensor *in, pare_tensor *out,
         return;
     }
     bool floats = pare_dtype_is_float(in[0].dtype);
-    uint64_t flip = in[0].dtype == PARE_U64 ? UINT64_C(1) << 63 : 0; /* so that signed comparison orders it */
+    uint64_t flip =
+        in[0].dtype == PARE_U64 ? UINT64_C(1) << 63 : 0; /* so that signed comparison orders it */
     pare_walk w;
-    for (bool more = pare_walk_begin(&w, in, (int)n->n_in, &out[0]); more; more = pare_walk_next(&w))
+    for (bool more = pare_walk_begin(&w, in, (int)n->n_in, &out[0]); more;
+         more = pare_walk_next(&w))
         for (int64_t i = 0; i < w.run; i++) {
             if (floats) {
                 double best = pare_tensor_get_f64(&in[0], w.at[0] + i * w.step[0]);
@@ -100,10 +107,12 @@ static void extreme(const pare_node *n, const pare_tensor *in, pare_tensor *out,
                 pare_put_f64(&out[0], w.out + i, best);
             } else {
                 int64_t best =
-                    (int64_t)((uint64_t)pare_tensor_get_i64(&in[0], w.at[0] + i * w.step[0]) ^ flip);
+                    (int64_t)((uint64_t)pare_tensor_get_i64(&in[0], w.at[0] + i * w.step[0]) ^
+                              flip);
                 for (uint32_t k = 1; k < n->n_in; k++) {
                     int64_t v =
-                        (int64_t)((uint64_t)pare_tensor_get_i64(&in[k], w.at[k] + i * w.step[k]) ^ flip);
+                        (int64_t)((uint64_t)pare_tensor_get_i64(&in[k], w.at[k] + i * w.step[k]) ^
+                                  flip);
                     if (sign > 0 ? v > best : v < best) best = v;
                 }
                 pare_put_i64(&out[0], w.out + i, (int64_t)((uint64_t)best ^ flip));

@@ -18,7 +18,8 @@ pare_status pare_op_same_dtype(const pare_node *n, const pare_arg *in, uint32_t 
     for (uint32_t i = from + 1; i < to; i++)
         if (in[i].type.dtype != in[from].type.dtype)
             return pare_fail(PARE_EFORMAT, "input %u is %s, but input %u is %s", i,
-                             pare_dtype_name(in[i].type.dtype), from, pare_dtype_name(in[from].type.dtype));
+                             pare_dtype_name(in[i].type.dtype), from,
+                             pare_dtype_name(in[from].type.dtype));
     return PARE_OK;
 }
 
@@ -26,7 +27,8 @@ pare_status pare_op_scalar(const pare_arg *in, const char *what)
 {
     int64_t count = pare_numel(in->type.rank, in->type.dim);
     if (count != 1)
-        return pare_fail(PARE_EFORMAT, "%s holds %lld numbers instead of 1", what, (long long)count);
+        return pare_fail(PARE_EFORMAT, "%s holds %lld numbers instead of 1", what,
+                         (long long)count);
     return PARE_OK;
 }
 
@@ -63,8 +65,8 @@ bool pare_walk_begin(pare_walk *w, const pare_tensor *in, int n, const pare_tens
         own[i] = 1;
         w->at[i] = 0;
     }
-    /* From the innermost dimension outwards; list entry 0 is the innermost. A dimension joins the one inside
-     * it where every operand passes from the one to the other without a jump. */
+    /* From the innermost dimension outwards; list entry 0 is the innermost. A dimension joins the
+     * one inside it where every operand passes from the one to the other without a jump. */
     int k = 0;
     for (int d = out->rank - 1; d >= 0; d--) {
         int64_t size = out->dim[d];
@@ -76,7 +78,8 @@ bool pare_walk_begin(pare_walk *w, const pare_tensor *in, int n, const pare_tens
         }
         if (size == 1) continue;
         bool joins = k > 0;
-        for (int i = 0; joins && i < n; i++) joins = stride[i] == w->stride[i][k - 1] * w->dim[k - 1];
+        for (int i = 0; joins && i < n; i++)
+            joins = stride[i] == w->stride[i][k - 1] * w->dim[k - 1];
         if (joins) {
             w->dim[k - 1] *= size;
             continue;
@@ -129,8 +132,8 @@ static void copy_run(int64_t n, int64_t stride, size_t element, const char *src,
 #undef COPY
 }
 
-void pare_copy_strided(int rank, const int64_t *dim, const int64_t *stride, size_t element, const void *src,
-                       void *dst)
+void pare_copy_strided(int rank, const int64_t *dim, const int64_t *stride, size_t element,
+                       const void *src, void *dst)
 {
     int64_t size[2 * PARE_MAX_RANK], step[2 * PARE_MAX_RANK], index[2 * PARE_MAX_RANK] = { 0 };
     int k = 0;

@@ -1,5 +1,5 @@
-/* What the element-wise and data-moving operators share: lists of types, walking broadcast operands, strided
- * copies, reading and writing one number of any type. */
+/* What the element-wise and data-moving operators share: lists of types, walking broadcast
+ * operands, strided copies, reading and writing one number of any type. */
 #ifndef OPS_WALK_H
 #define OPS_WALK_H
 
@@ -20,19 +20,21 @@ pare_status pare_op_same_dtype(const pare_node *n, const pare_arg *in, uint32_t 
 pare_status pare_op_scalar(const pare_arg *in, const char *what);
 /* Cost of operators that only move data. */
 void pare_op_no_cost(const pare_node *n, const pare_type *in, const pare_type *out, pare_cost *c);
-/* A tensor of an evaluation as the shape rule saw it; type undefined if the optional input is absent. */
+/* A tensor of an evaluation as the shape rule saw it; type undefined if the optional input is
+ * absent. */
 pare_arg pare_arg_of(const pare_tensor *t);
 static inline bool pare_arg_given(const pare_node *n, const pare_arg *in, uint32_t i)
 {
     return i < n->n_in && in[i].type.dtype != PARE_UNDEFINED;
 }
 
-/* Walks the output in runs, along which each operand either advances by one element or stays where it is.
+/* Walks the output in runs, along which each operand either advances by one element or stays where
+ * it is.
  *
  *   pare_walk w;
  *   for (bool more = pare_walk_begin(&w, in, 2, &out[0]); more; more = pare_walk_next(&w))
- *       for (int64_t i = 0; i < w.run; i++) y[w.out + i] = a[w.at[0] + i * w.step[0]] + b[w.at[1] + i *
- * w.step[1]];
+ *       for (int64_t i = 0; i < w.run; i++) y[w.out + i] = a[w.at[0] + i * w.step[0]] + b[w.at[1] +
+ * i * w.step[1]];
  *
  * Operands of equal shapes are one single run. */
 typedef struct pare_walk {
@@ -48,10 +50,10 @@ bool pare_walk_next(pare_walk *w);
 /* Element strides of a dense tensor of these dimensions. */
 void pare_strides(int rank, const int64_t *dim, int64_t *stride);
 
-/* Copies to dense `dst` of dimensions dim[rank] (rank <= 2 * PARE_MAX_RANK) the elements of `src` found at
- * the sum of index * stride; strides in elements, 0 and negative ones allowed. */
-void pare_copy_strided(int rank, const int64_t *dim, const int64_t *stride, size_t element, const void *src,
-                       void *dst);
+/* Copies to dense `dst` of dimensions dim[rank] (rank <= 2 * PARE_MAX_RANK) the elements of `src`
+ * found at the sum of index * stride; strides in elements, 0 and negative ones allowed. */
+void pare_copy_strided(int rank, const int64_t *dim, const int64_t *stride, size_t element,
+                       const void *src, void *dst);
 
 /* Element i from a number, converted as Cast does. Bool is v != 0. */
 void pare_put_f64(pare_tensor *t, int64_t i, double v);

@@ -16,15 +16,15 @@ static pare_status eval(const pare_node *n, const pare_tensor *in, pare_tensor *
 {
     const uint8_t *c = in[0].data;
     pare_walk w;
-#define CASE(SIZE, T)                                                                                     \
-    case SIZE: {                                                                                          \
-        const T *x = in[1].data, *z = in[2].data;                                                         \
-        T *y = out[0].data;                                                                               \
-        for (bool more = pare_walk_begin(&w, in, 3, &out[0]); more; more = pare_walk_next(&w))            \
-            for (int64_t i = 0; i < w.run; i++)                                                           \
-                y[w.out + i] =                                                                            \
-                    c[w.at[0] + i * w.step[0]] ? x[w.at[1] + i * w.step[1]] : z[w.at[2] + i * w.step[2]]; \
-        break;                                                                                            \
+#define CASE(SIZE, T)                                                                          \
+    case SIZE: {                                                                               \
+        const T *x = in[1].data, *z = in[2].data;                                              \
+        T *y = out[0].data;                                                                    \
+        for (bool more = pare_walk_begin(&w, in, 3, &out[0]); more; more = pare_walk_next(&w)) \
+            for (int64_t i = 0; i < w.run; i++)                                                \
+                y[w.out + i] = c[w.at[0] + i * w.step[0]] ? x[w.at[1] + i * w.step[1]]         \
+                                                          : z[w.at[2] + i * w.step[2]];        \
+        break;                                                                                 \
     }
     switch (pare_dtype_size(out[0].dtype)) {
         CASE(1, uint8_t)

@@ -22,7 +22,8 @@ static bool is_batch_norm(const pare_graph *g, const pare_node *n, pare_id v)
     return true;
 }
 
-/* The slot of the constant in a two-operand node whose other operand is v; -1 if it is not per channel. */
+/* The slot of the constant in a two-operand node whose other operand is v; -1 if it is not per
+ * channel. */
 static int constant_slot(const pare_graph *g, const pare_node *n, pare_id v)
 {
     if (n->n_in != 2) return -1;
@@ -49,7 +50,8 @@ bool pare_affine_is(const pare_graph *g, const pare_node *n, pare_id v)
     return strcmp(op, "Div") == 0 && constant_slot(g, n, v) == 1;
 }
 
-void pare_affine_get(const pare_graph *g, const pare_node *n, pare_id v, double *scale, double *shift)
+void pare_affine_get(const pare_graph *g, const pare_node *n, pare_id v, double *scale,
+                     double *shift)
 {
     int64_t channels = g->value[v].type.dim[1];
     const char *op = n->op->name;

@@ -1,7 +1,9 @@
-/* Nodes that only scale and shift whole channels: y[n][c][...] = scale[c] * x[n][c][...] + shift[c].
+/* Nodes that only scale and shift whole channels: y[n][c][...] = scale[c] * x[n][c][...] +
+ * shift[c].
  *
- * BatchNormalization, and Mul, Add, Sub, Div with a constant of one number or one per channel. Passes fold
- * them into the weights in front; the plan fuses what is left into the step in front. */
+ * BatchNormalization, and Mul, Add, Sub, Div with a constant of one number or one per channel.
+ * Passes fold them into the weights in front; the plan fuses what is left into the step in front.
+ */
 #ifndef PASSES_AFFINE_H
 #define PASSES_AFFINE_H
 
@@ -10,6 +12,7 @@
 /* Is `n` such a node with x = value `v`, whose type is known? No arrays are written unless it is.
  * scale, shift: v's dim[1] numbers each. */
 bool pare_affine_is(const pare_graph *g, const pare_node *n, pare_id v);
-void pare_affine_get(const pare_graph *g, const pare_node *n, pare_id v, double *scale, double *shift);
+void pare_affine_get(const pare_graph *g, const pare_node *n, pare_id v, double *scale,
+                     double *shift);
 
 #endif

@@ -1,4 +1,5 @@
-/* Removes nodes that no output depends on, and the names of optional outputs that nobody reads. Inputs stay.
+/* Removes nodes that no output depends on, and the names of optional outputs that nobody reads.
+ * Inputs stay.
  */
 #include "passes/pass.h"
 
@@ -7,7 +8,8 @@
 static pare_status run(pare_graph *g, bool *changed)
 {
     uint32_t *readers = calloc((size_t)g->n_values + 1, sizeof *readers);
-    if (!readers) return pare_fail(PARE_ENOMEM, "no memory for the readers of %u values", g->n_values);
+    if (!readers)
+        return pare_fail(PARE_ENOMEM, "no memory for the readers of %u values", g->n_values);
     for (uint32_t i = 0; i < g->n_nodes; i++)
         for (uint32_t k = 0; g->node[i].op && k < g->node[i].n_in; k++)
             if (g->node[i].in[k] != PARE_NONE) readers[g->node[i].in[k]]++;

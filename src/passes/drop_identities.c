@@ -1,6 +1,6 @@
-/* Removes nodes that pass their first input on unchanged: Identity, Dropout when running, and Reshape,
- * Flatten, Squeeze, Unsqueeze, Expand, Tile, Cast, Pad, Transpose, Slice, Resize, Concat, ... whose output
- * has the input's type and values. */
+/* Removes nodes that pass their first input on unchanged: Identity, Dropout when running, and
+ * Reshape, Flatten, Squeeze, Unsqueeze, Expand, Tile, Cast, Pad, Transpose, Slice, Resize, Concat,
+ * ... whose output has the input's type and values. */
 #include "ops/attr.h"
 #include "passes/pass.h"
 
@@ -14,7 +14,8 @@ static bool same_if_same_type(const char *op)
     return false;
 }
 
-/* A known input that holds zeros (paddings: negative and positive ones could cancel out in the shape). */
+/* A known input that holds zeros (paddings: negative and positive ones could cancel out in the
+ * shape). */
 static bool known_zeros(const pare_graph *g, const pare_node *n, uint32_t slot)
 {
     const pare_weight *w = pare_node_weight(g, n, slot);
@@ -40,7 +41,8 @@ static bool keeps_order(const pare_node *n, const pare_type *x)
 
 static bool is_identity(const pare_graph *g, const pare_node *n)
 {
-    if (n->n_in == 0 || n->in[0] == PARE_NONE || n->n_out == 0 || n->out[0] == PARE_NONE) return false;
+    if (n->n_in == 0 || n->in[0] == PARE_NONE || n->n_out == 0 || n->out[0] == PARE_NONE)
+        return false;
     for (uint32_t i = 1; i < n->n_out; i++)
         if (n->out[i] != PARE_NONE) return false;
     const pare_type *x = &g->value[n->in[0]].type, *y = &g->value[n->out[0]].type;
@@ -64,9 +66,10 @@ static pare_status run(pare_graph *g, bool *changed)
         pare_node *n = &g->node[i];
         if (!n->op || !is_identity(g, n)) continue;
         pare_id x = n->in[0], y = n->out[0];
-        /* An output that is an input or a constant, or the same as another output, keeps its node: it is a
-         * copy. */
-        if (g->value[y].is_output && (g->value[x].producer == PARE_NONE || g->value[x].is_output)) continue;
+        /* An output that is an input or a constant, or the same as another output, keeps its node:
+         * it is a copy. */
+        if (g->value[y].is_output && (g->value[x].producer == PARE_NONE || g->value[x].is_output))
+            continue;
         PARE_TRY(pare_graph_replace(g, y, x));
         pare_graph_remove(g, i);
         *changed = true;

@@ -1,9 +1,9 @@
-/* Folds what scales and shifts channels (BatchNormalization, Mul, Add, ... with constants) into the dense
- * constant weights of the Conv, ConvTranspose or Gemm in front. Exact also at borders, because it follows the
- * convolution.
+/* Folds what scales and shifts channels (BatchNormalization, Mul, Add, ... with constants) into the
+ * dense constant weights of the Conv, ConvTranspose or Gemm in front. Exact also at borders,
+ * because it follows the convolution.
  *
- * Encoded weights are left alone: folding would decode them. There the plan fuses the scales into the step
- * instead. */
+ * Encoded weights are left alone: folding would decode them. There the plan fuses the scales into
+ * the step instead. */
 #include "ops/attr.h"
 #include "passes/affine.h"
 #include "passes/pass.h"
@@ -17,7 +17,8 @@ typedef struct target {
     int64_t groups;
 } target;
 
-/* Can channel scales be folded into node n? The bias, if there is one, must be one number per channel. */
+/* Can channel scales be folded into node n? The bias, if there is one, must be one number per
+ * channel. */
 static bool foldable(const pare_graph *g, const pare_node *n, target *t)
 {
     const char *op = n->op->name;
@@ -30,7 +31,8 @@ static bool foldable(const pare_graph *g, const pare_node *n, target *t)
     } else if (strcmp(op, "Gemm") == 0) {
         t->transposed = pare_attr_int(n, "transB", 0) == 0;
         bool bias = n->n_in > 2 && n->in[2] != PARE_NONE;
-        if (pare_attr_real(n, "alpha", 1) != 1 || (bias && pare_attr_real(n, "beta", 1) != 1)) return false;
+        if (pare_attr_real(n, "alpha", 1) != 1 || (bias && pare_attr_real(n, "beta", 1) != 1))
+            return false;
         if (!bias && pare_attr_real(n, "beta", 1) == 0) return false;
     } else
         return false;
@@ -42,7 +44,8 @@ static bool foldable(const pare_graph *g, const pare_node *n, target *t)
            b->part[0].dim[0] == g->value[n->out[0]].type.dim[1];
 }
 
-static void scale_weight(const target *t, const pare_tensor *w, int64_t channels, const double *scale)
+static void scale_weight(const target *t, const pare_tensor *w, int64_t channels,
+                         const double *scale)
 {
     float *x = w->data;
     int64_t inner = 1;
@@ -56,8 +59,10 @@ static void scale_weight(const target *t, const pare_tensor *w, int64_t channels
         }
 }
 
-/* A new constant for one input slot: other readers of the old one must not see the change. Takes over `t`. */
-static pare_status set_input(pare_graph *g, pare_id node, uint32_t slot, const char *suffix, pare_tensor t)
+/* A new constant for one input slot: other readers of the old one must not see the change. Takes
+ * over `t`. */
+static pare_status set_input(pare_graph *g, pare_id node, uint32_t slot, const char *suffix,
+                             pare_tensor t)
 {
     char name[256];
     snprintf(name, sizeof name, "%.200s%s", g->node[node].name, suffix);
@@ -76,8 +81,8 @@ static pare_status set_input(pare_graph *g, pare_id node, uint32_t slot, const c
     return PARE_OK;
 }
 
-static pare_status fold(pare_graph *g, pare_id node, const target *t, int64_t channels, const double *scale,
-                        const double *shift)
+static pare_status fold(pare_graph *g, pare_id node, const target *t, int64_t channels,
+                        const double *scale, const double *shift)
 {
     pare_tensor w, b;
     const pare_node *n = &g->node[node];
@@ -115,7 +120,8 @@ static pare_status run(pare_graph *g, bool *changed)
         int64_t channels = g->value[v].type.dim[1];
         double *scale = malloc((size_t)channels * 2 * sizeof *scale);
         if (!scale) {
-            st = pare_fail(PARE_ENOMEM, "no memory for the scales of %lld channels", (long long)channels);
+            st = pare_fail(PARE_ENOMEM, "no memory for the scales of %lld channels",
+                           (long long)channels);
             break;
         }
         pare_affine_get(g, r, v, scale, scale + channels);

@@ -1,5 +1,5 @@
-/* Which implementation runs a step: the candidates that accept, in list order; the smallest modelled or
- * measured time wins, the earlier one on a tie. */
+/* Which implementation runs a step: the candidates that accept, in list order; the smallest
+ * modelled or measured time wins, the earlier one on a tie. */
 #include "runtime/core.h"
 #include "runtime/measure.h"
 
@@ -37,11 +37,13 @@ pare_status pare_force_check(const pare_graph *g, const char *force)
         bool known = false, layer = !*r.layer;
         for (const pare_impl *const *i = pare_impls; *i && !known; i++)
             known = fnmatch(r.pattern, (*i)->name, 0) == 0;
-        if (!known) return pare_fail(PARE_EINVAL, "force: no implementation is named '%s'", r.pattern);
+        if (!known)
+            return pare_fail(PARE_EINVAL, "force: no implementation is named '%s'", r.pattern);
         for (uint32_t i = 0; i < g->n_nodes && !layer; i++)
             layer = g->node[i].op && fnmatch(r.layer, g->node[i].name, 0) == 0;
         if (!layer)
-            return pare_fail(PARE_EINVAL, "force: no layer is named '%s' after the exact rewrites", r.layer);
+            return pare_fail(PARE_EINVAL, "force: no layer is named '%s' after the exact rewrites",
+                             r.layer);
     }
     return PARE_OK;
 }
@@ -54,8 +56,8 @@ bool pare_force_names(const char *force, const char *layer)
     return false;
 }
 
-/* May `impl` run this layer? *forced tells whether a rule said anything. A rule that names the layer beats
- * general ones. */
+/* May `impl` run this layer? *forced tells whether a rule said anything. A rule that names the
+ * layer beats general ones. */
 static bool obeys(const char *force, const pare_node *n, const pare_impl *impl, bool *forced)
 {
     rule r;
@@ -91,9 +93,10 @@ bool pare_fuses_any(const char *op)
 static void question(const pare_core *c, const pare_work *w, pare_question *q)
 {
     const pare_graph *g = c->graph;
-    *q = (pare_question){
-        .p = { .node = w->node, .kernels = &c->kernels, .threads = c->threads, .epilogue = w->chain.epilogue }
-    };
+    *q = (pare_question){ .p = { .node = w->node,
+                                 .kernels = &c->kernels,
+                                 .threads = c->threads,
+                                 .epilogue = w->chain.epilogue } };
     for (uint32_t i = 0; i < w->node->n_in; i++) {
         pare_id v = w->node->in[i];
         if (v == PARE_NONE) continue;
@@ -128,7 +131,8 @@ static pare_status decode(pare_core *c, const pare_work *w, pare_question *q)
 static bool empty(const pare_work *w, const pare_question *q)
 {
     for (uint32_t i = 0; i < w->node->n_in; i++)
-        if (q->in[i].dtype != PARE_UNDEFINED && pare_numel(q->in[i].rank, q->in[i].dim) == 0) return true;
+        if (q->in[i].dtype != PARE_UNDEFINED && pare_numel(q->in[i].rank, q->in[i].dim) == 0)
+            return true;
     for (uint32_t i = 0; i < w->node->n_out; i++)
         if (pare_numel(q->out[i].rank, q->out[i].dim) == 0) return true;
     return false;
@@ -141,8 +145,8 @@ typedef struct candidate {
 } candidate;
 
 /* The best of what accepts the question. best->impl is NULL if nothing does. */
-static pare_status ask(pare_core *c, const char *force, pare_work *w, candidate *best, candidate *second,
-                       int *count, bool *forced)
+static pare_status ask(pare_core *c, const char *force, pare_work *w, candidate *best,
+                       candidate *second, int *count, bool *forced)
 {
     pare_question coded, dense;
     question(c, w, &coded);
@@ -157,7 +161,8 @@ static pare_status ask(pare_core *c, const char *force, pare_work *w, candidate 
     for (const pare_impl *const *i = pare_impls; *i; i++) {
         const pare_impl *impl = *i;
         bool for_codec = impl->codec && strcmp(impl->codec, "*") != 0;
-        if (!pare_impl_for(impl, w->node->op->name) || (!plain && !impl->fuses) || (has_empty && impl->op))
+        if (!pare_impl_for(impl, w->node->op->name) || (!plain && !impl->fuses) ||
+            (has_empty && impl->op))
             continue;
         if (for_codec && (!coded.codec || strcmp(impl->codec, coded.codec) != 0)) continue;
         if (!obeys(force, w->node, impl, forced)) continue;
@@ -181,8 +186,8 @@ static pare_status ask(pare_core *c, const char *force, pare_work *w, candidate 
     return PARE_OK;
 }
 
-static void explain(const pare_core *c, pare_work *w, const candidate *best, const candidate *second,
-                    int count, bool forced)
+static void explain(const pare_core *c, pare_work *w, const candidate *best,
+                    const candidate *second, int count, bool forced)
 {
     const char *how = c->choice == PARE_CHOOSE_MEASURE ? "measured" : "modelled",
                *front = best->composed ? "composed, " : "";
@@ -194,9 +199,9 @@ static void explain(const pare_core *c, pare_work *w, const candidate *best, con
         snprintf(w->why, sizeof w->why, "%sonly one besides %s", front,
                  second->impl ? second->impl->name : "none");
     else
-        snprintf(w->why, sizeof w->why, "%s%s %.3f ms, next %s%s %.3f ms", front, how, best->ns * 1e-6,
-                 second->composed && !best->composed ? "composed " : "", second->impl->name,
-                 second->ns * 1e-6);
+        snprintf(w->why, sizeof w->why, "%s%s %.3f ms, next %s%s %.3f ms", front, how,
+                 best->ns * 1e-6, second->composed && !best->composed ? "composed " : "",
+                 second->impl->name, second->ns * 1e-6);
 }
 
 static pare_status prepare(pare_core *c, pare_work *w, const candidate *best)
@@ -218,8 +223,8 @@ static pare_status prepare(pare_core *c, pare_work *w, const candidate *best)
         w->macs = cost.macs;
     }
     if (!best->impl->prepare) return PARE_OK;
-    return pare_note(best->impl->prepare(&q.p, &w->packed, &w->packed_bytes, &w->scratch_bytes), "node '%s'",
-                     w->node->name);
+    return pare_note(best->impl->prepare(&q.p, &w->packed, &w->packed_bytes, &w->scratch_bytes),
+                     "node '%s'", w->node->name);
 }
 
 pare_status pare_choose(pare_core *c, const char *force, pare_work *w)

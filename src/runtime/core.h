@@ -1,5 +1,5 @@
-/* Inside a plan. `pare_core` is what clones share and nobody changes after planning; a pare_plan adds the
- * memory to run. */
+/* Inside a plan. `pare_core` is what clones share and nobody changes after planning; a pare_plan
+ * adds the memory to run. */
 #ifndef RUNTIME_CORE_H
 #define RUNTIME_CORE_H
 
@@ -50,8 +50,8 @@ typedef struct pare_core {
     size_t block_bytes, scratch_bytes, weight_bytes;
 } pare_core;
 
-/* What an implementation is asked about `w`. The arrays hold `in_types` and `weights` of up to PARE_MAX_IN +
- * 1 inputs. */
+/* What an implementation is asked about `w`. The arrays hold `in_types` and `weights` of up to
+ * PARE_MAX_IN + 1 inputs. */
 typedef struct pare_question {
     pare_prepare p;
     pare_type in[PARE_MAX_IN + 1], out[PARE_MAX_OUT];
@@ -60,8 +60,8 @@ typedef struct pare_question {
     const char *codec;                  /* of the first encoded weight; NULL: all dense */
 } pare_question;
 
-/* choose.c: picks w->impl for the chain w->chain, or for its first node alone (w->chain is then cut),
- * prepares it. */
+/* choose.c: picks w->impl for the chain w->chain, or for its first node alone (w->chain is then
+ * cut), prepares it. */
 pare_status pare_choose(pare_core *c, const char *force, pare_work *w);
 /* Does `force` name only things that exist? */
 pare_status pare_force_check(const pare_graph *g, const char *force);

@@ -9,7 +9,9 @@
 
 void pare_chain_alone(const pare_graph *g, pare_id anchor, pare_chain *out)
 {
-    *out = (pare_chain){ .node = { anchor }, .n = 1, .out = g->node[anchor].out[0], .residual = PARE_NONE };
+    *out = (pare_chain){
+        .node = { anchor }, .n = 1, .out = g->node[anchor].out[0], .residual = PARE_NONE
+    };
 }
 
 void pare_chain_free(pare_chain *c)
@@ -19,13 +21,16 @@ void pare_chain_free(pare_chain *c)
     c->scale = c->shift = NULL;
 }
 
-/* A number given as a constant, or `otherwise` if the input is absent. false: only known when running. */
-static bool scalar(const pare_graph *g, const pare_node *n, uint32_t slot, float otherwise, float *out)
+/* A number given as a constant, or `otherwise` if the input is absent. false: only known when
+ * running. */
+static bool scalar(const pare_graph *g, const pare_node *n, uint32_t slot, float otherwise,
+                   float *out)
 {
     *out = otherwise;
     if (slot >= n->n_in || n->in[slot] == PARE_NONE) return true;
     const pare_weight *w = pare_node_weight(g, n, slot);
-    if (!w || w->codec || w->part[0].dtype != PARE_F32 || pare_tensor_count(&w->part[0]) != 1) return false;
+    if (!w || w->codec || w->part[0].dtype != PARE_F32 || pare_tensor_count(&w->part[0]) != 1)
+        return false;
     *out = *(const float *)w->part[0].data;
     return true;
 }
@@ -49,7 +54,8 @@ static bool activation(const pare_graph *g, const pare_node *n, pare_epilogue *e
     return true;
 }
 
-/* The other operand, if `n` adds two values of one type, v being one of them; PARE_NONE otherwise. */
+/* The other operand, if `n` adds two values of one type, v being one of them; PARE_NONE otherwise.
+ */
 static pare_id other_operand(const pare_graph *g, const pare_node *n, pare_id v)
 {
     if (n->n_in != 2 || (strcmp(n->op->name, "Add") != 0 && strcmp(n->op->name, "Sum") != 0))
@@ -69,7 +75,8 @@ static pare_status absorb_affine(const pare_graph *g, const pare_node *n, pare_i
     if (scale && !c->scale) {
         c->scale = malloc(channels * sizeof *c->scale);
         c->shift = malloc(channels * sizeof *c->shift);
-        for (size_t i = 0; c->scale && c->shift && i < channels; i++) c->scale[i] = 1, c->shift[i] = 0;
+        for (size_t i = 0; c->scale && c->shift && i < channels; i++)
+            c->scale[i] = 1, c->shift[i] = 0;
     }
     if (!scale || !c->scale || !c->shift) {
         free(scale);
@@ -86,8 +93,8 @@ static pare_status absorb_affine(const pare_graph *g, const pare_node *n, pare_i
     return PARE_OK;
 }
 
-pare_status pare_chain_from(const pare_graph *g, const pare_uses *uses, pare_id anchor, const bool *taken,
-                            pare_chain *out)
+pare_status pare_chain_from(const pare_graph *g, const pare_uses *uses, pare_id anchor,
+                            const bool *taken, pare_chain *out)
 {
     pare_chain c;
     pare_chain_alone(g, anchor, &c);

@@ -1,5 +1,5 @@
-/* Which nodes behind an operator become part of its step: scale and shift, one residual addition, one
- * activation. */
+/* Which nodes behind an operator become part of its step: scale and shift, one residual addition,
+ * one activation. */
 #ifndef RUNTIME_FUSE_H
 #define RUNTIME_FUSE_H
 
@@ -16,10 +16,10 @@ typedef struct pare_chain {
     float *scale, *shift; /* memory of the epilogue's arrays, to free() */
 } pare_chain;
 
-/* Follows node `anchor` as long as the value in between has one reader and is no graph output. `taken` marks
- * nodes that are part of another step already. Types must be inferred. */
-pare_status pare_chain_from(const pare_graph *g, const pare_uses *uses, pare_id anchor, const bool *taken,
-                            pare_chain *out);
+/* Follows node `anchor` as long as the value in between has one reader and is no graph output.
+ * `taken` marks nodes that are part of another step already. Types must be inferred. */
+pare_status pare_chain_from(const pare_graph *g, const pare_uses *uses, pare_id anchor,
+                            const bool *taken, pare_chain *out);
 /* The operator alone. */
 void pare_chain_alone(const pare_graph *g, pare_id anchor, pare_chain *out);
 void pare_chain_free(pare_chain *c);

@@ -1,8 +1,8 @@
 /* One way to execute an operator, and the ordered list of all of them.
  *
- * The plan asks the candidates of a node in list order; among those that accept, the smallest modelled (or
- * measured) time wins, the earlier one on a tie. The last entry accepts everything: the operator's own eval
- * on decoded weights. */
+ * The plan asks the candidates of a node in list order; among those that accept, the smallest
+ * modelled (or measured) time wins, the earlier one on a tie. The last entry accepts everything:
+ * the operator's own eval on decoded weights. */
 #ifndef RUNTIME_IMPL_H
 #define RUNTIME_IMPL_H
 
@@ -11,15 +11,16 @@
 
 #include <string.h>
 
-/* What the plan fused behind an operator: out = act(op(in) * scale + shift + residual); op includes its own
- * bias. */
+/* What the plan fused behind an operator: out = act(op(in) * scale + shift + residual); op includes
+ * its own bias. */
 typedef struct pare_epilogue {
-    const float *scale,
-        *shift; /* out's dim[1] numbers each, indexed by channel; both NULL: none. The plan's memory */
+    const float *scale, *shift; /* out's dim[1] numbers each, indexed by channel; both NULL: none.
+                                   The plan's memory */
     pare_act act;
     float lo, hi;  /* CLIP */
     float alpha;   /* LEAKY */
-    bool residual; /* one more operand of the output's type: in[n_in] of the step, added before act */
+    bool residual; /* one more operand of the output's type: in[n_in] of the step, added before act
+                    */
 } pare_epilogue;
 
 /* A node as an implementation sees it when the plan is made. */
@@ -47,18 +48,22 @@ typedef struct pare_step {
 typedef struct pare_impl {
     const char *name;  /* "conv_gemm": shown by profiles, matched by --force */
     const char *op;    /* ONNX name, or several: "Gemm|MatMul"; NULL: any */
-    const char *codec; /* name of the weight's codec; NULL: dense weights only; "*": decodes whatever it is */
+    const char *codec; /* name of the weight's codec; NULL: dense weights only; "*": decodes
+                          whatever it is */
     bool packs;        /* run reads no constant inputs: all it needs of them is in `packed` */
     bool fuses;        /* honours the epilogue; otherwise accepts is only asked with an empty one */
     bool (*accepts)(const pare_prepare *p);
-    double (*model_ns)(
-        const pare_prepare *p); /* one run with p->threads on this machine; NULL: 1e18 (last resort) */
-    /* Packs weights; asks for scratch. *packed is freed with release (NULL: free()). NULL: nothing to
-     * prepare. */
-    pare_status (*prepare)(const pare_prepare *p, void **packed, size_t *packed_bytes, size_t *scratch_bytes);
+    double (*model_ns)(const pare_prepare *p); /* one run with p->threads on this machine; NULL:
+                                                  1e18 (last resort) */
+    /* Packs weights; asks for scratch. *packed is freed with release (NULL: free()). NULL: nothing
+     * to prepare. */
+    pare_status (*prepare)(const pare_prepare *p, void **packed, size_t *packed_bytes,
+                           size_t *scratch_bytes);
     void (*release)(void *packed);
-    pare_status (*run)(const pare_step *s, int threads); /* cannot fail but for data-dependent errors */
-    double (*macs)(const pare_prepare *p); /* multiply-accumulates it executes; NULL: the operator's cost */
+    pare_status (*run)(const pare_step *s,
+                       int threads); /* cannot fail but for data-dependent errors */
+    double (*macs)(
+        const pare_prepare *p); /* multiply-accumulates it executes; NULL: the operator's cost */
 } pare_impl;
 
 extern const pare_impl *const pare_impls[]; /* NULL-terminated; impls.c */

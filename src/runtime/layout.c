@@ -1,4 +1,5 @@
-/* Offsets by live range. Ties are broken by index, so the same input always gives the same layout. */
+/* Offsets by live range. Ties are broken by index, so the same input always gives the same layout.
+ */
 #include "runtime/layout.h"
 
 #include <stdlib.h>
@@ -15,7 +16,8 @@ static int larger_first(const void *a, const void *b)
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-/* `placed` holds n ranges by rising offset. The offset of the tightest gap for r among those alive with it.
+/* `placed` holds n ranges by rising offset. The offset of the tightest gap for r among those alive
+ * with it.
  */
 static size_t tightest(const pare_range *range, const size_t *placed, size_t n, const pare_range *r,
                        size_t size)
@@ -28,7 +30,8 @@ static size_t tightest(const pare_range *range, const size_t *placed, size_t n, 
             best_gap = p->offset - end;
             best = end;
         }
-        size_t stop = p->offset + ((p->size + PARE_LAYOUT_ALIGN - 1) & ~(size_t)(PARE_LAYOUT_ALIGN - 1));
+        size_t stop =
+            p->offset + ((p->size + PARE_LAYOUT_ALIGN - 1) & ~(size_t)(PARE_LAYOUT_ALIGN - 1));
         if (stop > end) end = stop;
     }
     return best != SIZE_MAX ? best : end;
@@ -59,7 +62,8 @@ pare_status pare_layout(pare_range *range, size_t n, size_t *total)
         r->offset = tightest(range, placed, used, r, size);
         if (r->offset + size > top) top = r->offset + size;
         size_t at = used++;
-        for (; at > 0 && range[placed[at - 1]].offset > r->offset; at--) placed[at] = placed[at - 1];
+        for (; at > 0 && range[placed[at - 1]].offset > r->offset; at--)
+            placed[at] = placed[at - 1];
         placed[at] = order[i].index;
     }
     for (size_t i = 0; i < n; i++)

@@ -4,7 +4,8 @@
 
 #include "base/status.h"
 
-/* Alive from the step `first` that writes it to the step `last` that reads it last, both included. */
+/* Alive from the step `first` that writes it to the step `last` that reads it last, both included.
+ */
 typedef struct pare_range {
     size_t size; /* bytes; 0 needs no place */
     uint32_t first, last;
@@ -13,8 +14,9 @@ typedef struct pare_range {
 
 enum { PARE_LAYOUT_ALIGN = 64 };
 
-/* Sets every offset so that ranges alive at the same time do not overlap; *total becomes the bytes of the
- * block. Largest first, each into the tightest gap that holds it. PARE_ENOMEM if the sum does not fit size_t.
+/* Sets every offset so that ranges alive at the same time do not overlap; *total becomes the bytes
+ * of the block. Largest first, each into the tightest gap that holds it. PARE_ENOMEM if the sum
+ * does not fit size_t.
  */
 pare_status pare_layout(pare_range *range, size_t n, size_t *total);
 

@@ -19,12 +19,13 @@ static pare_status filled(const pare_type *type, uint64_t seed, pare_tensor *out
     if (type->dtype != PARE_F32) return PARE_OK; /* zeros do */
     pare_rng rng = pare_rng_stream(1, seed);
     float *x = out->data;
-    for (int64_t i = 0, n = pare_tensor_count(out); i < n; i++) x[i] = (float)pare_rng_uniform(&rng) - 0.5f;
+    for (int64_t i = 0, n = pare_tensor_count(out); i < n; i++)
+        x[i] = (float)pare_rng_uniform(&rng) - 0.5f;
     return PARE_OK;
 }
 
-pare_status pare_measure(const pare_core *c, const pare_work *w, const pare_impl *impl, const pare_prepare *p,
-                         double *ns)
+pare_status pare_measure(const pare_core *c, const pare_work *w, const pare_impl *impl,
+                         const pare_prepare *p, double *ns)
 {
     enum { RUNS = 5 };
     pare_tensor in[PARE_MAX_IN + 1] = { 0 }, out[PARE_MAX_OUT] = { 0 };
@@ -44,9 +45,12 @@ pare_status pare_measure(const pare_core *c, const pare_work *w, const pare_impl
     }
     for (uint32_t i = 0; st == PARE_OK && i < w->node->n_out; i++)
         if (p->out[i].dtype != PARE_UNDEFINED) st = pare_tensor_of(&p->out[i], &out[i]);
-    if (st == PARE_OK && impl->prepare) st = impl->prepare(p, &packed, &packed_bytes, &scratch_bytes);
-    if (st == PARE_OK && !pare_mul_size((scratch_bytes + 63) & ~(size_t)63, (size_t)c->threads, &all))
-        st = pare_fail(PARE_ENOMEM, "scratch memory of %zu bytes a thread is too much", scratch_bytes);
+    if (st == PARE_OK && impl->prepare)
+        st = impl->prepare(p, &packed, &packed_bytes, &scratch_bytes);
+    if (st == PARE_OK &&
+        !pare_mul_size((scratch_bytes + 63) & ~(size_t)63, (size_t)c->threads, &all))
+        st = pare_fail(PARE_ENOMEM, "scratch memory of %zu bytes a thread is too much",
+                       scratch_bytes);
     if (st == PARE_OK && all > 0 && !(scratch = aligned_alloc(64, all)))
         st = pare_fail(PARE_ENOMEM, "no memory for %zu bytes of scratch", all);
     pare_step s = { .node = w->node,

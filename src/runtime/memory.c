@@ -1,4 +1,5 @@
-/* Places: views share memory, outputs are written where the caller wants them, the rest lies in one block. */
+/* Places: views share memory, outputs are written where the caller wants them, the rest lies in one
+ * block. */
 #include "runtime/core.h"
 
 #include <stdlib.h>
@@ -9,20 +10,23 @@ pare_status pare_roots(pare_core *c, const char *force, bool *is_view)
 {
     const pare_graph *g = c->graph;
     bool *lies_in_output = calloc((size_t)g->n_values + 1, sizeof *lies_in_output);
-    if (!lies_in_output) return pare_fail(PARE_ENOMEM, "no memory for the places of %u values", g->n_values);
+    if (!lies_in_output)
+        return pare_fail(PARE_ENOMEM, "no memory for the places of %u values", g->n_values);
     for (uint32_t v = 0; v < g->n_values; v++) {
         c->root[v] = v;
         lies_in_output[v] = g->value[v].is_output;
     }
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         const pare_node *n = &g->node[i];
-        if (!n->op->view || n->n_out != 1 || n->in[0] == PARE_NONE || pare_force_names(force, n->name))
+        if (!n->op->view || n->n_out != 1 || n->in[0] == PARE_NONE ||
+            pare_force_names(force, n->name))
             continue;
         const pare_weight *w = g->value[n->in[0]].weight;
         if (w && w->codec) continue;
         pare_id from = c->root[n->in[0]], to = n->out[0];
         if (g->value[to].is_output) {
-            /* The producer writes into the caller's memory: possible once, and only for what a step computes.
+            /* The producer writes into the caller's memory: possible once, and only for what a step
+             * computes.
              */
             if (lies_in_output[from] || !computed(g, from)) continue;
             lies_in_output[from] = true;
@@ -57,7 +61,8 @@ pare_status pare_place_all(pare_core *c)
         touch(c, range, w->chain.out, s);
         for (uint32_t i = 1; i < w->node->n_out; i++) touch(c, range, w->node->out[i], s);
     }
-    for (uint32_t i = 0; i < g->n_inputs; i++) c->place[g->input[i]] = (pare_place){ PARE_PLACE_INPUT, i };
+    for (uint32_t i = 0; i < g->n_inputs; i++)
+        c->place[g->input[i]] = (pare_place){ PARE_PLACE_INPUT, i };
     for (uint32_t i = 0; i < g->n_outputs; i++) {
         pare_id root = c->root[g->output[i]];
         if (computed(g, root) && range[root].first != UINT32_MAX)
@@ -67,7 +72,8 @@ pare_status pare_place_all(pare_core *c)
     for (uint32_t v = 0; st == PARE_OK && v < n; v++) {
         if (g->value[v].weight) {
             c->place[v] = (pare_place){ PARE_PLACE_CONST, v };
-        } else if (c->place[v].kind == PARE_PLACE_NONE && c->root[v] == v && range[v].first != UINT32_MAX) {
+        } else if (c->place[v].kind == PARE_PLACE_NONE && c->root[v] == v &&
+                   range[v].first != UINT32_MAX) {
             st = pare_type_bytes(&g->value[v].type, &range[v].size);
             c->place[v].kind = PARE_PLACE_BLOCK;
         }

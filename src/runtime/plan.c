@@ -19,7 +19,8 @@ void pare_core_free(pare_core *c)
         if (w->packed) (w->impl->release ? w->impl->release : free)(w->packed);
         pare_chain_free(&w->chain);
     }
-    for (uint32_t v = 0; c->decoded && v < c->graph->n_values; v++) pare_tensor_free(&c->decoded[v]);
+    for (uint32_t v = 0; c->decoded && v < c->graph->n_values; v++)
+        pare_tensor_free(&c->decoded[v]);
     free(c->work);
     free(c->root);
     free(c->place);
@@ -68,8 +69,9 @@ static pare_status make_steps(pare_core *c, const char *force, const bool *is_vi
     size_t *at = malloc(((size_t)n + 1) * sizeof *at); /* by last node: index of its step */
     c->work = calloc((size_t)n + 1, sizeof *c->work);
     pare_work *made = calloc((size_t)n + 1, sizeof *made);
-    pare_status st =
-        taken && at && c->work && made ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for %u steps", n);
+    pare_status st = taken && at && c->work && made
+                         ? PARE_OK
+                         : pare_fail(PARE_ENOMEM, "no memory for %u steps", n);
     for (uint32_t i = 0; st == PARE_OK && i < n; i++) at[i] = SIZE_MAX;
     for (uint32_t i = 0; st == PARE_OK && i < n; i++) {
         if (taken[i] || is_view[i]) continue;
@@ -81,7 +83,8 @@ static pare_status make_steps(pare_core *c, const char *force, const bool *is_vi
             pare_chain_alone(g, i, &w->chain);
         if (st != PARE_OK) break;
         bool named = false;
-        for (int k = 1; k < w->chain.n; k++) named |= pare_force_names(force, g->node[w->chain.node[k]].name);
+        for (int k = 1; k < w->chain.n; k++)
+            named |= pare_force_names(force, g->node[w->chain.node[k]].name);
         if (named) {
             pare_chain_free(&w->chain);
             pare_chain_alone(g, i, &w->chain);
@@ -113,7 +116,8 @@ static pare_status drop_weights(pare_core *c)
     for (size_t s = 0; s < c->n_work; s++) {
         const pare_work *w = &c->work[s];
         for (uint32_t i = 0; i < w->node->n_in; i++)
-            if (w->node->in[i] != PARE_NONE && !w->impl->packs) read[c->root[w->node->in[i]]] = true;
+            if (w->node->in[i] != PARE_NONE && !w->impl->packs)
+                read[c->root[w->node->in[i]]] = true;
         if (w->chain.residual != PARE_NONE) read[c->root[w->chain.residual]] = true;
     }
     pare_status st = PARE_OK;
@@ -164,13 +168,16 @@ static pare_status build(pare_core *c, const pare_plan_options *o)
     return PARE_OK;
 }
 
-pare_status pare_plan_create(const pare_graph *graph, const pare_plan_options *options, pare_plan **out)
+pare_status pare_plan_create(const pare_graph *graph, const pare_plan_options *options,
+                             pare_plan **out)
 {
     static const pare_plan_options defaults = { 0 };
     const pare_plan_options *o = options ? options : &defaults;
     if (o->threads < 0 || o->threads > MOST_THREADS)
-        return pare_fail(PARE_EINVAL, "%d threads are not within 0 to %d", o->threads, MOST_THREADS);
-    if (o->batch < 0) return pare_fail(PARE_EINVAL, "a batch of %lld is negative", (long long)o->batch);
+        return pare_fail(PARE_EINVAL, "%d threads are not within 0 to %d", o->threads,
+                         MOST_THREADS);
+    if (o->batch < 0)
+        return pare_fail(PARE_EINVAL, "a batch of %lld is negative", (long long)o->batch);
     pare_core *c = calloc(1, sizeof *c);
     if (!c) return pare_fail(PARE_ENOMEM, "no memory for a plan");
     atomic_init(&c->shares, 1);

@@ -37,7 +37,10 @@ void pare_plan_free(pare_plan *p)
     free(p);
 }
 
-static uint32_t inputs_of(const pare_work *w) { return w->node->n_in + (w->chain.residual != PARE_NONE); }
+static uint32_t inputs_of(const pare_work *w)
+{
+    return w->node->n_in + (w->chain.residual != PARE_NONE);
+}
 
 /* Fills `t` for value v; notes a patch if it lies with the caller. */
 static void bind(pare_plan *p, pare_id v, pare_tensor *t)
@@ -52,7 +55,9 @@ static void bind(pare_plan *p, pare_id v, pare_tensor *t)
     case PARE_PLACE_BLOCK: t->data = p->block + at.at; break;
     case PARE_PLACE_CONST:
         w = c->graph->value[at.at].weight;
-        t->data = c->decoded[at.at].data ? c->decoded[at.at].data : w->codec ? NULL : w->part[0].data;
+        t->data = c->decoded[at.at].data ? c->decoded[at.at].data
+                  : w->codec             ? NULL
+                                         : w->part[0].data;
         break;
     case PARE_PLACE_INPUT:
     case PARE_PLACE_OUTPUT: p->patch[p->n_patch++] = (patch){ t, at }; break;
@@ -67,7 +72,8 @@ pare_status pare_plan_of(pare_core *c, pare_plan **out)
     p->core = c;
     atomic_fetch_add(&c->shares, 1);
     size_t tensors = 1;
-    for (size_t i = 0; i < c->n_work; i++) tensors += inputs_of(&c->work[i]) + c->work[i].node->n_out;
+    for (size_t i = 0; i < c->n_work; i++)
+        tensors += inputs_of(&c->work[i]) + c->work[i].node->n_out;
     p->step = calloc(c->n_work + 1, sizeof *p->step);
     p->tensor = calloc(tensors, sizeof *p->tensor);
     p->patch = calloc(tensors, sizeof *p->patch);
@@ -102,7 +108,10 @@ pare_status pare_plan_of(pare_core *c, pare_plan **out)
     return PARE_OK;
 }
 
-pare_status pare_plan_clone(const pare_plan *plan, pare_plan **out) { return pare_plan_of(plan->core, out); }
+pare_status pare_plan_clone(const pare_plan *plan, pare_plan **out)
+{
+    return pare_plan_of(plan->core, out);
+}
 
 static pare_status check(const pare_graph *g, pare_id v, const pare_tensor *t, const char *what)
 {
@@ -132,13 +141,15 @@ pare_status pare_plan_run(pare_plan *p, const pare_tensor *in, pare_tensor *out)
     for (uint32_t i = 0; i < g->n_outputs; i++) PARE_TRY(check(g, g->output[i], &out[i], "output"));
     for (size_t i = 0; i < p->n_patch; i++) {
         const patch *a = &p->patch[i];
-        a->tensor->data = a->place.kind == PARE_PLACE_INPUT ? in[a->place.at].data : out[a->place.at].data;
+        a->tensor->data =
+            a->place.kind == PARE_PLACE_INPUT ? in[a->place.at].data : out[a->place.at].data;
     }
     for (size_t i = 0; i < c->n_work; i++) {
         double start = p->ns ? now_ns() : 0;
         pare_status st = p->step[i].impl->run(&p->step[i], c->threads);
         if (st != PARE_OK)
-            return pare_note(st, "node '%s' (%s)", p->step[i].node->name, p->step[i].node->op->name);
+            return pare_note(st, "node '%s' (%s)", p->step[i].node->name,
+                             p->step[i].node->op->name);
         if (p->ns) p->ns[i] += now_ns() - start;
     }
     p->runs++;
@@ -194,5 +205,6 @@ void pare_plan_step(const pare_plan *p, size_t i, pare_step_info *out)
 
 void pare_plan_memory_use(const pare_plan *p, pare_plan_memory *out)
 {
-    *out = (pare_plan_memory){ p->core->weight_bytes, p->core->block_bytes, p->core->scratch_bytes };
+    *out =
+        (pare_plan_memory){ p->core->weight_bytes, p->core->block_bytes, p->core->scratch_bytes };
 }

@@ -47,7 +47,8 @@ pare_status pare_weight_decode(const pare_weight *w, pare_tensor *out)
 void pare_weight_stat(const pare_weight *w, pare_weight_stats *s)
 {
     *s = (pare_weight_stats){ .density = 1 };
-    for (int i = 0; i < pare_weight_parts(w); i++) s->stored_bytes += (int64_t)pare_tensor_bytes(&w->part[i]);
+    for (int i = 0; i < pare_weight_parts(w); i++)
+        s->stored_bytes += (int64_t)pare_tensor_bytes(&w->part[i]);
     if (w->codec) {
         w->codec->stats(w, s);
         return;

@@ -16,10 +16,10 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[] = {
-    { PARE_F32, "float32", 4 }, { PARE_U8, "uint8", 1 },    { PARE_I8, "int8", 1 },
-    { PARE_U16, "uint16", 2 },  { PARE_I16, "int16", 2 },   { PARE_I32, "int32", 4 },
-    { PARE_I64, "int64", 8 },   { PARE_BOOL, "bool", 1 },   { PARE_F16, "float16", 2 },
-    { PARE_F64, "float64", 8 }, { PARE_U32, "uint32", 4 },  { PARE_U64, "uint64", 8 },
+    { PARE_F32, "float32", 4 }, { PARE_U8, "uint8", 1 },   { PARE_I8, "int8", 1 },
+    { PARE_U16, "uint16", 2 },  { PARE_I16, "int16", 2 },  { PARE_I32, "int32", 4 },
+    { PARE_I64, "int64", 8 },   { PARE_BOOL, "bool", 1 },  { PARE_F16, "float16", 2 },
+    { PARE_F64, "float64", 8 }, { PARE_U32, "uint32", 4 }, { PARE_U64, "uint64", 8 },
 };
 
 const char *pare_dtype_name(pare_dtype t)
@@ -43,8 +43,10 @@ int64_t pare_numel(int rank, const int64_t *dim)
     bool zero = false;
     for (int i = 0; i < rank; i++) {
         if (dim[i] < 0) return -1;
-        if (dim[i] == 0) zero = true;
-        else if (!pare_mul_i64(n, dim[i], &n)) return -1;
+        if (dim[i] == 0)
+            zero = true;
+        else if (!pare_mul_i64(n, dim[i], &n))
+            return -1;
     }
     return zero ? 0 : n;
 }
@@ -56,7 +58,8 @@ const char *pare_type_text(const pare_type *type, char *buffer, size_t size)
     for (int i = 0; i < type->rank && at < size; i++) {
         const char *front = i ? "," : "[";
         at += type->dim[i] < 0 ? (size_t)snprintf(buffer + at, size - at, "%s?", front)
-                               : (size_t)snprintf(buffer + at, size - at, "%s%lld", front, (long long)type->dim[i]);
+                               : (size_t)snprintf(buffer + at, size - at, "%s%lld", front,
+                                                  (long long)type->dim[i]);
     }
     if (at < size) snprintf(buffer + at, size - at, type->rank ? "]" : "[]");
     return buffer;
@@ -67,9 +70,11 @@ pare_status pare_type_bytes(const pare_type *type, size_t *out)
     int64_t n = pare_numel(type->rank, type->dim), bytes;
     size_t size = pare_dtype_size(type->dtype);
     char text[PARE_TYPE_TEXT];
-    if (size == 0) return pare_fail(PARE_EUNSUPPORTED, "element type %d is not supported", (int)type->dtype);
+    if (size == 0)
+        return pare_fail(PARE_EUNSUPPORTED, "element type %d is not supported", (int)type->dtype);
     if (n < 0 || !pare_mul_i64(n, (int64_t)size, &bytes))
-        return pare_fail(PARE_ELIMIT, "a tensor %s is too large or has a free dimension", pare_type_text(type, text, sizeof text));
+        return pare_fail(PARE_ELIMIT, "a tensor %s is too large or has a free dimension",
+                         pare_type_text(type, text, sizeof text));
     *out = (size_t)bytes;
     return PARE_OK;
 }
@@ -84,7 +89,8 @@ bool pare_type_known(const pare_type *type)
 
 bool pare_same_shape(const pare_type *a, const pare_type *b)
 {
-    return a->rank == b->rank && memcmp(a->dim, b->dim, (size_t)(a->rank < 0 ? 0 : a->rank) * sizeof *a->dim) == 0;
+    return a->rank == b->rank &&
+           memcmp(a->dim, b->dim, (size_t)(a->rank < 0 ? 0 : a->rank) * sizeof *a->dim) == 0;
 }
 
 pare_status pare_tensor_of(const pare_type *type, pare_tensor *out)
@@ -94,8 +100,10 @@ pare_status pare_tensor_of(const pare_type *type, pare_tensor *out)
     pare_tensor t = { .dtype = type->dtype, .rank = type->rank };
     memcpy(t.dim, type->dim, sizeof t.dim);
     size_t padded;
-    if (!pare_add_size(bytes, 127, &padded)) return pare_fail(PARE_ENOMEM, "a tensor of %zu bytes is too large", bytes);
-    padded &= ~(size_t)63; /* a whole number of cache lines, never 0: kernels may read a full last vector */
+    if (!pare_add_size(bytes, 127, &padded))
+        return pare_fail(PARE_ENOMEM, "a tensor of %zu bytes is too large", bytes);
+    padded &= ~(
+        size_t)63; /* a whole number of cache lines, never 0: kernels may read a full last vector */
     t.buffer = malloc(sizeof *t.buffer);
     t.data = aligned_alloc(64, padded);
     if (!t.buffer || !t.data) {
@@ -114,13 +122,16 @@ pare_status pare_tensor_of(const pare_type *type, pare_tensor *out)
 pare_status pare_tensor_new(pare_dtype dtype, int rank, const int64_t *dim, pare_tensor *out)
 {
     pare_type type = { .dtype = dtype, .rank = rank };
-    if (rank < 0 || rank > PARE_MAX_RANK) return pare_fail(PARE_EINVAL, "rank %d is not within 0 to %d", rank, PARE_MAX_RANK);
+    if (rank < 0 || rank > PARE_MAX_RANK)
+        return pare_fail(PARE_EINVAL, "rank %d is not within 0 to %d", rank, PARE_MAX_RANK);
     for (int i = 0; i < rank; i++) type.dim[i] = dim[i];
-    if (pare_numel(rank, dim) < 0) return pare_fail(PARE_EINVAL, "a dimension is negative or the tensor is too large");
+    if (pare_numel(rank, dim) < 0)
+        return pare_fail(PARE_EINVAL, "a dimension is negative or the tensor is too large");
     return pare_tensor_of(&type, out);
 }
 
-pare_status pare_tensor_adopt(const pare_type *type, void *data, void (*release)(void *), void *owner, pare_tensor *out)
+pare_status pare_tensor_adopt(const pare_type *type, void *data, void (*release)(void *),
+                              void *owner, pare_tensor *out)
 {
     pare_tensor t = pare_tensor_borrow(type, data);
     t.buffer = malloc(sizeof *t.buffer);
@@ -136,8 +147,10 @@ void pare_tensor_free(pare_tensor *t)
 {
     if (!t) return;
     if (t->buffer && atomic_fetch_sub(&t->buffer->shares, 1) == 1) {
-        if (t->buffer->release) t->buffer->release(t->buffer->owner);
-        else free(t->buffer->owner);
+        if (t->buffer->release)
+            t->buffer->release(t->buffer->owner);
+        else
+            free(t->buffer->owner);
         free(t->buffer);
     }
     *t = (pare_tensor){ 0 };
@@ -164,7 +177,10 @@ pare_type pare_tensor_type(const pare_tensor *t)
 }
 
 int64_t pare_tensor_count(const pare_tensor *t) { return pare_numel(t->rank, t->dim); }
-size_t pare_tensor_bytes(const pare_tensor *t) { return (size_t)pare_tensor_count(t) * pare_dtype_size(t->dtype); }
+size_t pare_tensor_bytes(const pare_tensor *t)
+{
+    return (size_t)pare_tensor_count(t) * pare_dtype_size(t->dtype);
+}
 
 pare_status pare_tensor_copy(const pare_tensor *t, pare_tensor *out)
 {
@@ -229,12 +245,15 @@ double pare_tensor_get_f64(const pare_tensor *t, int64_t i)
 float pare_half_to_float(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, exp = (h >> 10) & 31, man = h & 1023, bits;
-    if (exp == 31) bits = sign | 0x7f800000 | man << 13;
-    else if (exp) bits = sign | (exp + 112) << 23 | man << 13;
+    if (exp == 31)
+        bits = sign | 0x7f800000 | man << 13;
+    else if (exp)
+        bits = sign | (exp + 112) << 23 | man << 13;
     else if (man) { /* subnormal: shift the leading one into place */
         int shift = __builtin_clz(man) - 21;
         bits = sign | (uint32_t)(113 - shift) << 23 | ((man << shift) & 1023) << 13;
-    } else bits = sign;
+    } else
+        bits = sign;
     float f;
     memcpy(&f, &bits, sizeof f);
     return f;
@@ -245,13 +264,15 @@ uint16_t pare_float_to_half(float f)
     uint32_t bits;
     memcpy(&bits, &f, sizeof bits);
     uint32_t sign = (bits >> 16) & 0x8000, mag = bits & 0x7fffffff;
-    if (mag > 0x7f800000) return (uint16_t)(sign | 0x7e00); /* NaN */
+    if (mag > 0x7f800000) return (uint16_t)(sign | 0x7e00);  /* NaN */
     if (mag >= 0x477ff000) return (uint16_t)(sign | 0x7c00); /* rounds to infinity */
     if (mag < 0x33000001) return (uint16_t)sign;             /* rounds to zero */
     uint32_t man = (mag & 0x7fffff) | 0x800000;
     int exp = (int)(mag >> 23) - 112, drop = exp > 0 ? 13 : 14 - exp;
     uint32_t kept = man >> drop, rest = man & ((1u << drop) - 1), half = 1u << (drop - 1);
     if (rest > half || (rest == half && (kept & 1))) kept++;
-    if (exp > 0) kept += ((uint32_t)exp - 1) << 10; /* the leading one of `kept` adds the last exponent step */
+    if (exp > 0)
+        kept += ((uint32_t)exp - 1)
+                << 10; /* the leading one of `kept` adds the last exponent step */
     return (uint16_t)(sign | kept);
 }

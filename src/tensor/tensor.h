@@ -1,4 +1,5 @@
-/* Tensors inside the library: sharing, copying, and walking shapes. The public part is pare/tensor.h. */
+/* Tensors inside the library: sharing, copying, and walking shapes. The public part is
+ * pare/tensor.h. */
 #ifndef TENSOR_TENSOR_H
 #define TENSOR_TENSOR_H
 
@@ -16,9 +17,10 @@ pare_status pare_tensor_of(const pare_type *type, pare_tensor *out);
 /* Wraps memory that stays the caller's. */
 pare_tensor pare_tensor_borrow(const pare_type *type, void *data);
 
-/* Wraps memory that somebody else allocated: `release(owner)` is called when the last share is dropped.
- * On error the caller still owns it. For mapped files and unpacked messages. */
-pare_status pare_tensor_adopt(const pare_type *type, void *data, void (*release)(void *owner), void *owner, pare_tensor *out);
+/* Wraps memory that somebody else allocated: `release(owner)` is called when the last share is
+ * dropped. On error the caller still owns it. For mapped files and unpacked messages. */
+pare_status pare_tensor_adopt(const pare_type *type, void *data, void (*release)(void *owner),
+                              void *owner, pare_tensor *out);
 
 pare_type pare_tensor_type(const pare_tensor *t);
 /* Elements and bytes of a tensor that exists (its size was checked when it was made). */

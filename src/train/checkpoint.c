@@ -2,7 +2,8 @@
  *
  *   "PARECKP1"  header (pare_checkpoint's numbers, counts)  params  optimiser  best  checksum
  *
- * All little endian, as on every machine pare runs on. The newest is <path>, the one before it <path>.old. */
+ * All little endian, as on every machine pare runs on. The newest is <path>, the one before it
+ * <path>.old. */
 #include "train/checkpoint.h"
 
 #include "base/files.h"
@@ -86,8 +87,8 @@ pare_status pare_checkpoint_save(const char *path, const pare_checkpoint *c, con
                                  const float *best)
 {
     size_t numbers = pare_checkpoint_floats(ps), state = state_floats(ps);
-    size_t size =
-        sizeof(header) + (numbers * (c->has_best ? 2 : 1) + state) * sizeof(float) + sizeof(uint64_t);
+    size_t size = sizeof(header) + (numbers * (c->has_best ? 2 : 1) + state) * sizeof(float) +
+                  sizeof(uint64_t);
     uint8_t *data = malloc(size);
     if (!data) return pare_fail(PARE_ENOMEM, "no memory for a checkpoint of %zu bytes", size);
     header h = { .key = c->key,
@@ -133,21 +134,25 @@ static pare_status load(const char *path, pare_checkpoint *c, tparams *ps, float
     uint64_t sum;
     pare_status st = PARE_OK;
     if (size < sizeof h + sizeof sum)
-        st = pare_fail(PARE_EFORMAT, "checkpoint '%s' is damaged: it has only %zu bytes", path, size);
+        st = pare_fail(PARE_EFORMAT, "checkpoint '%s' is damaged: it has only %zu bytes", path,
+                       size);
     else {
         memcpy(&h, data, sizeof h);
         memcpy(&sum, data + size - sizeof sum, sizeof sum);
         if (memcmp(h.magic, magic, sizeof magic) != 0)
             st = pare_fail(PARE_EFORMAT, "'%s' is not a checkpoint", path);
         else if (pare_hash(0, data, size - sizeof sum) != sum)
-            st = pare_fail(PARE_EFORMAT, "checkpoint '%s' is damaged: its checksum does not match", path);
-        else if (h.key != c->key)
-            st = pare_fail(PARE_EFORMAT,
-                           "checkpoint '%s' belongs to another run (its network, options or data differ); "
-                           "remove it or choose another run folder",
+            st = pare_fail(PARE_EFORMAT, "checkpoint '%s' is damaged: its checksum does not match",
                            path);
+        else if (h.key != c->key)
+            st = pare_fail(
+                PARE_EFORMAT,
+                "checkpoint '%s' belongs to another run (its network, options or data differ); "
+                "remove it or choose another run folder",
+                path);
         else if (h.numbers != numbers || h.state != state || h.has_best > 1 ||
-                 size != sizeof h + (numbers * (h.has_best ? 2 : 1) + state) * sizeof(float) + sizeof sum)
+                 size != sizeof h + (numbers * (h.has_best ? 2 : 1) + state) * sizeof(float) +
+                             sizeof sum)
             st = pare_fail(PARE_EFORMAT, "checkpoint '%s' holds %llu numbers instead of %zu", path,
                            (unsigned long long)h.numbers, numbers);
     }
@@ -168,7 +173,8 @@ static pare_status load(const char *path, pare_checkpoint *c, tparams *ps, float
     return st;
 }
 
-pare_status pare_checkpoint_load(const char *path, pare_checkpoint *c, tparams *ps, float *best, bool *found)
+pare_status pare_checkpoint_load(const char *path, pare_checkpoint *c, tparams *ps, float *best,
+                                 bool *found)
 {
     pare_status st = load(path, c, ps, best, found);
     if (st == PARE_OK && *found) return PARE_OK;

@@ -1,17 +1,19 @@
 /* Reverse mode over a graph, group by group of images.
  *
- * The graph is bound to one image and becomes a tape: values (tv), each the numbers of one image, and steps
- * that compute them. A batch is cut into chunks of `chunk` images, whatever the number of threads; chunks are
- * the unit of parallel work and of the order in which sums are made, so results are the same for any number
- * of threads. Within a chunk, groups of images small enough for the cache go through a whole segment of steps
- * before the next group.
+ * The graph is bound to one image and becomes a tape: values (tv), each the numbers of one image,
+ * and steps that compute them. A batch is cut into chunks of `chunk` images, whatever the number of
+ * threads; chunks are the unit of parallel work and of the order in which sums are made, so results
+ * are the same for any number of threads. Within a chunk, groups of images small enough for the
+ * cache go through a whole segment of steps before the next group.
  *
- * Segments end where something must be known of the whole batch: statistics of batch normalisation forward,
- * its sums backward. Values that live only inside a segment are kept in a thread's scratch memory; values
- * that backward steps need are stored for the batch, or computed again from stored ones where that is cheap.
+ * Segments end where something must be known of the whole batch: statistics of batch normalisation
+ * forward, its sums backward. Values that live only inside a segment are kept in a thread's scratch
+ * memory; values that backward steps need are stored for the batch, or computed again from stored
+ * ones where that is cheap.
  *
  *   forward   segment 0 | segment 1 | ...        conv, stats | normalise, relu, conv, stats | ...
- *   backward  segment 0 | segment 1 | ...        loss, ..., sums | normalise', conv', ..., sums | ... */
+ *   backward  segment 0 | segment 1 | ...        loss, ..., sums | normalise', conv', ..., sums |
+ * ... */
 #ifndef TRAIN_ENGINE_H
 #define TRAIN_ENGINE_H
 
@@ -31,9 +33,9 @@ typedef struct tparam {
     int users;    /* steps that add to `grad` */
     float *spare; /* as large as `grad`, for steps that cannot add; NULL when there is one user */
     bool trains, decays;
-    bool running;       /* statistics of a batch normalisation: changed by training, not by gradients */
-    pare_weight weight; /* our own writable copy: float parts are what the optimiser changes; dense: part 0 is
-                           value */
+    bool running; /* statistics of a batch normalisation: changed by training, not by gradients */
+    pare_weight weight; /* our own writable copy: float parts are what the optimiser changes; dense:
+                           part 0 is value */
 } tparam;
 
 /* One float array that the optimiser changes: a dense weight or a part of an encoded one. */
@@ -55,11 +57,11 @@ typedef struct tparams {
 } tparams;
 
 void tparams_free(tparams *ps);
-/* The param for constant `id` (float32), decoded on first use. `bound` gives constants that the network
- * itself computes. */
+/* The param for constant `id` (float32), decoded on first use. `bound` gives constants that the
+ * network itself computes. */
 pare_status tparams_get(tparams *ps, const pare_graph *bound, pare_id id, int *out);
-/* Fixes what trains; allocates gradients and optimiser state. Called once, after the training engine was
- * made. */
+/* Fixes what trains; allocates gradients and optimiser state. Called once, after the training
+ * engine was made. */
 pare_status tparams_seal(tparams *ps, bool second_moment);
 /* Dense values from the slots (encoded weights are decoded). */
 pare_status tparams_decode(tparams *ps);
@@ -69,8 +71,8 @@ pare_status tparams_encode_grads(tparams *ps);
 pare_status tparams_write(const tparams *ps, pare_graph *g);
 pare_status tparams_read(tparams *ps, const pare_graph *g);
 
-/* A value of the tape: one image's numbers, as blocks [blocks][hw][lanes] (see kernels/train.h); lanes 1 is
- * row-major. */
+/* A value of the tape: one image's numbers, as blocks [blocks][hw][lanes] (see kernels/train.h);
+ * lanes 1 is row-major. */
 typedef struct tv {
     pare_id id;
     size_t c, blocks, hw, lanes, size; /* size: floats, padding lanes included */
@@ -110,11 +112,13 @@ struct tape_op {
     const char *name;
     bool cheap;            /* computed again for backward instead of stored */
     bool needs_x, needs_y; /* backward reads the inputs / the output */
-    bool pass;     /* backward is dx[i] = dy for all inputs: no function, gradients may share memory */
+    bool pass; /* backward is dx[i] = dy for all inputs: no function, gradients may share memory */
     bool in_place; /* backward may have dx[0] == dy */
     bool norm;     /* has stats and reduce: needs the whole batch when training */
-    /* After planning: groups of the forward and the backward segment (0: no backward). Asks for scratch. */
-    pare_status (*prepare)(pare_engine *e, tstep *s, size_t group, size_t back_group, size_t *scratch_bytes);
+    /* After planning: groups of the forward and the backward segment (0: no backward). Asks for
+     * scratch. */
+    pare_status (*prepare)(pare_engine *e, tstep *s, size_t group, size_t back_group,
+                           size_t *scratch_bytes);
     void (*begin)(pare_engine *e, tstep *s, int thread); /* after the parameters changed */
     void (*forward)(const tcall *c);
     void (*backward)(const tcall *c);
@@ -122,7 +126,8 @@ struct tape_op {
     void (*stats_end)(pare_engine *e, tstep *s);
     void (*reduce)(const tcall *c);
     void (*reduce_end)(pare_engine *e, tstep *s);
-    void (*finish)(pare_engine *e, tstep *s); /* partials of all chunks into the params' gradients */
+    void (*finish)(pare_engine *e,
+                   tstep *s); /* partials of all chunks into the params' gradients */
     void (*release)(tstep *s);
 };
 
@@ -164,10 +169,11 @@ struct pare_engine {
     uint64_t seed, iteration; /* key of random numbers */
 };
 
-/* `batch` images a step; training: gradients for the params that ops declare trainable. `g` and `ps` are
- * borrowed and must outlive the engine. PARE_EUNSUPPORTED names a node without a gradient. */
-pare_status pare_engine_new(const pare_graph *g, tparams *ps, bool training, size_t batch, int threads,
-                            pare_engine **out);
+/* `batch` images a step; training: gradients for the params that ops declare trainable. `g` and
+ * `ps` are borrowed and must outlive the engine. PARE_EUNSUPPORTED names a node without a gradient.
+ */
+pare_status pare_engine_new(const pare_graph *g, tparams *ps, bool training, size_t batch,
+                            int threads, pare_engine **out);
 void pare_engine_free(pare_engine *e);
 /* Tells the ops that parameters changed (packs weights). */
 void pare_engine_begin(pare_engine *e);
@@ -191,22 +197,24 @@ typedef struct tape_front {
 extern const tape_front pare_tape_fronts[]; /* ended by op NULL */
 
 enum { TAPE_ANY, TAPE_PLAIN, TAPE_BLOCKED };
-/* The tv of graph value `id` in the layout asked for, inserting what converts it. Constants become leaf
- * steps. */
+/* The tv of graph value `id` in the layout asked for, inserting what converts it. Constants become
+ * leaf steps. */
 pare_status tape_want(tbuilder *b, pare_id id, int layout, int *out);
-/* A new tv for graph value `id` (its type as bound); lanes 1 or the kernels'. Registers it for `id`. */
+/* A new tv for graph value `id` (its type as bound); lanes 1 or the kernels'. Registers it for
+ * `id`. */
 pare_status tape_value(tbuilder *b, pare_id id, size_t lanes, int *out);
 /* Lanes that suit a value: the kernels' for maps [1,C,spatial] of at least 4 channels, else 1. */
 size_t tape_lanes(const tbuilder *b, pare_id id);
 /* The dimensions of `id` in the layout of its tv `v`: channels are those of the type when plain. */
 pare_map_dims tape_dims(const tbuilder *b, pare_id id, int v);
-/* Sets the padding lanes of `n` images of `v` to 0: after functions that may make them infinite or NaN, which
- * a convolution would carry on through its zero weights. */
+/* Sets the padding lanes of `n` images of `v` to 0: after functions that may make them infinite or
+ * NaN, which a convolution would carry on through its zero weights. */
 void tape_clear_padding(const tv *v, size_t n, float *x);
 /* Appends a step; `in` are tvs. State of `state_size` zeroed bytes. */
-pare_status tape_step(tbuilder *b, const tape_op *op, const pare_node *n, int n_in, const int *in, int out,
-                      size_t state_size, tstep **s);
-/* The step's param `slot` becomes constant `id`; trains if the engine trains and the constant may. */
+pare_status tape_step(tbuilder *b, const tape_op *op, const pare_node *n, int n_in, const int *in,
+                      int out, size_t state_size, tstep **s);
+/* The step's param `slot` becomes constant `id`; trains if the engine trains and the constant may.
+ */
 pare_status tape_param(tbuilder *b, tstep *s, int slot, pare_id id, bool trains, bool decays);
 /* Lets the constant `id`, used as a value, train (the bias after a product). */
 pare_status tape_train_leaf(tbuilder *b, pare_id id);

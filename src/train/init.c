@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A graph under construction. The first failure sticks in `st`; later calls do nothing, so that architectures
- * read as plain sequences of layers. */
+/* A graph under construction. The first failure sticks in `st`; later calls do nothing, so that
+ * architectures read as plain sequences of layers. */
 typedef struct builder {
     pare_graph *g;
     pare_status st;
@@ -39,8 +39,8 @@ static pare_id constant(builder *b, const char *name, pare_tensor t)
 }
 
 /* float32 drawn from N(0, sd), or all `fill` when sd is 0. */
-static pare_id floats(builder *b, const char *node, const char *part, int rank, const int64_t *dim, double sd,
-                      float fill)
+static pare_id floats(builder *b, const char *node, const char *part, int rank, const int64_t *dim,
+                      double sd, float fill)
 {
     char name[160];
     snprintf(name, sizeof name, "%s.%s", node, part);
@@ -81,7 +81,8 @@ static void set_int(builder *b, const pare_op *op, void *a, const char *name, in
     if (f) fail(b, pare_field_set_int(f, v, a));
 }
 
-static void set_ints(builder *b, const pare_op *op, void *a, const char *name, const int64_t *v, size_t n)
+static void set_ints(builder *b, const pare_op *op, void *a, const char *name, const int64_t *v,
+                     size_t n)
 {
     const pare_field *f = a ? pare_field_find(op->attrs, name, strlen(name)) : NULL;
     if (f) fail(b, pare_field_set_ints(f, v, n, b->g->arena, a));
@@ -99,10 +100,11 @@ static pare_id add(builder *b, const pare_op *op, const char *name, void *attrs,
                    const pare_id *in)
 {
     pare_id out = PARE_NONE;
-    if (b->st == PARE_OK) fail(b, pare_graph_add_value(b->g, pare_graph_unique(b->g, name), NULL, &out));
     if (b->st == PARE_OK)
-        fail(b,
-             pare_graph_add_node(b->g, op, name, attrs, attrs ? op->attrs_size : 0, n_in, in, 1, &out, NULL));
+        fail(b, pare_graph_add_value(b->g, pare_graph_unique(b->g, name), NULL, &out));
+    if (b->st == PARE_OK)
+        fail(b, pare_graph_add_node(b->g, op, name, attrs, attrs ? op->attrs_size : 0, n_in, in, 1,
+                                    &out, NULL));
     return out;
 }
 
@@ -120,8 +122,8 @@ static map relu(builder *b, const char *of, map x)
     return unary(b, "Relu", name, x);
 }
 
-static map conv(builder *b, const char *name, map x, int64_t out, int64_t k, int64_t stride, int64_t pad,
-                int64_t group, bool bias)
+static map conv(builder *b, const char *name, map x, int64_t out, int64_t k, int64_t stride,
+                int64_t pad, int64_t group, bool bias)
 {
     const pare_op *op = op_named(b, "Conv");
     if (b->st != PARE_OK) return x;
@@ -145,8 +147,10 @@ static map norm(builder *b, const char *of, map x)
     snprintf(name, sizeof name, "%s.bn", of);
     const pare_op *op = op_named(b, "BatchNormalization");
     if (b->st != PARE_OK) return x;
-    pare_id in[5] = { x.v, floats(b, name, "gamma", 1, &x.c, 0, 1), floats(b, name, "beta", 1, &x.c, 0, 0),
-                      floats(b, name, "mean", 1, &x.c, 0, 0), floats(b, name, "var", 1, &x.c, 0, 1) };
+    pare_id in[5] = { x.v, floats(b, name, "gamma", 1, &x.c, 0, 1),
+                      floats(b, name, "beta", 1, &x.c, 0, 0),
+                      floats(b, name, "mean", 1, &x.c, 0, 0),
+                      floats(b, name, "var", 1, &x.c, 0, 1) };
     x.v = add(b, op, name, attributes(b, op), 5, in);
     return x;
 }
@@ -194,12 +198,15 @@ static map linear(builder *b, const char *name, map x, int64_t out)
     if (b->st != PARE_OK) return x;
     void *a = attributes(b, op);
     set_int(b, op, a, "transB", 1);
-    pare_id in[3] = { x.v, floats(b, name, "weight", 2, (int64_t[]){ out, x.c }, sqrt(2 / (double)x.c), 0),
-                      floats(b, name, "bias", 1, &out, 0, 0) };
+    pare_id in[3] = {
+        x.v, floats(b, name, "weight", 2, (int64_t[]){ out, x.c }, sqrt(2 / (double)x.c), 0),
+        floats(b, name, "bias", 1, &out, 0, 0)
+    };
     return (map){ add(b, op, name, a, 3, in), out, 1, 1 };
 }
 
-/* The parameter-free shortcut of the CIFAR ResNets: every second pixel, and zero channels on both sides. */
+/* The parameter-free shortcut of the CIFAR ResNets: every second pixel, and zero channels on both
+ * sides. */
 static map shortcut_a(builder *b, const char *name, map x, int64_t out)
 {
     const pare_op *slice = op_named(b, "Slice"), *pad = op_named(b, "Pad");
@@ -213,13 +220,16 @@ static map shortcut_a(builder *b, const char *name, map x, int64_t out)
                       ints(b, s, "steps", (int64_t[]){ 2, 2 }, 2) };
     pare_id half = add(b, slice, s, attributes(b, slice), 5, in);
     int64_t before = (out - x.c) / 2, after = out - x.c - before;
-    pare_id pads[2] = { half, ints(b, p, "pads", (int64_t[]){ 0, before, 0, 0, 0, after, 0, 0 }, 8) };
+    pare_id pads[2] = { half,
+                        ints(b, p, "pads", (int64_t[]){ 0, before, 0, 0, 0, after, 0, 0 }, 8) };
     return (map){ add(b, pad, p, attributes(b, pad), 2, pads), out, (x.h + 1) / 2, (x.w + 1) / 2 };
 }
 
-/* Two 3x3 convolutions and a shortcut. `project`: a 1x1 convolution where the shape changes, else shortcut_a.
+/* Two 3x3 convolutions and a shortcut. `project`: a 1x1 convolution where the shape changes, else
+ * shortcut_a.
  */
-static map basic_block(builder *b, const char *name, map x, int64_t out, int64_t stride, bool project)
+static map basic_block(builder *b, const char *name, map x, int64_t out, int64_t stride,
+                       bool project)
 {
     char n[160];
     snprintf(n, sizeof n, "%s.conv1", name);
@@ -260,14 +270,15 @@ static map vgg_small(builder *b, map x)
     return linear(b, "fc", pooled(b, x), b->classes);
 }
 
-/* A quarter of the channels for inputs up to 128 pixels; inputs under 64 pixels are not halved by the first
- * layer. */
+/* A quarter of the channels for inputs up to 128 pixels; inputs under 64 pixels are not halved by
+ * the first layer. */
 static map mobilenet_v1(builder *b, map x)
 {
     static const struct {
         int out, stride;
-    } plan[] = { { 64, 1 },  { 128, 2 }, { 128, 1 }, { 256, 2 }, { 256, 1 },  { 512, 2 }, { 512, 1 },
-                 { 512, 1 }, { 512, 1 }, { 512, 1 }, { 512, 1 }, { 1024, 2 }, { 1024, 1 } };
+    } plan[] = { { 64, 1 },  { 128, 2 },  { 128, 1 }, { 256, 2 }, { 256, 1 },
+                 { 512, 2 }, { 512, 1 },  { 512, 1 }, { 512, 1 }, { 512, 1 },
+                 { 512, 1 }, { 1024, 2 }, { 1024, 1 } };
     int share = x.h <= 128 && x.w <= 128 ? 4 : 1;
     x = relu(b, "conv0", conv_norm(b, "conv0", x, 32 / share, 3, x.h < 64 || x.w < 64 ? 1 : 2, 1));
     for (int i = 0; i < (int)(sizeof plan / sizeof *plan); i++) {
@@ -329,8 +340,8 @@ pare_status pare_model_init(const char *name, const int64_t shape[3], int classe
     }
     for (int i = 0; i < 3; i++)
         if (shape[i] < 1 || shape[i] > SIDE_MOST)
-            return pare_fail(PARE_EINVAL, "input size %lld is not within 1 to %d", (long long)shape[i],
-                             SIDE_MOST);
+            return pare_fail(PARE_EINVAL, "input size %lld is not within 1 to %d",
+                             (long long)shape[i], SIDE_MOST);
     if (classes < 2 || classes > CLASSES_MOST)
         return pare_fail(PARE_EINVAL, "%d classes are not within 2 to %d", classes, CLASSES_MOST);
     builder b = { .seed = seed, .classes = classes };
@@ -349,8 +360,8 @@ pare_status pare_model_init(const char *name, const int64_t shape[3], int classe
     if (b.st == PARE_OK) fail(&b, pare_graph_clone(b.g, &trial));
     if (b.st == PARE_OK) fail(&b, pare_bind_shapes(trial, 1, NULL, 0));
     if (b.st == PARE_OK && pare_infer(trial, false) != PARE_OK)
-        fail(&b, pare_note(PARE_EINVAL, "%s for an input of %lld x %lld x %lld", name, (long long)shape[0],
-                           (long long)shape[1], (long long)shape[2]));
+        fail(&b, pare_note(PARE_EINVAL, "%s for an input of %lld x %lld x %lld", name,
+                           (long long)shape[0], (long long)shape[1], (long long)shape[2]));
     if (b.st == PARE_OK) { /* a free first dimension, the others as inferred */
         pare_value *v = &b.g->value[x.v];
         v->type = trial->value[x.v].type;

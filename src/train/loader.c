@@ -63,8 +63,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-pare_status pare_loader_new(const pare_dataset *set, const pare_preprocess *pp, const pare_type *type,
-                            int64_t batch, pare_loader **out)
+pare_status pare_loader_new(const pare_dataset *set, const pare_preprocess *pp,
+                            const pare_type *type, int64_t batch, pare_loader **out)
 {
     pare_dataset_info info;
     pare_dataset_about(set, &info);
@@ -78,9 +78,9 @@ pare_status pare_loader_new(const pare_dataset *set, const pare_preprocess *pp, 
     l->order = malloc(((size_t)info.count + 1) * sizeof *l->order);
     pare_type t = *type;
     t.dim[0] = batch;
-    pare_status st =
-        l->order ? PARE_OK
-                 : pare_fail(PARE_ENOMEM, "no memory for the order of %lld samples", (long long)info.count);
+    pare_status st = l->order ? PARE_OK
+                              : pare_fail(PARE_ENOMEM, "no memory for the order of %lld samples",
+                                          (long long)info.count);
     for (int i = 0; st == PARE_OK && i < 2; i++) {
         st = pare_tensor_of(&t, &l->slot[i].x);
         l->slot[i].label = calloc((size_t)batch, sizeof(int));
@@ -129,7 +129,8 @@ pare_status pare_loader_start(pare_loader *l, const pare_load_plan *plan)
     l->taken = l->ready = 0;
     for (int64_t i = 0; i < l->count; i++) l->order[i] = i;
     if (plan->shuffle) {
-        pare_rng r = pare_rng_stream(plan->augment.seed ^ UINT64_C(0x5b1ce), (uint64_t)plan->augment.epoch);
+        pare_rng r =
+            pare_rng_stream(plan->augment.seed ^ UINT64_C(0x5b1ce), (uint64_t)plan->augment.epoch);
         for (int64_t i = l->count - 1; i > 0; i--) {
             int64_t k = (int64_t)pare_rng_below(&r, (uint64_t)i + 1), t = l->order[i];
             l->order[i] = l->order[k];

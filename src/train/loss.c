@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-/* p_i = exp(x_i / t) / sum; returns the logarithm of the denominator, so that log p_i = x_i / t - it. */
+/* p_i = exp(x_i / t) / sum; returns the logarithm of the denominator, so that log p_i = x_i / t -
+ * it. */
 static double log_sum(const float *x, size_t n, double t)
 {
     double most = (double)x[0], sum = 0;
@@ -13,8 +14,9 @@ static double log_sum(const float *x, size_t n, double t)
     return most / t + log(sum);
 }
 
-double pare_loss(const pare_train_options *o, size_t n, size_t classes, size_t skip, const float *logits,
-                 const int *label, const float *teacher, float *d, int64_t *correct)
+double pare_loss(const pare_train_options *o, size_t n, size_t classes, size_t skip,
+                 const float *logits, const int *label, const float *teacher, float *d,
+                 int64_t *correct)
 {
     double total = 0, soft = teacher ? o->distill : 0, t = o->temperature, e = o->label_smoothing;
     int64_t right = 0;
@@ -27,7 +29,8 @@ double pare_loss(const pare_train_options *o, size_t n, size_t classes, size_t s
         double norm = log_sum(x, classes, 1), hard = 0, distance = 0;
         double norm_t = q ? log_sum(x, classes, t) : 0, norm_q = q ? log_sum(q, classes, t) : 0;
         for (size_t i = 0; i < classes; i++) {
-            double want = e / (double)classes + (i == target ? 1 - e : 0), log_p = (double)x[i] - norm;
+            double want = e / (double)classes + (i == target ? 1 - e : 0),
+                   log_p = (double)x[i] - norm;
             double slope = (1 - soft) * (exp(log_p) - want);
             if (want > 0) hard -= want * log_p;
             if (q) {
@@ -43,7 +46,8 @@ double pare_loss(const pare_train_options *o, size_t n, size_t classes, size_t s
     return total / (double)n;
 }
 
-double pare_train_rate(const pare_train_options *o, int64_t step, int64_t steps, int64_t steps_per_epoch)
+double pare_train_rate(const pare_train_options *o, int64_t step, int64_t steps,
+                       int64_t steps_per_epoch)
 {
     const double pi = 3.14159265358979323846;
     double warm = o->warmup * (double)steps_per_epoch, at = (double)step, all = (double)steps;
@@ -54,10 +58,13 @@ double pare_train_rate(const pare_train_options *o, int64_t step, int64_t steps,
     case 1: /* by epochs, as milestones are usually given */
     {
         double done = (double)(step / steps_per_epoch) * (double)steps_per_epoch / all;
-        return o->lr * (done >= 0.75 ? o->step_gamma * o->step_gamma : done >= 0.5 ? o->step_gamma : 1);
+        return o->lr * (done >= 0.75  ? o->step_gamma * o->step_gamma
+                        : done >= 0.5 ? o->step_gamma
+                                      : 1);
     }
     case 2: return o->lr * 0.5 * (1 + cos(pi * share));
-    case 3: { /* from lr / 25 up to lr in 30 % of the time, then down to lr / 250,000, both along a cosine */
+    case 3: { /* from lr / 25 up to lr in 30 % of the time, then down to lr / 250,000, both along a
+                 cosine */
         double low = o->lr / 25, end = o->lr / 250000;
         if (share < 0.3) return low + (o->lr - low) * 0.5 * (1 - cos(pi * share / 0.3));
         return end + (o->lr - end) * 0.5 * (1 + cos(pi * (share - 0.3) / 0.7));

@@ -1,5 +1,5 @@
-/* oneDNN's C API, 2.6 (operation descriptors) and 3.x. Every object is made and run with one thread; the
- * caller runs several at once on different images. */
+/* oneDNN's C API, 2.6 (operation descriptors) and 3.x. Every object is made and run with one
+ * thread; the caller runs several at once on different images. */
 #include "train/onednn.h"
 
 #ifdef PARE_WITH_ONEDNN
@@ -27,7 +27,8 @@ typedef struct prim {
     dnnl_primitive_t p;
     int arg[ARGS];      /* DNNL_ARG_*; 0: unused */
     dnnl_memory_t *mem; /* [threads][ARGS] */
-    const void **at; /* likewise: where each points now; setting it again may cost a walk over the padding */
+    const void **
+        at; /* likewise: where each points now; setting it again may cost a walk over the padding */
     size_t scratch;
 } prim;
 
@@ -43,9 +44,9 @@ struct pare_dnn_conv {
     prim pack_forward, pack_data, unpack; /* reorders: X to Y */
     float *forward_w, *data_w;
     size_t grad_floats;
-    /* oneDNN 2.6 takes its slow reference path for fewer input channels than a block has lanes. Such a
-     * convolution is described with a whole block instead; its weights pass through `wide`, whose further
-     * channels are 0. */
+    /* oneDNN 2.6 takes its slow reference path for fewer input channels than a block has lanes.
+     * Such a convolution is described with a whole block instead; its weights pass through `wide`,
+     * whose further channels are 0. */
     float *wide; /* [oc][wide_ic][taps]; NULL: not needed */
     size_t oc, ic, wide_ic, taps;
 };
@@ -98,7 +99,8 @@ pare_status pare_dnn_new(int threads, pare_dnn **out)
     }
     pare_status st = check(dnnl_engine_create(&d->engine, dnnl_cpu, 0), "an engine");
     for (int t = 0; st == PARE_OK && t < threads; t++)
-        st = check(dnnl_stream_create(&d->stream[t], d->engine, dnnl_stream_default_flags), "a stream");
+        st = check(dnnl_stream_create(&d->stream[t], d->engine, dnnl_stream_default_flags),
+                   "a stream");
     if (st != PARE_OK) {
         pare_dnn_free(d);
         return st;
@@ -159,7 +161,8 @@ static pare_status layouts_of(const pare_dnn_shape *s, int64_t n, layouts *l)
     PARE_TRY(describe(&l->bias, 1, bias, dnnl_x));
     PARE_TRY(s->group > 1 ? describe(&l->weights, 5, wg, dnnl_format_tag_any)
                           : describe(&l->weights, 4, w, dnnl_format_tag_any));
-    PARE_TRY(s->group > 1 ? describe(&l->plain, 5, wg, dnnl_abcde) : describe(&l->plain, 4, w, dnnl_abcd));
+    PARE_TRY(s->group > 1 ? describe(&l->plain, 5, wg, dnnl_abcde)
+                          : describe(&l->plain, 4, w, dnnl_abcd));
     l->biased = s->bias;
     for (int i = 0; i < 2; i++) {
         l->stride[i] = s->stride[i];
@@ -181,35 +184,37 @@ static void layouts_free(layouts *l)
 
 enum { FORWARD, DATA, WEIGHTS };
 
-static dnnl_status_t conv_desc(pare_dnn *d, int kind, const layouts *l, const_dnnl_primitive_desc_t hint,
-                               dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
+static dnnl_status_t conv_desc(pare_dnn *d, int kind, const layouts *l,
+                               const_dnnl_primitive_desc_t hint, dnnl_primitive_attr_t attr,
+                               dnnl_primitive_desc_t *out)
 {
     const dnnl_alg_kind_t alg = dnnl_convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
     if (kind == FORWARD)
         return dnnl_convolution_forward_primitive_desc_create(
-            out, d->engine, dnnl_forward_training, alg, l->src, l->weights, l->biased ? l->bias : NULL,
-            l->dst, l->stride, l->dilation, l->begin, l->end, attr);
+            out, d->engine, dnnl_forward_training, alg, l->src, l->weights,
+            l->biased ? l->bias : NULL, l->dst, l->stride, l->dilation, l->begin, l->end, attr);
     if (kind == DATA)
-        return dnnl_convolution_backward_data_primitive_desc_create(out, d->engine, alg, l->src, l->weights,
-                                                                    l->dst, l->stride, l->dilation, l->begin,
-                                                                    l->end, hint, attr);
-    return dnnl_convolution_backward_weights_primitive_desc_create(out, d->engine, alg, l->src, l->weights,
-                                                                   NULL, l->dst, l->stride, l->dilation,
-                                                                   l->begin, l->end, hint, attr);
+        return dnnl_convolution_backward_data_primitive_desc_create(
+            out, d->engine, alg, l->src, l->weights, l->dst, l->stride, l->dilation, l->begin,
+            l->end, hint, attr);
+    return dnnl_convolution_backward_weights_primitive_desc_create(
+        out, d->engine, alg, l->src, l->weights, NULL, l->dst, l->stride, l->dilation, l->begin,
+        l->end, hint, attr);
 #else
     dnnl_convolution_desc_t cd;
     dnnl_status_t st;
     if (kind == FORWARD)
-        st = dnnl_dilated_convolution_forward_desc_init(&cd, dnnl_forward_training, alg, &l->src, &l->weights,
-                                                        l->biased ? &l->bias : NULL, &l->dst, l->stride,
-                                                        l->dilation, l->begin, l->end);
+        st = dnnl_dilated_convolution_forward_desc_init(
+            &cd, dnnl_forward_training, alg, &l->src, &l->weights, l->biased ? &l->bias : NULL,
+            &l->dst, l->stride, l->dilation, l->begin, l->end);
     else if (kind == DATA)
-        st = dnnl_dilated_convolution_backward_data_desc_init(&cd, alg, &l->src, &l->weights, &l->dst,
-                                                              l->stride, l->dilation, l->begin, l->end);
+        st = dnnl_dilated_convolution_backward_data_desc_init(
+            &cd, alg, &l->src, &l->weights, &l->dst, l->stride, l->dilation, l->begin, l->end);
     else
-        st = dnnl_dilated_convolution_backward_weights_desc_init(
-            &cd, alg, &l->src, &l->weights, NULL, &l->dst, l->stride, l->dilation, l->begin, l->end);
+        st = dnnl_dilated_convolution_backward_weights_desc_init(&cd, alg, &l->src, &l->weights,
+                                                                 NULL, &l->dst, l->stride,
+                                                                 l->dilation, l->begin, l->end);
     return st == dnnl_success ? dnnl_primitive_desc_create(out, &cd, attr, d->engine, hint) : st;
 #endif
 }
@@ -234,8 +239,9 @@ static pare_status prim_arg(pare_dnn *d, prim *p, int which, int arg, desc_ref l
     if (!p->mem || !p->at) return pare_fail(PARE_ENOMEM, "no memory for oneDNN's memory objects");
     p->arg[which] = arg;
     for (int t = 0; t < d->threads; t++)
-        PARE_TRY(check(dnnl_memory_create(&p->mem[t * ARGS + which], layout, d->engine, DNNL_MEMORY_NONE),
-                       "a memory object"));
+        PARE_TRY(check(
+            dnnl_memory_create(&p->mem[t * ARGS + which], layout, d->engine, DNNL_MEMORY_NONE),
+            "a memory object"));
     return PARE_OK;
 }
 
@@ -249,7 +255,8 @@ static void prim_run(pare_dnn *d, prim *p, int thread, const void *x, const void
     for (int i = 0; i < ARGS; i++) {
         if (!p->arg[i]) continue;
         dnnl_memory_t m = p->mem[thread * ARGS + i];
-        if (p->at[thread * ARGS + i] != at[i]) dnnl_memory_set_data_handle(m, (void *)(uintptr_t)at[i]);
+        if (p->at[thread * ARGS + i] != at[i])
+            dnnl_memory_set_data_handle(m, (void *)(uintptr_t)at[i]);
         p->at[thread * ARGS + i] = at[i];
         args[n++] = (dnnl_exec_arg_t){ p->arg[i], m };
     }
@@ -314,7 +321,8 @@ static pare_status make(pare_dnn_conv *c, int kind, const pare_dnn_shape *s, int
     pare_status st = layouts_of(s, n, &l);
     if (st == PARE_OK) st = check(dnnl_primitive_attr_create(&attr), "attributes");
     if (st == PARE_OK)
-        st = check(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), "attributes");
+        st = check(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user),
+                   "attributes");
     if (st == PARE_OK && kind != FORWARD)
         st = check(conv_desc(d, FORWARD, &l, NULL, attr, &hint), "a convolution");
     if (st == PARE_OK) st = check(conv_desc(d, kind, &l, hint, attr, &pd), "a convolution");
@@ -325,9 +333,9 @@ static pare_status make(pare_dnn_conv *c, int kind, const pare_dnn_shape *s, int
         p->scratch = bytes_of(pad);
         if (p->scratch) st = prim_arg(d, p, SCRATCH, DNNL_ARG_SCRATCHPAD, pad);
     }
-    desc_ref w = st == PARE_OK
-                     ? wanted(pd, kind == WEIGHTS ? dnnl_query_diff_weights_md : dnnl_query_weights_md)
-                     : NULL;
+    desc_ref w = st == PARE_OK ? wanted(pd, kind == WEIGHTS ? dnnl_query_diff_weights_md
+                                                            : dnnl_query_weights_md)
+                               : NULL;
     if (st == PARE_OK && kind == FORWARD) {
         st = prim_arg(d, p, X, DNNL_ARG_SRC, REF(l.src));
         if (st == PARE_OK) st = prim_arg(d, p, W, DNNL_ARG_WEIGHTS, w);
@@ -358,7 +366,9 @@ static pare_status make(pare_dnn_conv *c, int kind, const pare_dnn_shape *s, int
 void pare_dnn_conv_free(pare_dnn_conv *c)
 {
     if (!c) return;
-    prim *all[] = { &c->forward, &c->data, &c->weights, &c->pack_forward, &c->pack_data, &c->unpack };
+    prim *all[] = {
+        &c->forward, &c->data, &c->weights, &c->pack_forward, &c->pack_data, &c->unpack
+    };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) prim_free(all[i], c->d->threads);
     free(c->forward_w);
     free(c->data_w);
@@ -410,8 +420,8 @@ void pare_dnn_conv_pack(pare_dnn_conv *c, int thread, const float *w)
     if (c->data_w) prim_run(c->d, &c->pack_data, thread, w, NULL, c->data_w, NULL, NULL);
 }
 
-void pare_dnn_conv_forward(pare_dnn_conv *c, int thread, const float *x, const float *bias, float *y,
-                           void *scratch)
+void pare_dnn_conv_forward(pare_dnn_conv *c, int thread, const float *x, const float *bias,
+                           float *y, void *scratch)
 {
     prim_run(c->d, &c->forward, thread, x, c->forward_w, y, bias, scratch);
 }
@@ -438,17 +448,21 @@ void pare_dnn_conv_unpack(pare_dnn_conv *c, int thread, const float *dw, float *
     }
 }
 
-void pare_dnn_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                   const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
+void pare_dnn_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a,
+                   int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
 {
     dnnl_sgemm(trans_a ? 'T' : 'N', trans_b ? 'T' : 'N', m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
 }
 
 #else
 
-static const char *const absent = "this pare was built without oneDNN (PARE_TRAIN=OFF), so it cannot train";
+static const char *const absent =
+    "this pare was built without oneDNN (PARE_TRAIN=OFF), so it cannot train";
 
-pare_status pare_dnn_new(int threads, pare_dnn **out) { return pare_fail(PARE_EUNSUPPORTED, "%s", absent); }
+pare_status pare_dnn_new(int threads, pare_dnn **out)
+{
+    return pare_fail(PARE_EUNSUPPORTED, "%s", absent);
+}
 void pare_dnn_free(pare_dnn *d) {}
 int pare_dnn_threads_hold(void) { return 1; }
 void pare_dnn_threads_restore(int before) {}
@@ -457,13 +471,16 @@ pare_status pare_dnn_conv_new(pare_dnn *d, const pare_dnn_shape *s, const pare_d
 {
     return pare_fail(PARE_EUNSUPPORTED, "%s", absent);
 }
-int pare_dnn_conv_slow(pare_dnn *d, const pare_dnn_shape *s, const pare_dnn_uses *uses) { return 0; }
+int pare_dnn_conv_slow(pare_dnn *d, const pare_dnn_shape *s, const pare_dnn_uses *uses)
+{
+    return 0;
+}
 void pare_dnn_conv_free(pare_dnn_conv *c) {}
 size_t pare_dnn_conv_scratch(const pare_dnn_conv *c) { return 0; }
 size_t pare_dnn_conv_grad_floats(const pare_dnn_conv *c) { return 0; }
 void pare_dnn_conv_pack(pare_dnn_conv *c, int thread, const float *w) {}
-void pare_dnn_conv_forward(pare_dnn_conv *c, int thread, const float *x, const float *bias, float *y,
-                           void *scratch)
+void pare_dnn_conv_forward(pare_dnn_conv *c, int thread, const float *x, const float *bias,
+                           float *y, void *scratch)
 {
 }
 void pare_dnn_conv_data(pare_dnn_conv *c, int thread, const float *dy, float *dx, void *scratch) {}
@@ -472,8 +489,8 @@ void pare_dnn_conv_weights(pare_dnn_conv *c, int thread, const float *x, const f
 {
 }
 void pare_dnn_conv_unpack(pare_dnn_conv *c, int thread, const float *dw, float *w) {}
-void pare_dnn_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                   const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
+void pare_dnn_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a,
+                   int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
 {
 }
 #endif

@@ -7,7 +7,8 @@
 
 /* --- convolutions --- */
 
-/* For ConvTranspose the shape is that of the convolution whose gradient it is: src is our output. */
+/* For ConvTranspose the shape is that of the convolution whose gradient it is: src is our output.
+ */
 typedef struct conv {
     pare_dnn_shape shape;
     pare_dnn_conv *c;
@@ -16,7 +17,8 @@ typedef struct conv {
     size_t weight_floats;
 } conv;
 
-static pare_status conv_prepare(pare_engine *e, tstep *s, size_t group, size_t back, size_t *scratch)
+static pare_status conv_prepare(pare_engine *e, tstep *s, size_t group, size_t back,
+                                size_t *scratch)
 {
     conv *v = s->state;
     bool dx = back && e->value[s->in[0]].needs_grad,
@@ -26,7 +28,8 @@ static pare_status conv_prepare(pare_engine *e, tstep *s, size_t group, size_t b
     uses.forward = v->transposed ? (dx ? b : 0) : g;
     uses.data = v->transposed ? g : dx ? b : 0;
     uses.weights = dw ? b : 0;
-    PARE_TRY(pare_note(pare_dnn_conv_new(e->dnn, &v->shape, &uses, &v->c), "node '%s'", s->node->name));
+    PARE_TRY(
+        pare_note(pare_dnn_conv_new(e->dnn, &v->shape, &uses, &v->c), "node '%s'", s->node->name));
     *scratch = pare_dnn_conv_scratch(v->c);
     if (dw) {
         v->weight_floats = pare_dnn_conv_grad_floats(v->c);
@@ -72,7 +75,8 @@ static void conv_backward(const tcall *c)
     const conv *v = c->s->state;
     if (v->weight_floats) {
         float *dw = v->whole ? c->partial : c->scratch;
-        void *scratch = v->whole ? c->scratch : (float *)c->scratch + ((v->weight_floats + 15) & ~(size_t)15);
+        void *scratch =
+            v->whole ? c->scratch : (float *)c->scratch + ((v->weight_floats + 15) & ~(size_t)15);
         if (v->transposed)
             pare_dnn_conv_weights(v->c, c->thread, c->dy, c->x[0], dw, scratch);
         else
@@ -123,9 +127,9 @@ static const tape_op conv_op = {
     .release = conv_release,
 };
 
-/* Blocks suit a side when its channels fill them without mixing groups; oneDNN's fast paths for up to 3 input
- * channels want plain maps. Where that leaves one of the computations without fast code, the other
- * combinations are tried. */
+/* Blocks suit a side when its channels fill them without mixing groups; oneDNN's fast paths for up
+ * to 3 input channels want plain maps. Where that leaves one of the computations without fast code,
+ * the other combinations are tried. */
 static void choose_lanes(const tbuilder *b, pare_dnn_shape *s, bool transposed, bool first)
 {
     int lanes = (int)b->e->k->lanes, most = INT_MAX;
@@ -152,7 +156,8 @@ static void choose_lanes(const tbuilder *b, pare_dnn_shape *s, bool transposed, 
     }
 }
 
-static pare_status conv_inputs(tbuilder *b, const pare_node *n, const pare_type **x, const pare_type **w)
+static pare_status conv_inputs(tbuilder *b, const pare_node *n, const pare_type **x,
+                               const pare_type **w)
 {
     if (!tape_const(b, n, 1) || (!tape_absent(n, 2) && !tape_const(b, n, 2)))
         return tape_unsupported(n, "its weights are computed");
@@ -163,7 +168,8 @@ static pare_status conv_inputs(tbuilder *b, const pare_node *n, const pare_type 
     return PARE_OK;
 }
 
-static pare_status add_conv(tbuilder *b, const pare_node *n, const pare_dnn_shape *s, bool transposed)
+static pare_status add_conv(tbuilder *b, const pare_node *n, const pare_dnn_shape *s,
+                            bool transposed)
 {
     int x, y;
     tstep *t;
@@ -186,9 +192,10 @@ pare_status tape_conv(tbuilder *b, const pare_node *n)
     pare_window win;
     PARE_TRY(conv_inputs(b, n, &x, &w));
     pare_conv_window(n, x, w, &win);
-    pare_dnn_shape s = {
-        .ic = x->dim[1], .oc = w->dim[0], .group = pare_attr_int(n, "group", 1), .bias = !tape_absent(n, 2)
-    };
+    pare_dnn_shape s = { .ic = x->dim[1],
+                         .oc = w->dim[0],
+                         .group = pare_attr_int(n, "group", 1),
+                         .bias = !tape_absent(n, 2) };
     int skip = 2 - win.spatial; /* a 1-D convolution is 2-D of height 1 */
     for (int i = 0; i < 2; i++) {
         int d = i - skip;
@@ -225,9 +232,10 @@ pare_status tape_conv_transpose(tbuilder *b, const pare_node *n)
         s.stride[i] = d >= 0 && strides && strides->n ? strides->v[d] : 1;
         s.dilation[i] = d >= 0 && dilations && dilations->n ? dilations->v[d] : 1;
         s.begin[i] = d >= 0 && pads && pads->n ? pads->v[d] : 0;
-        s.end[i] =
-            (s.out[i] - 1) * s.stride[i] + (s.kernel[i] - 1) * s.dilation[i] + 1 - s.in[i] - s.begin[i];
-        if (s.end[i] < 0) return tape_unsupported(n, "its output is padded beyond the kernel's reach");
+        s.end[i] = (s.out[i] - 1) * s.stride[i] + (s.kernel[i] - 1) * s.dilation[i] + 1 - s.in[i] -
+                   s.begin[i];
+        if (s.end[i] < 0)
+            return tape_unsupported(n, "its output is padded beyond the kernel's reach");
     }
     choose_lanes(b, &s, true, n->in[0] == b->g->input[0]);
     return add_conv(b, n, &s, true);
@@ -262,16 +270,18 @@ static void product_backward(const tcall *c)
     float *db = c->partial;
     if (w->trains) {
         if (p->trans)
-            pare_dnn_gemm(true, false, p->n, p->k, rows, c->dy, p->n, c->x[0], p->k, 1, c->partial, p->k);
+            pare_dnn_gemm(true, false, p->n, p->k, rows, c->dy, p->n, c->x[0], p->k, 1, c->partial,
+                          p->k);
         else
-            pare_dnn_gemm(true, false, p->k, p->n, rows, c->x[0], p->k, c->dy, p->n, 1, c->partial, p->n);
+            pare_dnn_gemm(true, false, p->k, p->n, rows, c->x[0], p->k, c->dy, p->n, 1, c->partial,
+                          p->n);
         db += p->k * p->n;
     }
     if (c->s->param[1] >= 0 && ps->p[c->s->param[1]]->trains)
         for (int64_t r = 0; r < rows; r++) c->e->k->add((size_t)p->n, db, c->dy + r * p->n, db);
     if (c->dx[0])
-        pare_dnn_gemm(false, !p->trans, rows, p->k, p->n, c->dy, p->n, w->value, p->trans ? p->k : p->n, 0,
-                      c->dx[0], p->k);
+        pare_dnn_gemm(false, !p->trans, rows, p->k, p->n, c->dy, p->n, w->value,
+                      p->trans ? p->k : p->n, 0, c->dx[0], p->k);
 }
 
 static void product_finish(pare_engine *e, tstep *s)

@@ -26,8 +26,8 @@ static void act_backward(const tcall *c)
 {
     const act *v = c->s->state;
     if (c->dx[0])
-        c->e->k->act_back(v->kind, c->n * c->e->value[c->s->out].size, v->a, v->b, c->x[0], c->y, c->dy,
-                          c->dx[0]);
+        c->e->k->act_back(v->kind, c->n * c->e->value[c->s->out].size, v->a, v->b, c->x[0], c->y,
+                          c->dy, c->dx[0]);
     if (unbounded(v->kind)) tape_clear_padding(&c->e->value[c->s->out], c->n, c->dx[0]);
 }
 
@@ -55,15 +55,22 @@ static pare_status add_act(tbuilder *b, const pare_node *n, pare_act_kind kind, 
     tstep *t;
     PARE_TRY(tape_want(b, n->in[0], TAPE_ANY, &x));
     PARE_TRY(tape_value(b, n->out[0], b->e->value[x].lanes, &y));
-    PARE_TRY(tape_step(b, pare_act_from_y(kind) ? &act_from_y : &act_from_x, n, 1, &x, y, sizeof(act), &t));
+    PARE_TRY(tape_step(b, pare_act_from_y(kind) ? &act_from_y : &act_from_x, n, 1, &x, y,
+                       sizeof(act), &t));
     *(act *)t->state = (act){ kind, (float)p, (float)q };
     return PARE_OK;
 }
 
 pare_status tape_relu(tbuilder *b, const pare_node *n) { return add_act(b, n, PARE_FN_RELU, 0, 0); }
-pare_status tape_sigmoid(tbuilder *b, const pare_node *n) { return add_act(b, n, PARE_FN_SIGMOID, 0, 0); }
+pare_status tape_sigmoid(tbuilder *b, const pare_node *n)
+{
+    return add_act(b, n, PARE_FN_SIGMOID, 0, 0);
+}
 pare_status tape_tanh(tbuilder *b, const pare_node *n) { return add_act(b, n, PARE_FN_TANH, 0, 0); }
-pare_status tape_hard_swish(tbuilder *b, const pare_node *n) { return add_act(b, n, PARE_FN_HSWISH, 0, 0); }
+pare_status tape_hard_swish(tbuilder *b, const pare_node *n)
+{
+    return add_act(b, n, PARE_FN_HSWISH, 0, 0);
+}
 pare_status tape_exp(tbuilder *b, const pare_node *n) { return add_act(b, n, PARE_FN_EXP, 0, 0); }
 pare_status tape_sqrt(tbuilder *b, const pare_node *n) { return add_act(b, n, PARE_FN_SQRT, 0, 0); }
 pare_status tape_neg(tbuilder *b, const pare_node *n) { return add_act(b, n, PARE_FN_NEG, 0, 0); }
@@ -80,7 +87,8 @@ pare_status tape_leaky_relu(tbuilder *b, const pare_node *n)
 
 pare_status tape_hard_sigmoid(tbuilder *b, const pare_node *n)
 {
-    return add_act(b, n, PARE_FN_HSIGMOID, pare_attr_real(n, "alpha", 0.2), pare_attr_real(n, "beta", 0.5));
+    return add_act(b, n, PARE_FN_HSIGMOID, pare_attr_real(n, "alpha", 0.2),
+                   pare_attr_real(n, "beta", 0.5));
 }
 
 pare_status tape_clip(tbuilder *b, const pare_node *n)
@@ -99,7 +107,8 @@ pare_status tape_clip(tbuilder *b, const pare_node *n)
 
 /* --- two operands --- */
 
-/* Both operands have the layout and size of the result; smaller ones were spread by a step of their own. */
+/* Both operands have the layout and size of the result; smaller ones were spread by a step of their
+ * own. */
 static void add_forward(const tcall *c)
 {
     c->e->k->add(c->n * c->e->value[c->s->out].size, c->x[0], c->x[1], c->y);
@@ -152,10 +161,13 @@ static void prelu_backward(const tcall *c)
     size_t n = c->n * c->e->value[c->s->out].size;
     for (size_t i = 0; c->dx[0] && i < n; i++)
         c->dx[0][i] = c->x[0][i] < 0 ? c->x[1][i] * c->dy[i] : c->dy[i];
-    for (size_t i = 0; c->dx[1] && i < n; i++) c->dx[1][i] = c->x[0][i] < 0 ? c->x[0][i] * c->dy[i] : 0;
+    for (size_t i = 0; c->dx[1] && i < n; i++)
+        c->dx[1][i] = c->x[0][i] < 0 ? c->x[0][i] * c->dy[i] : 0;
 }
 
-static const tape_op add_op = { .name = "sum", .cheap = true, .pass = true, .forward = add_forward };
+static const tape_op add_op = {
+    .name = "sum", .cheap = true, .pass = true, .forward = add_forward
+};
 static const tape_op sub_op = {
     .name = "difference", .cheap = true, .forward = sub_forward, .backward = sub_backward
 };
@@ -164,12 +176,16 @@ static const tape_op mul_op = { .name = "product of elements",
                                 .needs_x = true,
                                 .forward = mul_forward,
                                 .backward = mul_backward };
-static const tape_op div_op = {
-    .name = "quotient", .cheap = true, .needs_x = true, .forward = div_forward, .backward = div_backward
-};
-static const tape_op prelu_op = {
-    .name = "PRelu", .cheap = true, .needs_x = true, .forward = prelu_forward, .backward = prelu_backward
-};
+static const tape_op div_op = { .name = "quotient",
+                                .cheap = true,
+                                .needs_x = true,
+                                .forward = div_forward,
+                                .backward = div_backward };
+static const tape_op prelu_op = { .name = "PRelu",
+                                  .cheap = true,
+                                  .needs_x = true,
+                                  .forward = prelu_forward,
+                                  .backward = prelu_backward };
 
 /* Copies of a smaller operand wherever broadcasting puts them. */
 typedef struct spread {
@@ -205,7 +221,8 @@ static const tape_op spread_op = {
 static pare_status operand(tbuilder *b, pare_id id, pare_id like, size_t lanes, int *out)
 {
     const pare_type *in = &b->g->value[id].type, *to = &b->g->value[like].type;
-    if (pare_same_shape(in, to)) return tape_want(b, id, lanes > 1 ? TAPE_BLOCKED : TAPE_PLAIN, out);
+    if (pare_same_shape(in, to))
+        return tape_want(b, id, lanes > 1 ? TAPE_BLOCKED : TAPE_PLAIN, out);
     int x, plain = b->plain[like], blocked = b->blocked[like];
     tstep *t;
     PARE_TRY(tape_want(b, id, TAPE_ANY, &x));
@@ -234,14 +251,15 @@ static pare_status operand(tbuilder *b, pare_id id, pare_id like, size_t lanes, 
     return PARE_OK;
 }
 
-static pare_status two(tbuilder *b, const pare_node *n, const tape_op *op, pare_id first, pare_id second,
-                       pare_id result, int *sum)
+static pare_status two(tbuilder *b, const pare_node *n, const tape_op *op, pare_id first,
+                       pare_id second, pare_id result, int *sum)
 {
     pare_id id[2] = { first, second };
     /* Blocked if an operand of full size is. */
     size_t lanes = 1;
     for (int i = 0; i < 2; i++)
-        if (b->blocked[id[i]] >= 0 && pare_same_shape(&b->g->value[id[i]].type, &b->g->value[result].type))
+        if (b->blocked[id[i]] >= 0 &&
+            pare_same_shape(&b->g->value[id[i]].type, &b->g->value[result].type))
             lanes = b->e->k->lanes;
     int in[2], y;
     for (int i = 0; i < 2; i++) PARE_TRY(operand(b, id[i], result, lanes, &in[i]));
@@ -282,7 +300,8 @@ pare_status tape_add(tbuilder *b, const pare_node *n)
     return two(b, n, &add_op, n->in[0], n->in[1], n->out[0], NULL);
 }
 
-/* All operands of one shape, in a row of additions; every partial sum has the type of the result. */
+/* All operands of one shape, in a row of additions; every partial sum has the type of the result.
+ */
 pare_status tape_sum(tbuilder *b, const pare_node *n)
 {
     for (uint32_t i = 0; i < n->n_in; i++)
@@ -301,8 +320,8 @@ pare_status tape_sum(tbuilder *b, const pare_node *n)
     return PARE_OK;
 }
 
-/* --- dropout: numbers are keyed by step of training, node, image and element, so that backward draws them
- * again --- */
+/* --- dropout: numbers are keyed by step of training, node, image and element, so that backward
+ * draws them again --- */
 
 typedef struct dropout {
     double ratio;
@@ -314,8 +333,8 @@ static void drop(const tcall *c, const float *from, float *to)
     size_t size = c->e->value[c->s->out].size;
     float keep = (float)(1 / (1 - v->ratio));
     for (size_t i = 0; i < c->n; i++) {
-        pare_rng r =
-            pare_rng_stream(c->e->seed ^ pare_mix64(c->e->iteration * 65536 + c->s->salt), c->first + i);
+        pare_rng r = pare_rng_stream(c->e->seed ^ pare_mix64(c->e->iteration * 65536 + c->s->salt),
+                                     c->first + i);
         for (size_t k = 0; k < size; k++)
             to[i * size + k] = pare_rng_uniform(&r) < v->ratio ? 0 : from[i * size + k] * keep;
     }

@@ -1,7 +1,7 @@
 /* Operators that only move numbers: views, and copies by a list of runs.
  *
- * What moves where is asked of the operator itself: its eval on a tensor that holds the numbers 1, 2, 3 ...
- * says for every output element which input element it is, 0 being what Pad fills in. */
+ * What moves where is asked of the operator itself: its eval on a tensor that holds the numbers 1,
+ * 2, 3 ... says for every output element which input element it is, 0 being what Pad fills in. */
 #include "train/fronts.h"
 
 #include <stdlib.h>
@@ -81,7 +81,10 @@ static const tape_op move_op = {
 };
 
 /* Is input `i` data that moves (rather than a shape, an index, a fill value)? */
-static bool moves(const pare_node *n, uint32_t i) { return i == 0 || strcmp(n->op->name, "Concat") == 0; }
+static bool moves(const pare_node *n, uint32_t i)
+{
+    return i == 0 || strcmp(n->op->name, "Concat") == 0;
+}
 
 /* The operator on numbered elements. out[n->n_out] are the caller's to free. */
 static pare_status trace(const tbuilder *b, const pare_node *n, pare_dtype dtype, pare_tensor *out)
@@ -99,8 +102,8 @@ static pare_status trace(const tbuilder *b, const pare_node *n, pare_dtype dtype
         if (moves(n, i)) {
             arg[i].type.dtype = dtype;
             st = pare_tensor_of(&arg[i].type, &numbers[i]);
-            for (int64_t k = 0, count = st == PARE_OK ? pare_tensor_count(&numbers[i]) : 0; k < count;
-                 k++, next++) {
+            for (int64_t k = 0, count = st == PARE_OK ? pare_tensor_count(&numbers[i]) : 0;
+                 k < count; k++, next++) {
                 if (dtype == PARE_I64)
                     ((int64_t *)numbers[i].data)[k] = next;
                 else
@@ -154,7 +157,8 @@ static pare_status runs_of(tbuilder *b, const pare_tensor *source, const tv *y, 
     m->run = tape_alloc(e, n, sizeof *m->run);
     if (m->run) memcpy(m->run, each, n * sizeof *m->run);
     free(each);
-    return m->run ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for a copy of %zu numbers", y->size);
+    return m->run ? PARE_OK
+                  : pare_fail(PARE_ENOMEM, "no memory for a copy of %zu numbers", y->size);
 }
 
 pare_status tape_move(tbuilder *b, const pare_node *n)

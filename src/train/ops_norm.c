@@ -15,7 +15,8 @@ typedef struct norm {
     float *mean, *a, *b, *c; /* backward */
     double *inv;             /* 1 / sqrt(variance + epsilon) */
     double *count;           /* by chunk: numbers seen */
-    double *sum, *dev; /* by chunk: mean and squared deviations; backward: sums of dz and dz (x - mean) */
+    double *sum,
+        *dev; /* by chunk: mean and squared deviations; backward: sums of dz and dz (x - mean) */
 } norm;
 
 static float *value_of(const pare_engine *e, const tstep *s, int which)
@@ -28,9 +29,11 @@ static void norm_begin(pare_engine *e, tstep *s, int thread)
     if (e->training) return;
     norm *v = s->state;
     for (size_t c = 0; c < v->channels; c++) {
-        double scale = (double)value_of(e, s, GAMMA)[c] / sqrt((double)value_of(e, s, VAR)[c] + v->epsilon);
+        double scale =
+            (double)value_of(e, s, GAMMA)[c] / sqrt((double)value_of(e, s, VAR)[c] + v->epsilon);
         v->scale[c] = (float)scale;
-        v->shift[c] = (float)((double)value_of(e, s, BETA)[c] - scale * (double)value_of(e, s, MEAN)[c]);
+        v->shift[c] =
+            (float)((double)value_of(e, s, BETA)[c] - scale * (double)value_of(e, s, MEAN)[c]);
     }
 }
 
@@ -67,8 +70,8 @@ static void norm_stats_end(pare_engine *e, tstep *s)
         v->inv[k] = 1 / sqrt(var + v->epsilon);
         v->mean[k] = (float)mean;
         v->scale[k] = (float)((double)value_of(e, s, GAMMA)[k] * v->inv[k]);
-        v->shift[k] =
-            (float)((double)value_of(e, s, BETA)[k] - mean * (double)value_of(e, s, GAMMA)[k] * v->inv[k]);
+        v->shift[k] = (float)((double)value_of(e, s, BETA)[k] -
+                              mean * (double)value_of(e, s, GAMMA)[k] * v->inv[k]);
         running_mean[k] = (float)(v->momentum * (double)running_mean[k] + (1 - v->momentum) * mean);
         running_var[k] = (float)(v->momentum * (double)running_var[k] +
                                  (1 - v->momentum) * (count > 1 ? dev / (count - 1) : var));
@@ -124,7 +127,8 @@ static void norm_backward(const tcall *c)
     if (c->dx[0]) c->e->k->norm_back(&d, c->x[0], c->dy, v->mean, v->a, v->b, v->c, c->dx[0]);
 }
 
-static pare_status norm_prepare(pare_engine *e, tstep *s, size_t group, size_t back, size_t *scratch)
+static pare_status norm_prepare(pare_engine *e, tstep *s, size_t group, size_t back,
+                                size_t *scratch)
 {
     norm *v = s->state;
     *scratch = 2 * v->width * sizeof(double);
@@ -176,13 +180,15 @@ pare_status tape_batch_norm(tbuilder *b, const pare_node *n)
     v->dev = tape_alloc(e, e->chunks * v->width, sizeof(double));
     if (!ok || !v->inv || !v->count || !v->sum || !v->dev)
         return pare_fail(PARE_ENOMEM, "no memory for batch normalisation");
-    for (int i = 0; i < 4; i++) PARE_TRY(tape_param(b, t, i, n->in[1 + i], i == GAMMA || i == BETA, false));
+    for (int i = 0; i < 4; i++)
+        PARE_TRY(tape_param(b, t, i, n->in[1 + i], i == GAMMA || i == BETA, false));
     for (int i = 0; i < 4; i++)
         if (e->params->p[t->param[i]]->count != (int64_t)v->channels)
             return tape_unsupported(n, "its parameters do not match its channels");
     for (int i = MEAN; e->training && i <= VAR; i++) {
         tparam *p = e->params->p[t->param[i]];
-        if (p->running || p->trains) return tape_unsupported(n, "it shares its statistics with another use");
+        if (p->running || p->trains)
+            return tape_unsupported(n, "it shares its statistics with another use");
         p->running = true;
     }
     return PARE_OK;

@@ -46,7 +46,8 @@ static pare_status add_pool(tbuilder *b, const pare_node *n, const tape_op *op)
     const pare_type *type = &b->g->value[n->in[0]].type;
     if (type->rank != 3 && type->rank != 4)
         return tape_unsupported(n, "only one and two spatial dimensions are");
-    if (n->n_out > 1 && n->out[1] != PARE_NONE) return tape_unsupported(n, "its indices are asked for");
+    if (n->n_out > 1 && n->out[1] != PARE_NONE)
+        return tape_unsupported(n, "its indices are asked for");
     const int *auto_pad = pare_attr(n, "auto_pad", PARE_FIELD_ENUM);
     pare_window win;
     PARE_TRY(pare_window_of(
@@ -85,7 +86,10 @@ static pare_status add_pool(tbuilder *b, const pare_node *n, const tape_op *op)
 }
 
 pare_status tape_max_pool(tbuilder *b, const pare_node *n) { return add_pool(b, n, &max_op); }
-pare_status tape_average_pool(tbuilder *b, const pare_node *n) { return add_pool(b, n, &average_op); }
+pare_status tape_average_pool(tbuilder *b, const pare_node *n)
+{
+    return add_pool(b, n, &average_op);
+}
 
 /* --- means --- */
 
@@ -103,7 +107,9 @@ static void mean_backward(const tcall *c)
     if (c->dx[0]) c->e->k->mean_back(&d, c->dy, c->dx[0]);
 }
 
-static const tape_op mean_op = { .name = "mean", .forward = mean_forward, .backward = mean_backward };
+static const tape_op mean_op = { .name = "mean",
+                                 .forward = mean_forward,
+                                 .backward = mean_backward };
 
 /* Over all positions of every channel. */
 pare_status tape_global_pool(tbuilder *b, const pare_node *n)
@@ -121,7 +127,8 @@ pare_status tape_global_pool(tbuilder *b, const pare_node *n)
 pare_status tape_reduce_mean(tbuilder *b, const pare_node *n)
 {
     const pare_type *type = &b->g->value[n->in[0]].type;
-    if (!tape_absent(n, 1) && !tape_const(b, n, 1)) return tape_unsupported(n, "its axes are computed");
+    if (!tape_absent(n, 1) && !tape_const(b, n, 1))
+        return tape_unsupported(n, "its axes are computed");
     pare_arg axes = { 0 };
     if (!tape_absent(n, 1))
         axes = (pare_arg){ b->g->value[n->in[1]].type, &b->g->value[n->in[1]].weight->part[0] };
@@ -147,7 +154,8 @@ pare_status tape_reduce_mean(tbuilder *b, const pare_node *n)
     return PARE_OK;
 }
 
-/* --- LRN: y_c = x_c / s_c^beta, s_c = bias + alpha / size * sum of squares of the channels around c --- */
+/* --- LRN: y_c = x_c / s_c^beta, s_c = bias + alpha / size * sum of squares of the channels around
+ * c --- */
 
 typedef struct lrn {
     size_t channels, hw, size;
@@ -194,12 +202,13 @@ static void lrn_backward(const tcall *c)
             float *dx = c->dx[0] + at;
             for (size_t k = 0; k < v->channels; k++) {
                 double s = lrn_scale(v, x, k), d = (double)dy[k * v->hw], power = pow(s, -v->beta);
-                double back =
-                    -2 * v->alpha * v->beta / (double)v->size * d * (double)x[k * v->hw] * power / s;
+                double back = -2 * v->alpha * v->beta / (double)v->size * d * (double)x[k * v->hw] *
+                              power / s;
                 size_t from, to;
                 lrn_window(v, k, &from, &to);
                 dx[k * v->hw] += (float)(d * power);
-                for (size_t m = from; m < to; m++) dx[m * v->hw] += (float)(back * (double)x[m * v->hw]);
+                for (size_t m = from; m < to; m++)
+                    dx[m * v->hw] += (float)(back * (double)x[m * v->hw]);
             }
         }
 }

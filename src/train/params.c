@@ -1,11 +1,14 @@
-/* The parameters of a network: decoded for the steps, taken apart for the optimiser, written back into the
- * graph. */
+/* The parameters of a network: decoded for the steps, taken apart for the optimiser, written back
+ * into the graph. */
 #include "train/engine.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_float(const pare_tensor *t) { return t->dtype == PARE_F32 && pare_tensor_count(t) > 0; }
+static bool is_float(const pare_tensor *t)
+{
+    return t->dtype == PARE_F32 && pare_tensor_count(t) > 0;
+}
 
 static void param_free(tparam *p)
 {
@@ -96,14 +99,17 @@ pare_status tparams_seal(tparams *ps, bool second_moment)
         if (!p->trains) continue;
         p->grad = floats(p->count);
         if (p->users > 1) p->spare = floats(p->count);
-        if (!p->grad || (p->users > 1 && !p->spare)) return pare_fail(PARE_ENOMEM, "no memory for gradients");
+        if (!p->grad || (p->users > 1 && !p->spare))
+            return pare_fail(PARE_ENOMEM, "no memory for gradients");
         for (int k = 0; k < pare_weight_parts(&p->weight); k++) {
             pare_tensor *t = &p->weight.part[k];
             if (!is_float(t)) continue;
             tslot *s = &ps->slot[ps->n_slots++];
-            *s = (tslot){
-                .param = i, .part = k, .w = t->data, .n = (size_t)pare_tensor_count(t), .decays = p->decays
-            };
+            *s = (tslot){ .param = i,
+                          .part = k,
+                          .w = t->data,
+                          .n = (size_t)pare_tensor_count(t),
+                          .decays = p->decays };
             s->g = p->weight.codec ? floats((int64_t)s->n) : p->grad;
             s->m = floats((int64_t)s->n);
             if (second_moment) s->v = floats((int64_t)s->n);
@@ -178,7 +184,8 @@ pare_status tparams_read(tparams *ps, const pare_graph *g)
             pare_type a = pare_tensor_type(to), b = pare_tensor_type(from);
             if (!is_float(to)) continue;
             if (a.dtype != b.dtype || !pare_same_shape(&a, &b))
-                return pare_fail(PARE_EINTERNAL, "constant '%s' changed its shape during training", v->name);
+                return pare_fail(PARE_EINTERNAL, "constant '%s' changed its shape during training",
+                                 v->name);
             memcpy(to->data, from->data, pare_tensor_bytes(to));
         }
     }

@@ -1,13 +1,13 @@
-/* Cutting a tape into segments, deciding what is stored and what is computed again, placing it in memory,
- * running it. */
+/* Cutting a tape into segments, deciding what is stored and what is computed again, placing it in
+ * memory, running it. */
 #include "base/parallel.h"
 #include "train/engine.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A piece of memory for `size` floats an image: of the whole batch when it is touched in two segments, else
- * of the group that is under way. */
+/* A piece of memory for `size` floats an image: of the whole batch when it is touched in two
+ * segments, else of the group that is under way. */
 struct tblock {
     size_t size, offset;
     int first, last;           /* segments that touch it, forward ones before backward ones */
@@ -30,7 +30,8 @@ typedef struct titem {
 /* Everything that only planning needs. */
 typedef struct planner {
     pare_engine *e;
-    int *level; /* forward segment of every step; -1: run on demand (constants and what depends on them only)
+    int *level; /* forward segment of every step; -1: run on demand (constants and what depends on
+                 * them only)
                  */
     int *back;  /* backward segment of every step; -1: no gradient passes */
     int *ready; /* backward segment in which a value's gradient is complete; -1: none */
@@ -43,7 +44,10 @@ typedef struct planner {
     int time; /* of the current segment */
 } planner;
 
-static pare_status no_memory(void) { return pare_fail(PARE_ENOMEM, "no memory for the training plan"); }
+static pare_status no_memory(void)
+{
+    return pare_fail(PARE_ENOMEM, "no memory for the training plan");
+}
 
 static int new_block(planner *p, size_t size)
 {
@@ -111,7 +115,8 @@ static void seal(planner *p, titem *t)
 
 static pare_status run_step(planner *p, int step);
 
-/* The block in which value `v` can be read in the current segment; computes it there if it is not stored. */
+/* The block in which value `v` can be read in the current segment; computes it there if it is not
+ * stored. */
 static pare_status ensure(planner *p, int v, int *block)
 {
     if (p->stored[v] >= 0)
@@ -144,7 +149,8 @@ static pare_status run_step(planner *p, int step)
     return PARE_OK;
 }
 
-/* Values that backward reads: stored, unless what computes them is cheap; then that which it reads. */
+/* Values that backward reads: stored, unless what computes them is cheap; then that which it reads.
+ */
 static void need(planner *p, int v)
 {
     pare_engine *e = p->e;
@@ -236,26 +242,30 @@ static pare_status forward_segments(planner *p)
             if (p->level[s] != l) continue;
             PARE_TRY(run_step(p, s));
             for (int n = s + 1; e->training && n < e->n_steps; n++)
-                if (e->step[n].op->norm && e->step[n].in[0] == e->step[s].out) PARE_TRY(stats_item(p, n));
+                if (e->step[n].op->norm && e->step[n].in[0] == e->step[s].out)
+                    PARE_TRY(stats_item(p, n));
         }
     }
     return PARE_OK;
 }
 
-/* Does anybody but `v` still have to read the gradient in `block`? `except` is the value whose step runs now.
+/* Does anybody but `v` still have to read the gradient in `block`? `except` is the value whose step
+ * runs now.
  */
 static bool shared(const planner *p, int block, int v, int except)
 {
     const pare_engine *e = p->e;
     for (int u = 0; u < e->n_values; u++) {
         int from = e->value[u].producer;
-        if (u != v && u != except && p->grad[u] == block && from >= 0 && p->back[from] >= 0 && !p->done[from])
+        if (u != v && u != except && p->grad[u] == block && from >= 0 && p->back[from] >= 0 &&
+            !p->done[from])
             return true;
     }
     return false;
 }
 
-/* Where gradients of a step's inputs go: into new memory, the memory of dy, or added to what is there. */
+/* Where gradients of a step's inputs go: into new memory, the memory of dy, or added to what is
+ * there. */
 static pare_status back_step(planner *p, int step)
 {
     pare_engine *e = p->e;
@@ -281,7 +291,8 @@ static pare_status back_step(planner *p, int step)
                 p->grad[v] = t->dy;
                 continue;
             }
-        } else if (first && s->op->in_place && wanted == 1 && i == 0 && !shared(p, t->dy, v, s->out)) {
+        } else if (first && s->op->in_place && wanted == 1 && i == 0 &&
+                   !shared(p, t->dy, v, s->out)) {
             t->dx[i] = p->grad[v] = t->dy;
             continue;
         } else {
@@ -335,7 +346,8 @@ static pare_status backward_segments(planner *p)
 
 /* --- groups and memory --- */
 
-/* Images that go through together: as many as keep what one item touches within about half a megabyte. */
+/* Images that go through together: as many as keep what one item touches within about half a
+ * megabyte. */
 static void choose_group(const pare_engine *e, tsegment *seg)
 {
     enum { FLOATS = 98304 };
@@ -351,7 +363,8 @@ static void choose_group(const pare_engine *e, tsegment *seg)
         if (sum > most) most = sum;
     }
     seg->group = e->chunk;
-    while (seg->group > 1 && (e->chunk % seg->group != 0 || seg->group * most > FLOATS)) seg->group--;
+    while (seg->group > 1 && (e->chunk % seg->group != 0 || seg->group * most > FLOATS))
+        seg->group--;
 }
 
 static size_t round16(size_t n) { return (n + 15) & ~(size_t)15; }
@@ -413,8 +426,8 @@ static pare_status place_blocks(pare_engine *e)
         for (int i = 0; i < e->n_blocks; i++) {
             tblock *b = &e->block[i];
             if (!b->stored && !b->external && b->first == time)
-                p[n++] =
-                    (place){ i, b->first_item, b->last_item, round16(b->size * segment_at(e, time)->group) };
+                p[n++] = (place){ i, b->first_item, b->last_item,
+                                  round16(b->size * segment_at(e, time)->group) };
         }
         size_t used = arrange(e, p, n);
         if (used > e->local_floats) e->local_floats = used;
@@ -430,7 +443,8 @@ static pare_status floats(size_t n, float **out)
     bytes = (bytes + 63) & ~(size_t)63;
     *out = aligned_alloc(64, bytes);
     if (!*out)
-        return pare_fail(PARE_ENOMEM, "no memory for %zu MiB of activations; a smaller batch needs less",
+        return pare_fail(PARE_ENOMEM,
+                         "no memory for %zu MiB of activations; a smaller batch needs less",
                          bytes >> 20);
     memset(*out, 0, bytes);
     return PARE_OK;
@@ -451,7 +465,8 @@ static pare_status prepare(planner *p)
     for (int l = 0; l < e->n_backward; l++) {
         tsegment *seg = &e->backward[l];
         for (int i = 0; i < seg->n; i++)
-            if (seg->item[i].kind == BACK) seg->partial += round16(e->step[seg->item[i].step].partial);
+            if (seg->item[i].kind == BACK)
+                seg->partial += round16(e->step[seg->item[i].step].partial);
         if (seg->partial > e->partial_floats) e->partial_floats = seg->partial;
     }
     PARE_TRY(place_blocks(e));
@@ -504,7 +519,8 @@ pare_status pare_engine_plan(pare_engine *e)
     }
     if (st == PARE_OK) st = forward_segments(&p);
     if (st == PARE_OK) st = backward_segments(&p);
-    for (int t = 0; st == PARE_OK && t < e->n_forward + e->n_backward; t++) choose_group(e, segment_at(e, t));
+    for (int t = 0; st == PARE_OK && t < e->n_forward + e->n_backward; t++)
+        choose_group(e, segment_at(e, t));
     if (st == PARE_OK) st = prepare(&p);
     if (st == PARE_OK) e->logits_block = p.stored[e->logits];
     free(p.level);
@@ -573,7 +589,8 @@ static void run_chunk(void *user, size_t chunk, int thread)
     }
     size_t end = (chunk + 1) * e->chunk;
     for (size_t first = chunk * e->chunk; first < end && first < e->count; first += seg->group)
-        for (int i = 0; i < seg->n; i++) run_item(e, &seg->item[i], seg->group, first, (int)chunk, thread);
+        for (int i = 0; i < seg->n; i++)
+            run_item(e, &seg->item[i], seg->group, first, (int)chunk, thread);
 }
 
 static void run_segment(pare_engine *e, tsegment *seg)
@@ -619,7 +636,8 @@ void pare_engine_backward(pare_engine *e, const float *dlogits)
         tparam *p = e->params->p[i];
         if (p->grad) memset(p->grad, 0, (size_t)p->count * sizeof(float));
     }
-    if (e->n_backward) memcpy(at(e, e->dlogits_block, 0, 0), dlogits, e->batch * e->classes * sizeof(float));
+    if (e->n_backward)
+        memcpy(at(e, e->dlogits_block, 0, 0), dlogits, e->batch * e->classes * sizeof(float));
     for (int l = 0; l < e->n_backward; l++) run_segment(e, &e->backward[l]);
     pare_dnn_threads_restore(before);
 }
@@ -636,7 +654,8 @@ enum { SUM_PIECE = 4096 };
 static void sum_piece(void *user, size_t i, int thread)
 {
     const sum *j = user;
-    size_t from = i * SUM_PIECE, n = j->s->partial - from < SUM_PIECE ? j->s->partial - from : SUM_PIECE;
+    size_t from = i * SUM_PIECE,
+           n = j->s->partial - from < SUM_PIECE ? j->s->partial - from : SUM_PIECE;
     float *to = j->s->partials + from;
     for (size_t c = 1; c < j->e->chunks; c++) j->e->k->add(n, to, to + c * j->s->partial, to);
 }

@@ -1,5 +1,5 @@
-/* From a graph to a tape: values in layouts that the steps like, and the steps. What each operator becomes is
- * in the ops_*.c files. */
+/* From a graph to a tape: values in layouts that the steps like, and the steps. What each operator
+ * becomes is in the ops_*.c files. */
 #include "base/cpu.h"
 #include "train/engine.h"
 
@@ -13,11 +13,14 @@ void *tape_alloc(pare_engine *e, size_t count, size_t size)
 
 pare_status tape_unsupported(const pare_node *n, const char *why)
 {
-    return pare_fail(PARE_EUNSUPPORTED, "node '%s' (%s) cannot be trained through: %s", n->name, n->op->name,
-                     why);
+    return pare_fail(PARE_EUNSUPPORTED, "node '%s' (%s) cannot be trained through: %s", n->name,
+                     n->op->name, why);
 }
 
-static pare_status no_memory(void) { return pare_fail(PARE_ENOMEM, "no memory for the training tape"); }
+static pare_status no_memory(void)
+{
+    return pare_fail(PARE_ENOMEM, "no memory for the training tape");
+}
 
 static pare_status grow(void **array, int n, int *cap, size_t size)
 {
@@ -59,8 +62,8 @@ static pare_status new_value(tbuilder *b, pare_id id, const pare_type *type, siz
 {
     pare_engine *e = b->e;
     if (type->dtype != PARE_F32)
-        return pare_fail(PARE_EUNSUPPORTED, "value '%s' is %s; only float32 trains", b->g->value[id].name,
-                         pare_dtype_name(type->dtype));
+        return pare_fail(PARE_EUNSUPPORTED, "value '%s' is %s; only float32 trains",
+                         b->g->value[id].name, pare_dtype_name(type->dtype));
     PARE_TRY(grow((void **)&e->value, e->n_values, &e->cap_values, sizeof *e->value));
     tv v = { .id = id, .lanes = lanes, .producer = -1 };
     channels_of(type, &v.c, &v.hw);
@@ -101,8 +104,8 @@ void tape_clear_padding(const tv *v, size_t n, float *x)
 
 /* --- steps --- */
 
-pare_status tape_step(tbuilder *b, const tape_op *op, const pare_node *n, int n_in, const int *in, int out,
-                      size_t state_size, tstep **s)
+pare_status tape_step(tbuilder *b, const tape_op *op, const pare_node *n, int n_in, const int *in,
+                      int out, size_t state_size, tstep **s)
 {
     pare_engine *e = b->e;
     PARE_TRY(grow((void **)&e->step, e->n_steps, &e->cap_steps, sizeof *e->step));
@@ -127,7 +130,8 @@ pare_status tape_param(tbuilder *b, tstep *s, int slot, pare_id id, bool trains,
     PARE_TRY(tparams_get(ps, b->g, id, &s->param[slot]));
     tparam *p = ps->p[s->param[slot]];
     bool ours = id < ps->g->n_values && ps->g->value[id].weight;
-    if (!b->e->training || !trains || !ours || (p->weight.codec && !p->weight.codec->grad)) return PARE_OK;
+    if (!b->e->training || !trains || !ours || (p->weight.codec && !p->weight.codec->grad))
+        return PARE_OK;
     p->trains = true;
     p->users++;
     p->decays |= decays;
@@ -223,7 +227,8 @@ pare_status tape_want(tbuilder *b, pare_id id, int layout, int *out)
     if (b->plain[id] < 0 && b->blocked[id] < 0) {
         const pare_value *v = &b->g->value[id];
         if (!v->weight)
-            return pare_fail(PARE_EUNSUPPORTED, "value '%s' does not come from the network's input", v->name);
+            return pare_fail(PARE_EUNSUPPORTED, "value '%s' does not come from the network's input",
+                             v->name);
         tstep *s;
         int leaf_value;
         PARE_TRY(tape_value(b, id, 1, &leaf_value));
@@ -263,7 +268,8 @@ static void mark_needed(const pare_graph *g, bool *needed)
     for (uint32_t i = g->n_nodes; i-- > 0;) {
         const pare_node *n = &g->node[i];
         if (!n->op) continue;
-        for (uint32_t o = 0; o < n->n_out; o++) needed[i] |= n->out[o] != PARE_NONE && value[n->out[o]];
+        for (uint32_t o = 0; o < n->n_out; o++)
+            needed[i] |= n->out[o] != PARE_NONE && value[n->out[o]];
         for (uint32_t k = 0; needed[i] && k < n->n_in; k++)
             if (n->in[k] != PARE_NONE) value[n->in[k]] = true;
     }
@@ -291,14 +297,15 @@ static pare_status build(tbuilder *b, bool *needed)
     pare_engine *e = b->e;
     const pare_graph *g = b->g;
     if (g->n_inputs != 1)
-        return pare_fail(PARE_EUNSUPPORTED, "training needs a network with one input; this one has %u",
-                         g->n_inputs);
+        return pare_fail(PARE_EUNSUPPORTED,
+                         "training needs a network with one input; this one has %u", g->n_inputs);
     if (g->n_outputs < 1) return pare_fail(PARE_EUNSUPPORTED, "the network has no output");
     pare_id in = g->input[0];
     e->input_type = g->value[in].type;
     if (e->input_type.rank < 2 || e->input_type.dim[0] != 1) {
         char text[PARE_TYPE_TEXT];
-        return pare_fail(PARE_EUNSUPPORTED, "input '%s' is %s; training needs a first dimension for images",
+        return pare_fail(PARE_EUNSUPPORTED,
+                         "input '%s' is %s; training needs a first dimension for images",
                          g->value[in].name, pare_type_text(&e->input_type, text, sizeof text));
     }
     PARE_TRY(tape_value(b, in, 1, &e->input));
@@ -319,8 +326,8 @@ static pare_status build(tbuilder *b, bool *needed)
     return PARE_OK;
 }
 
-pare_status pare_engine_new(const pare_graph *g, tparams *ps, bool training, size_t batch, int threads,
-                            pare_engine **out)
+pare_status pare_engine_new(const pare_graph *g, tparams *ps, bool training, size_t batch,
+                            int threads, pare_engine **out)
 {
     enum { CHUNK = 16 };
     pare_engine *e = calloc(1, sizeof *e);

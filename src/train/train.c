@@ -25,8 +25,8 @@ void pare_train_defaults(pare_train_options *o)
 
 pare_status pare_train(pare_graph *graph, const pare_dataset *train, const pare_dataset *test,
                        const pare_preprocess *pp, const pare_graph *teacher,
-                       const pare_train_options *options, bool keep_best, const pare_progress *progress,
-                       pare_train_report *out)
+                       const pare_train_options *options, bool keep_best,
+                       const pare_progress *progress, pare_train_report *out)
 {
     int lock = -1; /* two runs in one folder would take each other's checkpoints */
     if (options->run_dir) {
@@ -37,8 +37,8 @@ pare_status pare_train(pare_graph *graph, const pare_dataset *train, const pare_
         free(path);
         PARE_TRY(locked);
     }
-    pare_status st =
-        pare_trainer_run(graph, train, test, pp, teacher, options, NULL, "train", keep_best, progress, out);
+    pare_status st = pare_trainer_run(graph, train, test, pp, teacher, options, NULL, "train",
+                                      keep_best, progress, out);
     if (lock >= 0) close(lock);
     return st;
 }

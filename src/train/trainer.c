@@ -60,7 +60,8 @@ static void update_piece(void *user, size_t i, int thread)
     float rate = (float)u->rate, decay = s->decays ? (float)o->weight_decay : 0, l1 = (float)u->l1;
     const pare_train_kernels *k = u->t->engine->k;
     if (o->optimizer == 0) {
-        k->sgd(n, s->w + from, s->m + from, s->g + from, rate, (float)o->momentum, decay, l1, o->nesterov);
+        k->sgd(n, s->w + from, s->m + from, s->g + from, rate, (float)o->momentum, decay, l1,
+               o->nesterov);
         return;
     }
     double updates = (double)u->t->at.updates;
@@ -99,13 +100,13 @@ static pare_status step(trainer *t, const float *x, const int *label, int64_t n)
         pare_engine_forward(t->teacher, x, (size_t)n);
         teacher = pare_engine_logits(t->teacher);
     }
-    double loss = pare_loss(t->o, (size_t)n, e->classes, t->skip, pare_engine_logits(e), label, teacher,
-                            t->dlogits, NULL);
+    double loss = pare_loss(t->o, (size_t)n, e->classes, t->skip, pare_engine_logits(e), label,
+                            teacher, t->dlogits, NULL);
     if (!isfinite(loss))
         return pare_fail(
             PARE_EINVAL,
-            "the loss became %g in step %lld of epoch %lld; a lower learning rate than %g may help", loss,
-            (long long)t->at.step + 1, (long long)t->at.epoch + 1, t->o->lr);
+            "the loss became %g in step %lld of epoch %lld; a lower learning rate than %g may help",
+            loss, (long long)t->at.step + 1, (long long)t->at.epoch + 1, t->o->lr);
     pare_engine_backward(e, t->dlogits);
     PARE_TRY(tparams_encode_grads(&t->params));
     apply(t, pare_train_rate(t->o, done, t->o->epochs * t->steps, t->steps));
@@ -135,8 +136,8 @@ static pare_status evaluate(trainer *t, double *top1)
         PARE_TRY(pare_loader_next(t->test, &x, &label, &n));
         if (n == 0) break;
         pare_engine_forward(t->judge, x, (size_t)n);
-        pare_loss(t->o, (size_t)n, t->judge->classes, t->skip, pare_engine_logits(t->judge), label, NULL,
-                  NULL, &right);
+        pare_loss(t->o, (size_t)n, t->judge->classes, t->skip, pare_engine_logits(t->judge), label,
+                  NULL, NULL, &right);
         correct += right;
     }
     *top1 = (double)correct / (double)t->test_count;
@@ -156,8 +157,9 @@ static pare_status report(trainer *t)
     const pare_checkpoint *c = &t->at;
     char top1[32] = "";
     if (c->top1 >= 0) snprintf(top1, sizeof top1, ", top-1 %.2f %%", 100 * c->top1);
-    return pare_report(t->progress, t->stage, c->epoch * t->steps + c->step, t->o->epochs * t->steps,
-                       "epoch %lld, loss %.4f%s", (long long)(c->step ? c->epoch + 1 : c->epoch),
+    return pare_report(t->progress, t->stage, c->epoch * t->steps + c->step,
+                       t->o->epochs * t->steps, "epoch %lld, loss %.4f%s",
+                       (long long)(c->step ? c->epoch + 1 : c->epoch),
                        c->step ? c->loss_sum / (double)c->step : c->loss, top1);
 }
 
@@ -171,8 +173,8 @@ static pare_status between_steps(trainer *t)
         if (st != PARE_OK) {
             PARE_TRY(save(t));
             PARE_TRY(tparams_write(&t->params, t->graph));
-            return pare_fail(st, "stopped in epoch %lld, after step %lld", (long long)t->at.epoch + 1,
-                             (long long)t->at.step);
+            return pare_fail(st, "stopped in epoch %lld, after step %lld",
+                             (long long)t->at.epoch + 1, (long long)t->at.step);
         }
     }
     return time - t->saved > 60 ? save(t) : PARE_OK;
@@ -187,7 +189,8 @@ static pare_status epoch(trainer *t)
         .batch = t->batch,
         .limit = t->train_info.count,
         .shuffle = true,
-        .augment = { (int)t->o->augment_pad, t->o->augment_flip, (uint64_t)t->o->seed, t->at.epoch },
+        .augment = { (int)t->o->augment_pad, t->o->augment_flip, (uint64_t)t->o->seed,
+                     t->at.epoch },
         .augmented = t->o->augment_pad > 0 || t->o->augment_flip,
     };
     PARE_TRY(pare_loader_start(t->train, &plan));
@@ -219,8 +222,8 @@ static pare_status epoch(trainer *t)
         }
     }
     PARE_TRY(save(t));
-    pare_log(PARE_LOG_INFO, "%s: epoch %lld, loss %.4f, top-1 %.4f", t->stage, (long long)t->at.epoch,
-             t->at.loss, t->at.top1);
+    pare_log(PARE_LOG_INFO, "%s: epoch %lld, loss %.4f, top-1 %.4f", t->stage,
+             (long long)t->at.epoch, t->at.loss, t->at.top1);
     pare_status st = report(t);
     if (st == PARE_OK || t->at.epoch >= t->o->epochs) return PARE_OK;
     PARE_TRY(tparams_write(&t->params, t->graph));
@@ -259,14 +262,15 @@ static pare_status check_options(const pare_train_options *o, const char *stage,
     if (o->distill > 0 && !teacher)
         return pare_fail(PARE_EINVAL, "training: distill %g needs a teacher", o->distill);
     size_t ok = strspn(stage, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
-    if (!*stage || stage[ok]) return pare_fail(PARE_EINTERNAL, "'%s' does not name a training stage", stage);
+    if (!*stage || stage[ok])
+        return pare_fail(PARE_EINTERNAL, "'%s' does not name a training stage", stage);
     return PARE_OK;
 }
 
 static uint64_t hash_string(uint64_t h, const char *s) { return pare_hash(h, s, strlen(s)); }
 
-/* Identifies a run: what its result depends on, apart from the values of what trains (a checkpoint has
- * those). */
+/* Identifies a run: what its result depends on, apart from the values of what trains (a checkpoint
+ * has those). */
 static uint64_t key_of(const trainer *t, const pare_preprocess *pp)
 {
     const pare_train_options *o = t->o;
@@ -331,8 +335,9 @@ static pare_status check_classes(const pare_engine *e, const pare_dataset_info *
                                  const char *who)
 {
     if ((int64_t)e->classes < (int64_t)info->classes + skip)
-        return pare_fail(PARE_EINVAL, "%s has %zu outputs, but data set %s has %d classes%s", who, e->classes,
-                         info->name, info->classes, skip ? " and outputs are skipped" : "");
+        return pare_fail(PARE_EINVAL, "%s has %zu outputs, but data set %s has %d classes%s", who,
+                         e->classes, info->name, info->classes,
+                         skip ? " and outputs are skipped" : "");
     return PARE_OK;
 }
 
@@ -342,7 +347,8 @@ static pare_status set_up(trainer *t, const pare_dataset *train, const pare_data
     const pare_train_options *o = t->o;
     int threads = o->threads > 0 ? (int)o->threads : pare_cpu_count();
     pare_dataset_about(train, &t->train_info);
-    if (t->train_info.count < 1) return pare_fail(PARE_EINVAL, "data set %s is empty", t->train_info.name);
+    if (t->train_info.count < 1)
+        return pare_fail(PARE_EINVAL, "data set %s is empty", t->train_info.name);
     t->batch = o->batch < t->train_info.count ? o->batch : t->train_info.count;
     t->steps = t->train_info.count / t->batch;
     if (o->max_steps > 0 && o->max_steps < t->steps) t->steps = o->max_steps;
@@ -353,8 +359,9 @@ static pare_status set_up(trainer *t, const pare_dataset *train, const pare_data
     t->engine->seed = (uint64_t)o->seed;
     if (test) {
         pare_dataset_about(test, &t->test_info);
-        t->test_count =
-            o->eval_limit > 0 && o->eval_limit < t->test_info.count ? o->eval_limit : t->test_info.count;
+        t->test_count = o->eval_limit > 0 && o->eval_limit < t->test_info.count
+                            ? o->eval_limit
+                            : t->test_info.count;
         int64_t batch = t->test_count < 128 ? t->test_count : 128;
         if (batch < 1) return pare_fail(PARE_EINVAL, "data set %s is empty", t->test_info.name);
         PARE_TRY(pare_engine_new(t->graph, &t->params, false, (size_t)batch, threads, &t->judge));
@@ -363,9 +370,9 @@ static pare_status set_up(trainer *t, const pare_dataset *train, const pare_data
     }
     if (teacher && o->distill > 0) {
         t->teacher_params.g = teacher;
-        PARE_TRY(pare_note(
-            pare_engine_new(teacher, &t->teacher_params, false, (size_t)t->batch, threads, &t->teacher),
-            "teacher"));
+        PARE_TRY(pare_note(pare_engine_new(teacher, &t->teacher_params, false, (size_t)t->batch,
+                                           threads, &t->teacher),
+                           "teacher"));
         if (t->teacher->classes != t->engine->classes ||
             !pare_same_shape(&t->teacher->input_type, &t->engine->input_type))
             return pare_fail(PARE_EINVAL,
@@ -378,7 +385,8 @@ static pare_status set_up(trainer *t, const pare_dataset *train, const pare_data
     t->dlogits = malloc((size_t)t->batch * t->engine->classes * sizeof *t->dlogits);
     size_t numbers = pare_checkpoint_floats(&t->params);
     t->best = t->keep_best ? malloc((numbers + 1) * sizeof *t->best) : NULL;
-    if (!t->dlogits || (t->keep_best && !t->best)) return pare_fail(PARE_ENOMEM, "no memory for training");
+    if (!t->dlogits || (t->keep_best && !t->best))
+        return pare_fail(PARE_ENOMEM, "no memory for training");
     t->at.key = key_of(t, pp);
     if (!o->run_dir) return PARE_OK;
     PARE_TRY(pare_make_dirs(o->run_dir));

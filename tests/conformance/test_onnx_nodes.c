@@ -1,16 +1,16 @@
 /* ONNX's own backend tests: small models with inputs and the outputs they must give.
  *
- * Walks Debian's libonnx-testdata and every folder of the colon list PARE_ONNX_TESTS. A case of operators
- * that pare knows must pass, under the default plan, under the reference one, and
- * once more after being written and read again, or stand in refused.txt with
- * a reason; one that stands there and passes is a failure too, so the list stays true. Cases of other
- * operators are not in scope.
+ * Walks Debian's libonnx-testdata and every folder of the colon list PARE_ONNX_TESTS. A case of
+ * operators that pare knows must pass, under the default plan, under the reference one, and once
+ * more after being written and read again, or stand in refused.txt with a reason; one that stands
+ * there and passes is a failure too, so the list stays true. Cases of other operators are not in
+ * scope.
  *
- * Two things are done to the models. Most declare the opset in which their operator last changed, which may
- * lie outside of what pare reads; they are read as 7 or 21 then, so that what did not change is tested. And
- * many give as graph inputs what a network gives as constants (the shape of a Reshape, the axes of a
- * reduction), from which shapes follow: when planning asks for such values, the inputs but the first, or all
- * of them, become initialisers. */
+ * Two things are done to the models. Most declare the opset in which their operator last changed,
+ * which may lie outside of what pare reads; they are read as 7 or 21 then, so that what did not
+ * change is tested. And many give as graph inputs what a network gives as constants (the shape of a
+ * Reshape, the axes of a reduction), from which shapes follow: when planning asks for such values,
+ * the inputs but the first, or all of them, become initialisers. */
 #define _POSIX_C_SOURCE 200809L
 #include "base/files.h"
 #include "onnx/onnx.h"
@@ -47,7 +47,8 @@ static int read_patterns(void **state)
     (void)state;
     size_t size;
     uint8_t *text;
-    if (pare_read_file(PARE_SOURCE_DIR "/tests/conformance/refused.txt", 1 << 20, &text, &size) != PARE_OK)
+    if (pare_read_file(PARE_SOURCE_DIR "/tests/conformance/refused.txt", 1 << 20, &text, &size) !=
+        PARE_OK)
         return -1;
     pattern_text = (char *)text;
     for (char *line = strtok(pattern_text, "\n"); line; line = strtok(NULL, "\n")) {
@@ -106,7 +107,8 @@ static void *read_message(the_case *c, const char *file, const ProtobufCMessageD
     uint8_t *data;
     size_t size;
     snprintf(path, sizeof path, "%s/%s", c->folder, file);
-    if (!pare_file_exists(path) || pare_read_file(path, MOST_BYTES, &data, &size) != PARE_OK) return NULL;
+    if (!pare_file_exists(path) || pare_read_file(path, MOST_BYTES, &data, &size) != PARE_OK)
+        return NULL;
     ProtobufCAllocator a = pare_proto_allocator(c->arena);
     void *m = protobuf_c_message_unpack(type, &a, size, data);
     free(data);
@@ -131,7 +133,8 @@ static bool clamp_versions(Onnx__ModelProto *m)
 
 static bool known(const Onnx__NodeProto *n)
 {
-    static const char *const by_reader[] = { "Constant", "Upsample" }; /* gone when the graph is built */
+    static const char *const by_reader[] = { "Constant",
+                                             "Upsample" }; /* gone when the graph is built */
     if (n->domain && n->domain[0] && strcmp(n->domain, "ai.onnx") != 0) return false;
     for (size_t i = 0; i < sizeof by_reader / sizeof *by_reader; i++)
         if (strcmp(n->op_type, by_reader[i]) == 0) return true;
@@ -169,7 +172,8 @@ static result compare(const the_case *c, size_t o, const pare_tensor *got, const
     char text[2][PARE_TYPE_TEXT];
     pare_type a = pare_tensor_type(got), b = pare_tensor_type(want);
     if (a.dtype != b.dtype || !pare_same_shape(&a, &b))
-        return say(FAILED, "output %zu is %s instead of %s", o, pare_type_text(&a, text[0], PARE_TYPE_TEXT),
+        return say(FAILED, "output %zu is %s instead of %s", o,
+                   pare_type_text(&a, text[0], PARE_TYPE_TEXT),
                    pare_type_text(&b, text[1], PARE_TYPE_TEXT));
     bool real = a.dtype == PARE_F32 || a.dtype == PARE_F64 || a.dtype == PARE_F16;
     int64_t count = pare_tensor_count(got);
@@ -178,8 +182,8 @@ static result compare(const the_case *c, size_t o, const pare_tensor *got, const
         if (real)
             same = near(a.dtype, pare_tensor_get_f64(got, i), pare_tensor_get_f64(want, i));
         else {
-            int64_t d =
-                (int64_t)((uint64_t)pare_tensor_get_i64(got, i) - (uint64_t)pare_tensor_get_i64(want, i));
+            int64_t d = (int64_t)((uint64_t)pare_tensor_get_i64(got, i) -
+                                  (uint64_t)pare_tensor_get_i64(want, i));
             same = d == 0 || (c->rounds && (d == 1 || d == -1));
         }
         if (!same)
@@ -193,7 +197,9 @@ static result run_plan(the_case *c, const pare_graph *g, const char *force, cons
                        const pare_shape *shape)
 {
     pare_plan *plan = NULL;
-    pare_plan_options options = { .threads = 1, .shapes = shape, .n_shapes = c->n_in, .force = force };
+    pare_plan_options options = {
+        .threads = 1, .shapes = shape, .n_shapes = c->n_in, .force = force
+    };
     pare_status st = pare_plan_create(g, &options, &plan);
     if (st == PARE_EUNSUPPORTED) return say(REFUSED, "%s", pare_error());
     if (st != PARE_OK) return say(FAILED, "planning: %s", pare_error());
@@ -206,7 +212,8 @@ static result run_plan(the_case *c, const pare_graph *g, const char *force, cons
         (void)pare_plan_output(plan, i, &t);
         if (pare_tensor_of(&t, &out[i]) != PARE_OK) r = say(FAILED, "%s", pare_error());
     }
-    if (r == PASSED && pare_plan_run(plan, in, out) != PARE_OK) r = say(FAILED, "running: %s", pare_error());
+    if (r == PASSED && pare_plan_run(plan, in, out) != PARE_OK)
+        r = say(FAILED, "running: %s", pare_error());
     for (size_t i = 0; i < c->n_out && r == PASSED; i++) {
         pare_tensor want = { 0 };
         pare_tensor_source none = { 0 };
@@ -221,12 +228,14 @@ static result run_plan(the_case *c, const pare_graph *g, const char *force, cons
 }
 
 /* Once more as pare writes it, under the opset that it chooses. */
-static result run_written(the_case *c, const pare_graph *g, const pare_tensor *in, const pare_shape *shape)
+static result run_written(the_case *c, const pare_graph *g, const pare_tensor *in,
+                          const pare_shape *shape)
 {
     uint8_t *data;
     size_t size;
     pare_graph *again = NULL;
-    if (pare_onnx_write(g, &data, &size) != PARE_OK) return say(FAILED, "writing: %s", pare_error());
+    if (pare_onnx_write(g, &data, &size) != PARE_OK)
+        return say(FAILED, "writing: %s", pare_error());
     pare_status st = pare_model_load_memory(data, size, c->name, &again);
     free(data);
     result r = st == PARE_OK ? run_plan(c, again, NULL, in, shape) : FAILED;
@@ -257,7 +266,8 @@ static result run_model(the_case *c)
     }
     result r = PASSED;
     /* Under an opset that is not its own a model may well contradict itself. */
-    if (st != PARE_OK) r = say(st == PARE_EUNSUPPORTED || c->clamped ? REFUSED : FAILED, "%s", pare_error());
+    if (st != PARE_OK)
+        r = say(st == PARE_EUNSUPPORTED || c->clamped ? REFUSED : FAILED, "%s", pare_error());
     if (r == PASSED) r = run_plan(c, g, NULL, in, shape);
     if (r == PASSED) r = run_plan(c, g, "reference", in, shape);
     if (r == PASSED) r = run_written(c, g, in, shape);
@@ -288,9 +298,11 @@ static result run_data_set(the_case *c, int set)
         c->want[c->n_out] = read_message(c, file, &onnx__tensor_proto__descriptor);
         if (!c->want[c->n_out]) break;
     }
-    if (c->n_in > g->n_input) return say(FAILED, "%zu inputs for a model with %zu", c->n_in, g->n_input);
+    if (c->n_in > g->n_input)
+        return say(FAILED, "%zu inputs for a model with %zu", c->n_in, g->n_input);
     result r = run_model(c);
-    for (size_t first = c->n_in; r == REFUSED && strstr(message, "only known when running") && first > 0;) {
+    for (size_t first = c->n_in;
+         r == REFUSED && strstr(message, "only known when running") && first > 0;) {
         first = first > 1 ? 1 : 0;
         bind_inputs(c, first);
         r = run_model(c);
@@ -363,12 +375,14 @@ static void test_cases(void **state)
                       counts[FAILED] - before[FAILED], counts[NOT_IN_SCOPE] - before[NOT_IN_SCOPE]);
     }
     if (counts[PASSED] + counts[REFUSED] + counts[FAILED] + counts[NOT_IN_SCOPE] == 0) skip();
-    print_message("%d passed, %d refused, %d failed\n", counts[PASSED], counts[REFUSED], counts[FAILED]);
+    print_message("%d passed, %d refused, %d failed\n", counts[PASSED], counts[REFUSED],
+                  counts[FAILED]);
     assert_int_equal(counts[FAILED], 0);
     assert_true(counts[PASSED] > 400); /* a walk that finds nothing to run proves nothing */
 }
 
-/* Every operator that networks need is there: otherwise its cases would silently be out of scope. */
+/* Every operator that networks need is there: otherwise its cases would silently be out of scope.
+ */
 static void test_operators_are_registered(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Every codec of the registry: decode and the ONNX body agree, damage is refused, gradients are those of
- * decode. */
+/* Every codec of the registry: decode and the ONNX body agree, damage is refused, gradients are
+ * those of decode. */
 #include "codecs/bitmap.h"
 #include "codecs/codecs.h"
 #include "codecs/penni.h"
@@ -21,16 +21,17 @@ enum { SEEDS = 24 };
 /* --- one random weight of every codec; a new codec needs a line in `make` --- */
 static void shape4(pare_rng *r, pare_type *t, int64_t k)
 {
-    *t = (pare_type){ PARE_F32,
-                      4,
-                      { 1 + (int64_t)pare_rng_below(r, 7), 1 + (int64_t)pare_rng_below(r, 6), k, k } };
+    *t = (pare_type){
+        PARE_F32, 4, { 1 + (int64_t)pare_rng_below(r, 7), 1 + (int64_t)pare_rng_below(r, 6), k, k }
+    };
 }
 
 static float *numbers(pare_rng *r, int64_t n, double density)
 {
     float *x = malloc((size_t)(n + 1) * sizeof *x);
     assert_non_null(x);
-    for (int64_t i = 0; i < n; i++) x[i] = pare_rng_uniform(r) < density ? (float)pare_rng_normal(r) : 0;
+    for (int64_t i = 0; i < n; i++)
+        x[i] = pare_rng_uniform(r) < density ? (float)pare_rng_normal(r) : 0;
     return x;
 }
 
@@ -56,8 +57,10 @@ static pare_weight make_penni(uint64_t seed)
     pare_type t;
     shape4(&r, &t, k);
     if (seed % 7 == 0) t.rank = 3;
-    int64_t kk = t.rank == 3 ? k : k * k, d = 1 + (int64_t)pare_rng_below(&r, (uint64_t)(kk < 6 ? kk : 6));
-    float *a = numbers(&r, t.dim[0] * t.dim[1] * d, seed % 5 * 0.25), *basis = numbers(&r, d * kk, 1);
+    int64_t kk = t.rank == 3 ? k : k * k,
+            d = 1 + (int64_t)pare_rng_below(&r, (uint64_t)(kk < 6 ? kk : 6));
+    float *a = numbers(&r, t.dim[0] * t.dim[1] * d, seed % 5 * 0.25),
+          *basis = numbers(&r, d * kk, 1);
     pare_weight w;
     assert_int_equal(pare_penni_encode(&t, d, a, NULL, basis, &w), PARE_OK);
     free(a);
@@ -120,7 +123,8 @@ static pare_tensor literal(const char *text)
 static void run_body(const pare_weight *w, pare_tensor *out)
 {
     scope s = { .n = 0 };
-    for (int i = 0; i < pare_weight_parts(w); i++) put(&s, w->codec->parts[i], pare_tensor_ref(&w->part[i]));
+    for (int i = 0; i < pare_weight_parts(w); i++)
+        put(&s, w->codec->parts[i], pare_tensor_ref(&w->part[i]));
     pare_tensor shape;
     assert_int_equal(pare_tensor_i64(w->type.dim, 1, w->type.rank, &shape), PARE_OK);
     put(&s, "%shape", shape);
@@ -140,17 +144,19 @@ static void run_body(const pare_weight *w, pare_tensor *out)
         }
         for (int i = 0; i < 3 && f->attrs[i]; i++) {
             const char *eq = strchr(f->attrs[i], '=');
-            const pare_field *field = pare_field_find(op->attrs, f->attrs[i], (size_t)(eq - f->attrs[i]));
+            const pare_field *field =
+                pare_field_find(op->attrs, f->attrs[i], (size_t)(eq - f->attrs[i]));
             assert_non_null(field);
-            assert_int_equal(pare_field_parse(field, eq + 1, strlen(eq + 1), ',', arena, node.attrs),
-                             PARE_OK);
+            assert_int_equal(
+                pare_field_parse(field, eq + 1, strlen(eq + 1), ',', arena, node.attrs), PARE_OK);
         }
         pare_arg arg[5] = { 0 };
         pare_tensor in[5] = { 0 };
         for (; node.n_in < 5 && f->in[node.n_in]; node.n_in++) {
             if (!*f->in[node.n_in]) continue;
             in[node.n_in] = *find(&s, f->in[node.n_in]);
-            arg[node.n_in] = (pare_arg){ pare_tensor_type(&in[node.n_in]), find(&s, f->in[node.n_in]) };
+            arg[node.n_in] =
+                (pare_arg){ pare_tensor_type(&in[node.n_in]), find(&s, f->in[node.n_in]) };
         }
         pare_type type;
         pare_tensor made;
@@ -180,8 +186,8 @@ static void test_body_is_decode(void **state)
             const float *x = a.data, *y = b.data;
             for (int64_t i = 0; i < pare_tensor_count(&a); i++)
                 if (fabsf(x[i] - y[i]) > 2e-6f)
-                    fail_msg("codec %s seed %d: element %d is %g by decode and %g by its body", (*c)->name,
-                             (int)seed, (int)i, (double)x[i], (double)y[i]);
+                    fail_msg("codec %s seed %d: element %d is %g by decode and %g by its body",
+                             (*c)->name, (int)seed, (int)i, (double)x[i], (double)y[i]);
             pare_tensor_free(&a);
             pare_tensor_free(&b);
             pare_weight_free(&w);
@@ -205,7 +211,8 @@ static void test_stats_and_check(void **state)
     assert_null(pare_codec_find("nonesuch"));
 }
 
-/* Each part in turn: one element more, one less, another type; a NaN; a bit too many; another logical shape.
+/* Each part in turn: one element more, one less, another type; a NaN; a bit too many; another
+ * logical shape.
  */
 static void test_damage_is_refused(void **state)
 {
@@ -214,8 +221,8 @@ static void test_damage_is_refused(void **state)
             pare_weight w = make(*c, seed);
             for (int p = 0; p < pare_weight_parts(&w); p++) {
                 pare_tensor keep = w.part[p];
-                int64_t n = keep.dim[keep.rank -
-                                     1]; /* a basis may have another number of kernels, never other kernels */
+                int64_t n = keep.dim[keep.rank - 1]; /* a basis may have another number of kernels,
+                                                        never other kernels */
                 for (int delta = -1; delta <= 1; delta += 2) {
                     if (n + delta < 0) continue;
                     pare_tensor other;
@@ -226,8 +233,8 @@ static void test_damage_is_refused(void **state)
                     memcpy(other.data, keep.data, least);
                     w.part[p] = other;
                     if ((*c)->check(&w) == PARE_OK)
-                        fail_msg("%s seed %d: part %d of %d elements passed", (*c)->name, (int)seed, p,
-                                 (int)(n + delta));
+                        fail_msg("%s seed %d: part %d of %d elements passed", (*c)->name, (int)seed,
+                                 p, (int)(n + delta));
                     pare_tensor_free(&other);
                 }
                 w.part[p] = keep;
@@ -263,12 +270,14 @@ static double loss(const pare_weight *w, const float *g)
     pare_tensor t;
     assert_int_equal(pare_weight_decode(w, &t), PARE_OK);
     double sum = 0;
-    for (int64_t i = 0; i < pare_tensor_count(&t); i++) sum += (double)((float *)t.data)[i] * (double)g[i];
+    for (int64_t i = 0; i < pare_tensor_count(&t); i++)
+        sum += (double)((float *)t.data)[i] * (double)g[i];
     pare_tensor_free(&t);
     return sum;
 }
 
-/* The loss sum(g * W) is linear in each part alone, so central differences are exact up to rounding. */
+/* The loss sum(g * W) is linear in each part alone, so central differences are exact up to
+ * rounding. */
 static void test_gradient(void **state)
 {
     for (const pare_codec *const *c = pare_codecs; *c; c++)
@@ -292,8 +301,8 @@ static void test_gradient(void **state)
                     double want = (up - loss(&w, g)) / 0.25, got = (double)((float *)d[p].data)[i];
                     x[i] = old;
                     if (fabs(got - want) > 1e-4 * (1 + fabs(want)))
-                        fail_msg("%s seed %d part %s[%d]: gradient %g, by differences %g", (*c)->name,
-                                 (int)seed, (*c)->parts[p], (int)i, got, want);
+                        fail_msg("%s seed %d part %s[%d]: gradient %g, by differences %g",
+                                 (*c)->name, (int)seed, (*c)->parts[p], (int)i, got, want);
                 }
                 pare_tensor_free(&d[p]);
             }
@@ -317,7 +326,8 @@ static void test_penni_by_hand(void **state)
     pare_weight_stat(&w, &s);
     assert_int_equal(s.params, 2 + 6);
     assert_true(s.density == 0.5);
-    assert_true(w.codec->macs(&w, 10) == 10 * (2 * 3 + 2)); /* pairs (0,0) and (1,1), two coefficients */
+    assert_true(w.codec->macs(&w, 10) ==
+                10 * (2 * 3 + 2)); /* pairs (0,0) and (1,1), two coefficients */
     pare_weight_free(&w);
 }
 

@@ -1,5 +1,6 @@
-/* conv_penni against the reference evaluation of the decoded weight, over odd geometries, with everything
- * that a plan fuses behind a convolution; and bitwise the same for 1, 2 and 3 threads. */
+/* conv_penni against the reference evaluation of the decoded weight, over odd geometries, with
+ * everything that a plan fuses behind a convolution; and bitwise the same for 1, 2 and 3 threads.
+ */
 #include "codecs/penni.h"
 #include "pare/plan.h"
 #include "support/build.h"
@@ -19,7 +20,8 @@ static pare_graph *network(const shape *s, pare_rng *r)
     OK(pare_graph_new(&g));
     pare_type wt = f32_type(4, (int)s->out, (int)s->c, (int)s->kernel, (int)s->kernel);
     size_t count = (size_t)(s->out * s->c * s->d), taps = (size_t)(s->kernel * s->kernel);
-    float *a = malloc((count + 1) * sizeof *a), *basis = malloc((size_t)s->d * taps * sizeof *basis);
+    float *a = malloc((count + 1) * sizeof *a),
+          *basis = malloc((size_t)s->d * taps * sizeof *basis);
     assert_non_null(a);
     assert_non_null(basis);
     for (size_t i = 0; i < count; i++)
@@ -35,11 +37,12 @@ static pare_graph *network(const shape *s, pare_rng *r)
     if (s->bias) bias = add_random(g, "b", f32_type(1, (int)s->out), pare_rng_u64(r));
     char attrs[128];
     snprintf(attrs, sizeof attrs, "strides=%d/%d,dilations=%d/%d,pads=%d/%d/%d/%d", (int)s->stride,
-             (int)s->stride, (int)s->dilation, (int)s->dilation, (int)s->pad0, (int)s->pad1, (int)s->pad1,
-             (int)s->pad0);
+             (int)s->stride, (int)s->dilation, (int)s->dilation, (int)s->pad0, (int)s->pad1,
+             (int)s->pad1, (int)s->pad0);
     pare_id out = add_node(g, "Conv", attrs, "conv", s->bias ? 3 : 2, x, w, bias);
     OK(pare_infer(g, false));
-    if (s->residual) out = add_node(g, "Add", "", "sum", 2, out, add_input(g, "r", g->value[out].type));
+    if (s->residual)
+        out = add_node(g, "Add", "", "sum", 2, out, add_input(g, "r", g->value[out].type));
     if (s->relu) out = add_node(g, "Relu", "", "y", 1, out);
     OK(pare_graph_mark_output(g, out));
     return g;
@@ -71,11 +74,12 @@ static void check(const shape *s, uint64_t seed)
     for (int64_t i = 0; i < pare_tensor_count(&want); i++) {
         float a = ((float *)want.data)[i], b = ((float *)one.data)[i];
         if (!(fabsf(a - b) <= 2e-6f * scale))
-            fail_msg("seed %llu: n=%d c=%d %dx%d out=%d k=%d s=%d dil=%d pads=%d,%d d=%d density=%g: [%lld] "
+            fail_msg("seed %llu: n=%d c=%d %dx%d out=%d k=%d s=%d dil=%d pads=%d,%d d=%d "
+                     "density=%g: [%lld] "
                      "is %g instead of %g",
-                     (unsigned long long)seed, (int)s->n, (int)s->c, (int)s->h, (int)s->w, (int)s->out,
-                     (int)s->kernel, (int)s->stride, (int)s->dilation, (int)s->pad0, (int)s->pad1, (int)s->d,
-                     s->density, (long long)i, b, a);
+                     (unsigned long long)seed, (int)s->n, (int)s->c, (int)s->h, (int)s->w,
+                     (int)s->out, (int)s->kernel, (int)s->stride, (int)s->dilation, (int)s->pad0,
+                     (int)s->pad1, (int)s->d, s->density, (long long)i, b, a);
     }
     for (int threads = 2; threads <= 3; threads++) {
         pare_tensor more = run(g, "conv=conv_penni", threads, in);
@@ -99,8 +103,10 @@ static void test_shapes(void **state)
         { 3, 17, 5, 6, 3, 3, 3, 1, 0, 1, 9, 0.1, true, false, false },
         { 1, 4, 11, 13, 6, 3, 1, 2, 2, 2, 3, 0.3, true, true, false },
         { 1, 4, 12, 9, 6, 5, 2, 2, 3, 1, 6, 0.3, true, false, true },
-        { 1, 8, 4, 4, 40, 3, 1, 1, 1, 1, 5, 0.05, true, true, true },   /* one tile, cut over channels */
-        { 1, 64, 32, 32, 64, 3, 1, 1, 1, 1, 5, 0.1, true, true, true }, /* many tiles, many blocks */
+        { 1, 8, 4, 4, 40, 3, 1, 1, 1, 1, 5, 0.05, true, true,
+          true }, /* one tile, cut over channels */
+        { 1, 64, 32, 32, 64, 3, 1, 1, 1, 1, 5, 0.1, true, true,
+          true }, /* many tiles, many blocks */
         { 1, 64, 8, 8, 64, 3, 1, 1, 1, 1, 5, 0.02, true, true, true },
         { 2, 48, 4, 4, 96, 3, 1, 1, 1, 1, 5, 0.2, true, false, true },
         { 1, 5, 6, 6, 4, 1, 4, 1, 0, 0, 1, 0.5, false, false, false }, /* stride > kernel */

@@ -1,5 +1,5 @@
-/* Every implementation gives what the operator's eval gives, on every shape of the list that it accepts,
- * fused or not, and bitwise the same for 1, 2 and 3 threads. */
+/* Every implementation gives what the operator's eval gives, on every shape of the list that it
+ * accepts, fused or not, and bitwise the same for 1, 2 and 3 threads. */
 #include "pare/plan.h"
 #include "runtime/impl.h"
 #include "support/build.h"
@@ -33,7 +33,8 @@ static void run_case(one_case *c)
         for (int threads = 1; threads <= 3; threads++) {
             pare_plan *plan;
             pare_status st = pare_plan_create(
-                c->g, &(pare_plan_options){ .threads = threads, .force = pare_impls[i]->name }, &plan);
+                c->g, &(pare_plan_options){ .threads = threads, .force = pare_impls[i]->name },
+                &plan);
             if (st == PARE_EINVAL && strstr(pare_error(), "cannot be run by")) break;
             if (st != PARE_OK) fail_msg("%s: %s: %s", c->what, pare_impls[i]->name, pare_error());
             for (size_t s = 0; s < pare_plan_steps(plan); s++) {
@@ -42,7 +43,8 @@ static void run_case(one_case *c)
                 ran[i] += strcmp(info.impl, pare_impls[i]->name) == 0;
             }
             char what[300];
-            snprintf(what, sizeof what, "%s by %s with %d threads", c->what, pare_impls[i]->name, threads);
+            snprintf(what, sizeof what, "%s by %s with %d threads", c->what, pare_impls[i]->name,
+                     threads);
             pare_tensor out[4] = { 0 };
             for (uint32_t o = 0; o < c->g->n_outputs; o++) {
                 pare_type t;
@@ -106,10 +108,11 @@ typedef struct conv_case {
 static void conv(const conv_case *k, int tail, bool bias)
 {
     one_case c = { 0 };
-    snprintf(c.what, sizeof c.what, "Conv n=%d c=%d %dx%d m=%d kernel %dx%d group=%d %s tail %d", k->n, k->c,
-             k->h, k->w, k->m, k->kh, k->kw, k->group, k->attrs, tail);
+    snprintf(c.what, sizeof c.what, "Conv n=%d c=%d %dx%d m=%d kernel %dx%d group=%d %s tail %d",
+             k->n, k->c, k->h, k->w, k->m, k->kh, k->kw, k->group, k->attrs, tail);
     OK(pare_graph_new(&c.g));
-    pare_type xt = f32_type(4, k->n, k->c, k->h, k->w), wt = f32_type(4, k->m, k->c / k->group, k->kh, k->kw);
+    pare_type xt = f32_type(4, k->n, k->c, k->h, k->w),
+              wt = f32_type(4, k->m, k->c / k->group, k->kh, k->kw);
     pare_id x = add_input(c.g, "x", xt), w = add_random(c.g, "w", wt, 5),
             b = bias ? add_random(c.g, "b", f32_type(1, k->m), 6) : PARE_NONE;
     /* Outputs of about 1, so that clipping does not shrink what errors are compared with. */
@@ -164,7 +167,8 @@ static void test_conv_random(void **state)
     if (!pare_op_find("Conv")) skip();
     pare_rng rng = pare_rng_stream(99, 1);
     for (int i = 0; i < 60; i++) {
-        conv_case k = { .n = 1 + (int)pare_rng_below(&rng, 3), .group = 1 + (int)pare_rng_below(&rng, 3) };
+        conv_case k = { .n = 1 + (int)pare_rng_below(&rng, 3),
+                        .group = 1 + (int)pare_rng_below(&rng, 3) };
         k.c = k.group * (1 + (int)pare_rng_below(&rng, 9));
         k.m = k.group * (1 + (int)pare_rng_below(&rng, 19));
         k.kh = 1 + (int)pare_rng_below(&rng, 4), k.kw = 1 + (int)pare_rng_below(&rng, 4);
@@ -174,19 +178,20 @@ static void test_conv_random(void **state)
         char attrs[120];
         snprintf(attrs, sizeof attrs, "strides=%d/%d,dilations=%d/%d,pads=%d/%d/%d/%d",
                  1 + (int)pare_rng_below(&rng, 4), 1 + (int)pare_rng_below(&rng, 4), d[0], d[1],
-                 (int)pare_rng_below(&rng, 4), (int)pare_rng_below(&rng, 4), (int)pare_rng_below(&rng, 4),
-                 (int)pare_rng_below(&rng, 4));
+                 (int)pare_rng_below(&rng, 4), (int)pare_rng_below(&rng, 4),
+                 (int)pare_rng_below(&rng, 4), (int)pare_rng_below(&rng, 4));
         k.attrs = attrs;
         conv(&k, i % TAILS, i % 2);
     }
 }
 
 /* `m`: output channels of a group; spatial extents and kernels of rank - 2 dimensions. */
-static void conv_transpose(int n, int c, int m, int group, int spatial, const int *in, const int *kernel,
-                           const char *attrs, bool bias)
+static void conv_transpose(int n, int c, int m, int group, int spatial, const int *in,
+                           const int *kernel, const char *attrs, bool bias)
 {
     one_case k = { 0 };
-    snprintf(k.what, sizeof k.what, "ConvTranspose n=%d c=%d m=%d group=%d %s", n, c, m, group, attrs);
+    snprintf(k.what, sizeof k.what, "ConvTranspose n=%d c=%d m=%d group=%d %s", n, c, m, group,
+             attrs);
     pare_type xt = { .dtype = PARE_F32, .rank = 2 + spatial, .dim = { n, c } }, wt = xt;
     wt.dim[0] = c, wt.dim[1] = m;
     for (int d = 0; d < spatial; d++) xt.dim[2 + d] = in[d], wt.dim[2 + d] = kernel[d];
@@ -209,13 +214,16 @@ static void test_conv_transpose(void **state)
 #define I(...) (int[]){ __VA_ARGS__ }
     conv_transpose(1, 1, 1, 1, 2, I(1, 1), I(1, 1), "", false);
     conv_transpose(2, 16, 8, 1, 2, I(9, 7), I(2, 2), "strides=2/2", true);
-    conv_transpose(1, 5, 7, 1, 2, I(8, 8), I(3, 3), "strides=2/2,pads=1/1/1/1,output_padding=1/1", true);
+    conv_transpose(1, 5, 7, 1, 2, I(8, 8), I(3, 3), "strides=2/2,pads=1/1/1/1,output_padding=1/1",
+                   true);
     conv_transpose(1, 12, 3, 4, 2, I(6, 5), I(4, 3), "strides=2/1,pads=1/0/2/1", false);
     conv_transpose(1, 4, 2, 1, 2, I(5, 6), I(3, 2), "dilations=2/3,strides=1/2", true);
-    conv_transpose(1, 3, 4, 1, 2, I(5, 5), I(2, 2), "strides=3/4", true); /* gaps hold the bias alone */
+    conv_transpose(1, 3, 4, 1, 2, I(5, 5), I(2, 2), "strides=3/4",
+                   true); /* gaps hold the bias alone */
     conv_transpose(2, 3, 4, 1, 2, I(5, 5), I(3, 3), "strides=2/2,auto_pad=SAME_UPPER", true);
     conv_transpose(1, 3, 4, 1, 2, I(4, 4), I(3, 3), "strides=2/2,output_shape=11/8", true);
-    conv_transpose(1, 6, 4, 2, 1, I(150), I(5), "strides=2,pads=2/2", true); /* a row of several runs */
+    conv_transpose(1, 6, 4, 2, 1, I(150), I(5), "strides=2,pads=2/2",
+                   true); /* a row of several runs */
     conv_transpose(1, 3, 2, 1, 3, I(3, 4, 5), I(2, 3, 2), "strides=1/2/2,pads=0/1/0/1/1/1", true);
     conv_transpose(1, 40, 70, 1, 2, I(12, 70), I(3, 3), "strides=2/2", false);
     conv_transpose(1, 2, 2, 1, 2, I(3, 3), I(9, 9), "pads=4/4/4/4", true);
@@ -259,11 +267,13 @@ static void one_op(const op_case *k, int tail)
             in[1 + i] = add_ints(c.g, k->n_values, v);
         } else if (k->constant) {
             in[1 + i] = add_random(c.g, "k", t, 40 + (uint64_t)i);
-            /* The last operand of BatchNormalization is a variance; positive suits the others as well. */
+            /* The last operand of BatchNormalization is a variance; positive suits the others as
+             * well. */
             float *v = c.g->value[in[1 + i]].weight->part[0].data;
             for (int64_t j = 0; j < pare_numel(t.rank, t.dim); j++)
                 v[j] = (fabsf(v[j]) + 0.1f) /
-                       ((strcmp(k->op, "MatMul") == 0 || strcmp(k->op, "Gemm") == 0) && i == 0 && t.rank == 2
+                       ((strcmp(k->op, "MatMul") == 0 || strcmp(k->op, "Gemm") == 0) && i == 0 &&
+                                t.rank == 2
                             ? 20
                             : 1);
         } else {
@@ -273,11 +283,12 @@ static void one_op(const op_case *k, int tail)
                 ((float *)c.in[1].data)[j] += 3; /* not divided by nearly 0 */
         }
     }
-    pare_id y =
-        add_node(c.g, k->op, k->attrs, "node", 1 + (uint32_t)k->more, in[0], in[1], in[2], in[3], in[4]);
+    pare_id y = add_node(c.g, k->op, k->attrs, "node", 1 + (uint32_t)k->more, in[0], in[1], in[2],
+                         in[3], in[4]);
     if (!k->constant && k->more && tail == RESIDUAL_LEAKY) tail = RELU; /* in[1] is taken */
     OK(pare_infer(c.g, false));
-    finish(&c, y, c.g->value[y].type, c.g->value[y].type.rank < 2 && tail == AFFINE_CLIP ? RELU : tail);
+    finish(&c, y, c.g->value[y].type,
+           c.g->value[y].type.rank < 2 && tail == AFFINE_CLIP ? RELU : tail);
     run_case(&c);
 }
 
@@ -286,7 +297,13 @@ static void test_operators(void **state)
     (void)state;
     static const op_case cases[] = {
         { .op = "Gemm", "transB=1", 2, { 1, 70 }, 2, true, { { 2, { 130, 70 } }, { 1, { 130 } } } },
-        { .op = "Gemm", "alpha=0.5,beta=2", 2, { 7, 33 }, 2, true, { { 2, { 33, 17 } }, { 2, { 1, 17 } } } },
+        { .op = "Gemm",
+          "alpha=0.5,beta=2",
+          2,
+          { 7, 33 },
+          2,
+          true,
+          { { 2, { 33, 17 } }, { 2, { 1, 17 } } } },
         { .op = "Gemm", "transA=1", 2, { 33, 65 }, 2, true, { { 2, { 33, 64 } }, { 1, { 1 } } } },
         { .op = "Gemm", "transA=1,transB=1", 2, { 20, 3 }, 1, true, { { 2, { 5, 20 } } } },
         { .op = "Gemm", "", 2, { 100, 300 }, 2, true, { { 2, { 300, 200 } }, { 0, { 0 } } } },
@@ -306,10 +323,28 @@ static void test_operators(void **state)
           0,
           false,
           { { 0 } } },
-        { .op = "MaxPool", "kernel_shape=5/5,pads=2/2/2/2", 4, { 1, 2, 40, 40 }, 0, false, { { 0 } } },
+        { .op = "MaxPool",
+          "kernel_shape=5/5,pads=2/2/2/2",
+          4,
+          { 1, 2, 40, 40 },
+          0,
+          false,
+          { { 0 } } },
         { .op = "MaxPool", "kernel_shape=3,strides=2", 3, { 2, 3, 21 }, 0, false, { { 0 } } },
-        { .op = "MaxPool", "kernel_shape=2/2,strides=2/2", 4, { 4, 40, 30, 30 }, 0, false, { { 0 } } },
-        { .op = "AveragePool", "kernel_shape=3/3,pads=1/1/1/1", 4, { 2, 3, 8, 9 }, 0, false, { { 0 } } },
+        { .op = "MaxPool",
+          "kernel_shape=2/2,strides=2/2",
+          4,
+          { 4, 40, 30, 30 },
+          0,
+          false,
+          { { 0 } } },
+        { .op = "AveragePool",
+          "kernel_shape=3/3,pads=1/1/1/1",
+          4,
+          { 2, 3, 8, 9 },
+          0,
+          false,
+          { { 0 } } },
         { .op = "AveragePool",
           "kernel_shape=3/2,strides=2/2,pads=1/0/1/1,count_include_pad=1",
           4,
@@ -326,8 +361,26 @@ static void test_operators(void **state)
           { { 0 } } },
         { .op = "GlobalAveragePool", "", 4, { 2, 5, 7, 7 }, 0, false, { { 0 } } },
         { .op = "GlobalMaxPool", "", 4, { 2, 5, 7, 40 }, 0, false, { { 0 } } },
-        { .op = "ReduceMean", "", 4, { 3, 4, 9, 20 }, 1, true, { { 1, { 2 } } }, true, { 2, 3 }, 2 },
-        { .op = "ReduceSum", "keepdims=0", 3, { 3, 40, 50 }, 1, true, { { 1, { 1 } } }, true, { -1 }, 1 },
+        { .op = "ReduceMean",
+          "",
+          4,
+          { 3, 4, 9, 20 },
+          1,
+          true,
+          { { 1, { 2 } } },
+          true,
+          { 2, 3 },
+          2 },
+        { .op = "ReduceSum",
+          "keepdims=0",
+          3,
+          { 3, 40, 50 },
+          1,
+          true,
+          { { 1, { 1 } } },
+          true,
+          { -1 },
+          1 },
         { .op = "ReduceMax", "", 3, { 3, 4, 50 }, 1, true, { { 1, { 2 } } }, true, { 1, 2 }, 2 },
         { .op = "ReduceMean", "", 3, { 3, 4, 5 }, 1, true, { { 1, { 1 } } }, true, { 1 }, 1 },
         { .op = "Softmax", "axis=-1", 2, { 5, 1000 }, 0, false, { { 0 } } },
@@ -380,10 +433,13 @@ static void moved(const char *op, pare_type x, int lists, const int64_t *a, cons
                   const int64_t *axes, const int64_t *steps, int n)
 {
     one_case c = { 0 };
-    snprintf(c.what, sizeof c.what, "%s of rank %d, first number %lld", op, x.rank, (long long)a[0]);
+    snprintf(c.what, sizeof c.what, "%s of rank %d, first number %lld", op, x.rank,
+             (long long)a[0]);
     OK(pare_graph_new(&c.g));
-    pare_id in = add_input(c.g, "x", x), p = add_ints(c.g, n, a), q = b ? add_ints(c.g, n, b) : PARE_NONE;
-    pare_id r = axes ? add_ints(c.g, n, axes) : PARE_NONE, s = steps ? add_ints(c.g, n, steps) : PARE_NONE;
+    pare_id in = add_input(c.g, "x", x), p = add_ints(c.g, n, a),
+            q = b ? add_ints(c.g, n, b) : PARE_NONE;
+    pare_id r = axes ? add_ints(c.g, n, axes) : PARE_NONE,
+            s = steps ? add_ints(c.g, n, steps) : PARE_NONE;
     if (strcmp(op, "Pad") == 0) q = add_scalar(c.g, 2.5f);
     pare_id y = add_node(c.g, op, "", "node", (uint32_t)(1 + lists), in, p, q, r, s);
     OK(pare_graph_mark_output(c.g, y));
@@ -414,7 +470,8 @@ static void test_all_listed(void **state)
     assert_non_null(d);
     for (struct dirent *e; (e = readdir(d));) {
         size_t len = strlen(e->d_name);
-        if (len < 3 || strcmp(e->d_name + len - 2, ".c") != 0 || strcmp(e->d_name, "impls.c") == 0) continue;
+        if (len < 3 || strcmp(e->d_name + len - 2, ".c") != 0 || strcmp(e->d_name, "impls.c") == 0)
+            continue;
         char path[512], line[256];
         snprintf(path, sizeof path, PARE_SOURCE_DIR "/src/runtime/impls/%s", e->d_name);
         FILE *f = fopen(path, "r");
@@ -425,8 +482,9 @@ static void test_all_listed(void **state)
             bool listed = false;
             for (size_t i = 0; pare_impls[i]; i++) listed |= strcmp(pare_impls[i]->name, name) == 0;
             if (!listed)
-                fail_msg("%s defines implementation %s, which impls.c does not list under that name",
-                         e->d_name, name);
+                fail_msg(
+                    "%s defines implementation %s, which impls.c does not list under that name",
+                    e->d_name, name);
         }
         fclose(f);
     }
@@ -436,7 +494,8 @@ static void test_all_listed(void **state)
     assert_string_equal(pare_impls[last]->name, "reference");
 }
 
-/* The cases above are worth something only if they reach every implementation for dense operators. */
+/* The cases above are worth something only if they reach every implementation for dense operators.
+ */
 static void test_all_ran(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Every instruction set's kernels give what the plain ones give, on random and awkward sizes, and touch
- * nothing beyond what they say. PENNI's kernels are in test_penni_kernels.c. */
+/* Every instruction set's kernels give what the plain ones give, on random and awkward sizes, and
+ * touch nothing beyond what they say. PENNI's kernels are in test_penni_kernels.c. */
 #include "base/cpu.h"
 #include "base/rng.h"
 #include "kernels/kernels.h"
@@ -41,8 +41,8 @@ static void same(const float *got, const float *want, size_t n, double scale, do
         float g = got[(ptrdiff_t)i - GUARD], w = want[(ptrdiff_t)i - GUARD];
         if (isnan(g) && isnan(w)) continue;
         if (!(fabs((double)g - (double)w) <= tolerance * scale) && !(isinf(w) && g == w))
-            fail_msg("%s: float %td of %zu is %.9g instead of %.9g", what, (ptrdiff_t)i - GUARD, n, (double)g,
-                     (double)w);
+            fail_msg("%s: float %td of %zu is %.9g instead of %.9g", what, (ptrdiff_t)i - GUARD, n,
+                     (double)g, (double)w);
         if ((i < GUARD || i >= n + GUARD) && g != guard)
             fail_msg("%s: float %td of %zu is touched", what, (ptrdiff_t)i - GUARD, n);
     }
@@ -118,8 +118,8 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
             (kind == 0 ? pare_conv_tile_c : kind == 1 ? pare_conv_row_c : pare_conv_max_c)(&t);
             t.y = got;
             (kind == 0 ? k->conv_tile : kind == 1 ? k->conv_row : k->conv_max)(&t);
-            snprintf(what, sizeof what, "%s/%s taps=%zu rows=%zu vectors=%zu act=%d seed=%llu", names[kind],
-                     k->isa, taps, rows, vectors, act, (unsigned long long)seed);
+            snprintf(what, sizeof what, "%s/%s taps=%zu rows=%zu vectors=%zu act=%d seed=%llu",
+                     names[kind], k->isa, taps, rows, vectors, act, (unsigned long long)seed);
             same(got, want, rows * plane, 4 * sqrt((double)taps) + 4, 1e-6, what);
             drop_guarded(want);
             drop_guarded(got);
@@ -164,8 +164,9 @@ static void check_fill(const pare_kernels *k, uint64_t seed)
     for (size_t i = 0; i < k->vl; i++)
         got[total + i] = want[total + i] = guard; /* may be written, by contract */
     char what[160];
-    snprintf(what, sizeof what, "conv_fill/%s x %lldx%lld width=%zu stride_x=%lld seed=%llu", k->isa,
-             (long long)f.in_y, (long long)f.in_x, f.width, (long long)f.stride_x, (unsigned long long)seed);
+    snprintf(what, sizeof what, "conv_fill/%s x %lldx%lld width=%zu stride_x=%lld seed=%llu",
+             k->isa, (long long)f.in_y, (long long)f.in_x, f.width, (long long)f.stride_x,
+             (unsigned long long)seed);
     same(got, want, total + k->vl, 0, 0, what);
     free(x);
     drop_guarded(want);
@@ -180,8 +181,8 @@ static void test_fill(void **state)
 static void check_gemm(const pare_kernels *k, uint64_t seed)
 {
     pare_rng rng = pare_rng_stream(seed, 3);
-    size_t m = 1 + pare_rng_below(&rng, 20), n = 1 + pare_rng_below(&rng, 200), kk = pare_rng_below(&rng, 60),
-           ldc = n + pare_rng_below(&rng, 9);
+    size_t m = 1 + pare_rng_below(&rng, 20), n = 1 + pare_rng_below(&rng, 200),
+           kk = pare_rng_below(&rng, 60), ldc = n + pare_rng_below(&rng, 9);
     size_t panels = (n + k->gemm_nr - 1) / k->gemm_nr * k->gemm_nr;
     bool transposed = seed % 3 == 0;
     float *a = fresh(m * kk + 1, &rng), *b = fresh(panels * kk, &rng), *shift = fresh(panels, &rng),
@@ -254,13 +255,14 @@ static void check_rows(const pare_kernels *k, uint64_t seed)
                 float *want = guarded(n), *got = guarded(n);
                 pare_binary_c((pare_binary)f, n, x, step & 1, y, step >> 1, want);
                 k->binary((pare_binary)f, n, x, step & 1, y, step >> 1, got);
-                snprintf(what, sizeof what, "binary %d/%s n=%zu steps %zu seed=%llu", f, k->isa, n, step,
-                         (unsigned long long)seed);
+                snprintf(what, sizeof what, "binary %d/%s n=%zu steps %zu seed=%llu", f, k->isa, n,
+                         step, (unsigned long long)seed);
                 same(got, want, n, 0, 0, what);
                 drop_guarded(want);
                 drop_guarded(got);
             }
-        float a = pare_largest_c(n, y), b = k->largest(n, y), sum = pare_sum_c(n, y), got = k->sum(n, y);
+        float a = pare_largest_c(n, y), b = k->largest(n, y), sum = pare_sum_c(n, y),
+              got = k->sum(n, y);
         if (a != b && !(isnan(a) && isnan(b)))
             fail_msg("largest/%s n=%zu: %g instead of %g", k->isa, n, (double)b, (double)a);
         if (!(fabsf(sum - got) <= 1e-5f * (float)(n + 1)) && !isnan(sum))

@@ -1,5 +1,5 @@
-/* Every method of the registry: described, its options within their own ranges and refusing everything else;
- * every file that defines a method or a codec is listed. */
+/* Every method of the registry: described, its options within their own ranges and refusing
+ * everything else; every file that defines a method or a codec is listed. */
 #include "codecs/codecs.h"
 #include "methods/method.h"
 #include "pare/compress.h"
@@ -45,7 +45,8 @@ static void test_options(void **state)
         assert_ptr_equal(pare_method_find(m->name), m);
         for (const pare_field *f = m->options; f->kind != PARE_FIELD_END; f++) {
             assert_true(strlen(f->help) > 0);
-            for (const pare_field *g = m->options; g < f; g++) assert_string_not_equal(f->name, g->name);
+            for (const pare_field *g = m->options; g < f; g++)
+                assert_string_not_equal(f->name, g->name);
             assert_int_equal(parse(m, f->name, "nonsense"), PARE_EINVAL);
             if (f->kind != PARE_FIELD_INT && f->kind != PARE_FIELD_REAL) continue;
             double step = f->kind == PARE_FIELD_INT ? 1 : 1e-6;
@@ -61,7 +62,8 @@ static void test_options(void **state)
     }
 }
 
-/* `pattern` finds the files; each "const TYPE TYPE_name = {" at the start of a line must be in the registry.
+/* `pattern` finds the files; each "const TYPE TYPE_name = {" at the start of a line must be in the
+ * registry.
  */
 static void check_listed(const char *pattern, const char *begin, bool (*listed)(const char *name))
 {
@@ -75,7 +77,8 @@ static void check_listed(const char *pattern, const char *begin, bool (*listed)(
         while (fgets(line, sizeof line, f)) {
             if (strncmp(line, begin, strlen(begin)) != 0 || !strchr(line, '{')) continue;
             assert_int_equal(sscanf(line + strlen(begin), "%63[a-z0-9_]", name), 1);
-            if (!listed(name)) fail_msg("'%s' of %s is not in its registry", name, files.gl_pathv[i]);
+            if (!listed(name))
+                fail_msg("'%s' of %s is not in its registry", name, files.gl_pathv[i]);
             found++;
         }
         fclose(f);

@@ -1,8 +1,9 @@
-/* Every operator on random types, attributes and data, most of them nonsense: infer says no or eval copes.
+/* Every operator on random types, attributes and data, most of them nonsense: infer says no or eval
+ * copes.
  *
- * Under the sanitizers this finds what a hostile model could do. Held here in every build: types that infer
- * gives do not depend on values it did not need; views are as large as their input; eval gives the same bytes
- * twice, stays inside of its outputs, and fails only with a sentence. */
+ * Under the sanitizers this finds what a hostile model could do. Held here in every build: types
+ * that infer gives do not depend on values it did not need; views are as large as their input; eval
+ * gives the same bytes twice, stays inside of its outputs, and fails only with a sentence. */
 #include "base/rng.h"
 #include "ops/op.h"
 
@@ -37,12 +38,15 @@ static pare_dtype some_dtype(pare_rng *r)
 {
     static const pare_dtype all[] = { PARE_F32, PARE_F64, PARE_F16, PARE_I8,  PARE_I16, PARE_I32,
                                       PARE_I64, PARE_U8,  PARE_U16, PARE_U32, PARE_U64, PARE_BOOL };
-    return chance(r, 40) ? PARE_F32 : chance(r, 30) ? PARE_I64 : all[below(r, sizeof all / sizeof *all)];
+    return chance(r, 40)   ? PARE_F32
+           : chance(r, 30) ? PARE_I64
+                           : all[below(r, sizeof all / sizeof *all)];
 }
 
 static pare_type some_type(pare_rng *r)
 {
-    pare_type t = { .dtype = some_dtype(r), .rank = chance(r, 5) ? PARE_MAX_RANK : (int)below(r, 5) };
+    pare_type t = { .dtype = some_dtype(r),
+                    .rank = chance(r, 5) ? PARE_MAX_RANK : (int)below(r, 5) };
     for (int d = 0; d < t.rank; d++) t.dim[d] = chance(r, 3) ? 0 : 1 + below(r, 3);
     return t;
 }
@@ -68,8 +72,9 @@ static void fill(pare_rng *r, pare_tensor *t)
 
 static void some_attribute(pare_rng *r, const pare_field *f, pare_arena *arena, void *attrs)
 {
-    static const char *const text[] = { "ij,jk->ik", "...i->...", "ii",     "i,i",   "bij,bjk", "->",
-                                        "a",         "...",       "ij->ji", "a,b,c", "i;j" };
+    static const char *const text[] = { "ij,jk->ik", "...i->...", "ii", "i,i",
+                                        "bij,bjk",   "->",        "a",  "...",
+                                        "ij->ji",    "a,b,c",     "i;j" };
     pare_status st = PARE_OK;
     int64_t v[8];
     double x[8];
@@ -170,20 +175,24 @@ static bool run(pare_rng *r, const pare_op *op, call *c)
         if (pare_type_bytes(&type[i], &bytes) != PARE_OK || bytes > LARGEST) return false;
         total += bytes;
     }
-    if (op->view && total != pare_tensor_bytes(&c->in[0])) fail_msg("%s: a view of another size", op->name);
+    if (op->view && total != pare_tensor_bytes(&c->in[0]))
+        fail_msg("%s: a view of another size", op->name);
     pare_tensor out[2][PARE_MAX_OUT];
     uint8_t *memory[2][PARE_MAX_OUT];
     for (int k = 0; k < 2; k++)
-        for (uint32_t i = 0; i < c->node.n_out; i++) make_output(&type[i], &out[k][i], &memory[k][i]);
+        for (uint32_t i = 0; i < c->node.n_out; i++)
+            make_output(&type[i], &out[k][i], &memory[k][i]);
     for (int k = 0; k < 2; k++) {
         st = op->eval(&c->node, c->in, out[k]);
         must_explain(op, st, "eval");
     }
     for (uint32_t i = 0; i < c->node.n_out; i++) {
         size_t bytes = pare_tensor_bytes(&out[0][i]);
-        if (memcmp(memory[0][i], memory[1][i], bytes + GUARD) != 0) fail_msg("%s: two runs differ", op->name);
+        if (memcmp(memory[0][i], memory[1][i], bytes + GUARD) != 0)
+            fail_msg("%s: two runs differ", op->name);
         for (int g = 0; g < GUARD; g++)
-            if (memory[0][i][bytes + (size_t)g] != 0xa5) fail_msg("%s: writes behind output %u", op->name, i);
+            if (memory[0][i][bytes + (size_t)g] != 0xa5)
+                fail_msg("%s: writes behind output %u", op->name, i);
         free(memory[0][i]);
         free(memory[1][i]);
     }
@@ -206,8 +215,8 @@ static void test_random(void **state)
             pare_rng r = pare_rng_stream(round, (uint64_t)(op - pare_ops));
             pare_arena *arena = pare_arena_new(0);
             call c = { .node = { .name = "n", .op = *op, .attrs_size = (*op)->attrs_size } };
-            c.node.n_out =
-                (uint32_t)((*op)->outputs.min + below(&r, (*op)->outputs.max - (*op)->outputs.min + 1));
+            c.node.n_out = (uint32_t)((*op)->outputs.min +
+                                      below(&r, (*op)->outputs.max - (*op)->outputs.min + 1));
             c.node.attrs = pare_arena_alloc(arena, (*op)->attrs_size);
             pare_fields_default((*op)->attrs, c.node.attrs);
             for (const pare_field *f = (*op)->attrs; f && f->name; f++)
@@ -217,7 +226,8 @@ static void test_random(void **state)
             for (uint32_t i = 0; i < c.node.n_in; i++) pare_tensor_free(&c.in[i]);
             pare_arena_free(arena);
         }
-        if (getenv("PARE_VERBOSE")) print_message("%s: %d of %d rounds ran\n", (*op)->name, ran, ROUNDS);
+        if (getenv("PARE_VERBOSE"))
+            print_message("%s: %d of %d rounds ran\n", (*op)->name, ran, ROUNDS);
         never += ran == 0;
     }
     print_message("%d operators never got past infer\n", never);

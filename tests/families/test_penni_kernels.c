@@ -23,8 +23,8 @@ static float *floats(size_t n, pare_rng *r)
     return p;
 }
 
-static void same(const float *want, const float *got, size_t rows, size_t len, size_t ld, float scale,
-                 const char *what)
+static void same(const float *want, const float *got, size_t rows, size_t len, size_t ld,
+                 float scale, const char *what)
 {
     for (size_t r = 0; r < rows; r++) {
         for (size_t i = 0; i < len; i++)
@@ -47,8 +47,8 @@ static void check_basis(const pare_kernels *k, size_t d, size_t taps, size_t len
     pare_penni_basis_c(d, taps, len, x, off, basis, want, ld);
     k->penni_basis(d, taps, len, x, off, basis, got, ld);
     char what[96];
-    snprintf(what, sizeof what, "penni_basis/%s d=%zu taps=%zu len=%zu seed=%llu", k->isa, d, taps, len,
-             (unsigned long long)seed);
+    snprintf(what, sizeof what, "penni_basis/%s d=%zu taps=%zu len=%zu seed=%llu", k->isa, d, taps,
+             len, (unsigned long long)seed);
     same(want, got, d, len, ld, (float)taps, what);
     free(x);
     free(basis);
@@ -56,7 +56,8 @@ static void check_basis(const pare_kernels *k, size_t d, size_t taps, size_t len
     free(got);
 }
 
-static void check_combine(const pare_kernels *k, size_t n, size_t rows, size_t len, int fresh, uint64_t seed)
+static void check_combine(const pare_kernels *k, size_t n, size_t rows, size_t len, int fresh,
+                          uint64_t seed)
 {
     pare_rng r = pare_rng_stream(seed, len + n);
     size_t ld = len + GUARD;
@@ -76,8 +77,8 @@ static void check_combine(const pare_kernels *k, size_t n, size_t rows, size_t l
     pare_penni_combine_c(n, len, start, term, z, ld, want, ld, fresh);
     k->penni_combine(n, len, start, term, z, ld, got, ld, fresh);
     char what[96];
-    snprintf(what, sizeof what, "penni_combine/%s n=%zu rows=%zu len=%zu fresh=%d seed=%llu", k->isa, n, rows,
-             len, fresh, (unsigned long long)seed);
+    snprintf(what, sizeof what, "penni_combine/%s n=%zu rows=%zu len=%zu fresh=%d seed=%llu",
+             k->isa, n, rows, len, fresh, (unsigned long long)seed);
     same(want, got, n, len, ld, 4 * (float)(rows + 1), what);
     free(z);
     free(want);
@@ -96,7 +97,8 @@ static void test_every_isa(void **state)
         for (size_t len = 16; len <= LEN_MOST; len += 16) {
             for (size_t d = 1; d <= 11; d++) check_basis(&k, d, d % 3 ? 9 : 25, len, d);
             for (size_t n = 0; n < 9; n += 4)
-                for (int fresh = 0; fresh < 2; fresh++) check_combine(&k, n, 7 * n, len, fresh, len);
+                for (int fresh = 0; fresh < 2; fresh++)
+                    check_combine(&k, n, 7 * n, len, fresh, len);
         }
     }
 }

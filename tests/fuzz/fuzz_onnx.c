@@ -1,5 +1,5 @@
-/* libFuzzer target: whatever the bytes are, loading ends with a graph or an error; what loads is saved and
- * loads again.
+/* libFuzzer target: whatever the bytes are, loading ends with a graph or an error; what loads is
+ * saved and loads again.
  *
  *   cmake --preset fuzz && cmake --build --preset fuzz --target fuzz_onnx fuzz_onnx_seeds
  *   build/fuzz/tests/fuzz_onnx_seeds CORPUS && build/fuzz/tests/fuzz_onnx CORPUS */
@@ -9,7 +9,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static pare_status go_on(void *user, const char *node, const char *op, const char *remedy) { return PARE_OK; }
+static pare_status go_on(void *user, const char *node, const char *op, const char *remedy)
+{
+    return PARE_OK;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -25,7 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (pare_model_info(g, 1, NULL, 0, &info) == PARE_OK) pare_info_free(&info);
         free(again);
         pare_graph_free(h);
-    } else if (pare_onnx_read(data, size, "fuzz", NULL, (pare_onnx_shapes){ NULL, 0 }, &sink, &h) == PARE_OK)
+    } else if (pare_onnx_read(data, size, "fuzz", NULL, (pare_onnx_shapes){ NULL, 0 }, &sink, &h) ==
+               PARE_OK)
         pare_graph_free(h);
     pare_graph_free(g);
     return 0;

@@ -1,4 +1,5 @@
-/* Building small graphs in tests: inputs, constants, nodes with attributes as text ("strides=2/2,group=4").
+/* Building small graphs in tests: inputs, constants, nodes with attributes as text
+ * ("strides=2/2,group=4").
  */
 #ifndef SUPPORT_BUILD_H
 #define SUPPORT_BUILD_H
@@ -29,7 +30,8 @@ static inline pare_type f32_type(int rank, ...)
 static inline void fill_random(pare_tensor *t, uint64_t seed)
 {
     pare_rng rng = pare_rng_stream(seed, 7);
-    for (int64_t i = 0; i < pare_tensor_count(t); i++) ((float *)t->data)[i] = (float)pare_rng_normal(&rng);
+    for (int64_t i = 0; i < pare_tensor_count(t); i++)
+        ((float *)t->data)[i] = (float)pare_rng_normal(&rng);
 }
 
 static inline pare_tensor random_tensor(pare_type type, uint64_t seed)
@@ -50,8 +52,8 @@ static inline pare_id add_input(pare_graph *g, const char *name, pare_type type)
 static inline pare_id add_random(pare_graph *g, const char *name, pare_type type, uint64_t seed)
 {
     pare_id v;
-    OK(pare_graph_add_constant(g, pare_graph_unique(g, name), pare_weight_dense(random_tensor(type, seed)),
-                               &v));
+    OK(pare_graph_add_constant(g, pare_graph_unique(g, name),
+                               pare_weight_dense(random_tensor(type, seed)), &v));
     return v;
 }
 
@@ -75,8 +77,8 @@ static inline pare_id add_scalar(pare_graph *g, float x)
 }
 
 /* One output, named `name`; inputs up to n_in (PARE_NONE: absent). */
-static inline pare_id add_node(pare_graph *g, const char *op_name, const char *attrs, const char *name,
-                               uint32_t n_in, ...)
+static inline pare_id add_node(pare_graph *g, const char *op_name, const char *attrs,
+                               const char *name, uint32_t n_in, ...)
 {
     const pare_op *op = pare_op_find(op_name);
     if (!op) fail_msg("operator %s is not known", op_name);
@@ -95,8 +97,8 @@ static inline pare_id add_node(pare_graph *g, const char *op_name, const char *a
     return out;
 }
 
-/* Types and evaluates a whole graph by the operators' own eval, node by node: what every plan is compared
- * with. `g` is changed (shapes bound). out: one new tensor for each output. */
+/* Types and evaluates a whole graph by the operators' own eval, node by node: what every plan is
+ * compared with. `g` is changed (shapes bound). out: one new tensor for each output. */
 static inline void evaluate_graph(pare_graph *g, const pare_tensor *in, pare_tensor *out)
 {
     for (uint32_t i = 0; i < g->n_inputs; i++) {
@@ -114,7 +116,8 @@ static inline void evaluate_graph(pare_graph *g, const pare_tensor *in, pare_ten
         pare_tensor x[PARE_MAX_IN] = { 0 }, y[PARE_MAX_OUT] = { 0 };
         for (uint32_t k = 0; k < n->n_in; k++)
             if (n->in[k] != PARE_NONE) x[k] = value[n->in[k]];
-        for (uint32_t k = 0; k < n->n_out; k++) OK(pare_tensor_of(&g->value[n->out[k]].type, &y[k]));
+        for (uint32_t k = 0; k < n->n_out; k++)
+            OK(pare_tensor_of(&g->value[n->out[k]].type, &y[k]));
         OK(n->op->eval(n, x, y));
         for (uint32_t k = 0; k < n->n_out; k++) value[n->out[k]] = y[k];
     }
@@ -136,8 +139,8 @@ static inline void assert_close(const pare_tensor *a, const pare_tensor *b, doub
         double x = pare_tensor_get_f64(a, i), y = pare_tensor_get_f64(b, i);
         if (isnan(x) && isnan(y)) continue;
         if (!(fabs(x - y) <= tolerance * most))
-            fail_msg("%s: element %lld of %lld is %.9g instead of %.9g", what, (long long)i, (long long)n, x,
-                     y);
+            fail_msg("%s: element %lld of %lld is %.9g instead of %.9g", what, (long long)i,
+                     (long long)n, x, y);
     }
 }
 

@@ -27,7 +27,8 @@ static void test_two_models(void **state)
     assert_true(m[0].runs >= 7 && m[1].runs == m[0].runs);
     assert_true(m[0].ratio_to_first == 1 && m[0].ratio_p10 == 1 && m[0].ratio_p90 == 1);
     for (int i = 0; i < 2; i++) {
-        assert_true(m[i].p10_ms <= m[i].median_ms && m[i].median_ms <= m[i].p90_ms && m[i].p10_ms > 0);
+        assert_true(m[i].p10_ms <= m[i].median_ms && m[i].median_ms <= m[i].p90_ms &&
+                    m[i].p10_ms > 0);
         assert_true(m[i].gflops > 0 && m[i].peak_mib > 0 && m[i].ratio_to_first > 0);
         assert_int_equal(m[i].n_layers, 2);
         assert_string_equal(m[i].layer[0].name, "conv");
@@ -59,20 +60,24 @@ static void test_errors(void **state)
     pare_bench_model m;
     assert_int_equal(pare_bench(NULL, 0, NULL, NULL, &m), PARE_EINVAL);
     const pare_graph *list[] = { g };
-    assert_int_equal(pare_bench(list, 1, &(pare_bench_options){ .seconds = -1 }, NULL, &m), PARE_EINVAL);
-    assert_int_equal(pare_bench(list, 1,
-                                &(pare_bench_options){ .seconds = 0.01, .plan = { .force = "nothing" } },
-                                NULL, &m),
+    assert_int_equal(pare_bench(list, 1, &(pare_bench_options){ .seconds = -1 }, NULL, &m),
                      PARE_EINVAL);
-    pare_progress p = { stop, NULL };
     assert_int_equal(
-        pare_bench(list, 1, &(pare_bench_options){ .seconds = 60, .plan = { .threads = 1 } }, &p, &m),
-        PARE_ECANCELLED);
+        pare_bench(list, 1,
+                   &(pare_bench_options){ .seconds = 0.01, .plan = { .force = "nothing" } }, NULL,
+                   &m),
+        PARE_EINVAL);
+    pare_progress p = { stop, NULL };
+    assert_int_equal(pare_bench(list, 1,
+                                &(pare_bench_options){ .seconds = 60, .plan = { .threads = 1 } },
+                                &p, &m),
+                     PARE_ECANCELLED);
     pare_graph_free(g);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_two_models), cmocka_unit_test(test_errors) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_two_models),
+                                        cmocka_unit_test(test_errors) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,9 @@
 
 static pare_graph *net;
 static pare_dataset *digits;
-static const pare_preprocess pp = { .n_mean = 1, .n_scale = 1, .mean = { 128 }, .scale = { 0.01f } };
+static const pare_preprocess pp = {
+    .n_mean = 1, .n_scale = 1, .mean = { 128 }, .scale = { 0.01f }
+};
 
 static int open_all(void **state)
 {
@@ -43,7 +45,9 @@ static int close_all(void **state)
 
 static pare_compress_options options(const char *const *methods, const char *out)
 {
-    pare_compress_options o = { .methods = methods, .out_path = out, .max_drop = -1, .force = true };
+    pare_compress_options o = {
+        .methods = methods, .out_path = out, .max_drop = -1, .force = true
+    };
     pare_train_defaults(&o.train);
     o.train.threads = 1;
     return o;
@@ -102,7 +106,8 @@ static void test_report(void **state)
     double params = 0;
     for (size_t i = 0; i < r.n_layers; i++) {
         const pare_compress_layer *l = &r.layer[i];
-        assert_true(l->in_after <= l->in_before && l->out_after <= l->out_before && l->out_after > 0);
+        assert_true(l->in_after <= l->in_before && l->out_after <= l->out_before &&
+                    l->out_after > 0);
         assert_true(l->macs_before > 0 && l->macs_after >= 0);
         params += l->params_after;
         if (strcmp(l->codec, "penni") == 0) {
@@ -182,7 +187,8 @@ static void test_refusals(void **state)
     free(data);
 }
 
-/* A finished run is repeated from its stages, with the same bytes; a damaged stage is done again. */
+/* A finished run is repeated from its stages, with the same bytes; a damaged stage is done again.
+ */
 static void test_run_folder(void **state)
 {
     const char *methods[] = { "magnitude:density=0.9", "penni:density=0.3", NULL },
@@ -264,7 +270,8 @@ typedef struct impatient {
     int n, reports;
 } impatient;
 
-static bool stop_now_and_then(void *user, const char *stage, int64_t done, int64_t total, const char *detail)
+static bool stop_now_and_then(void *user, const char *stage, int64_t done, int64_t total,
+                              const char *detail)
 {
     impatient *i = user;
     return ++i->reports % i->n != 0;
@@ -294,7 +301,8 @@ static void test_retraining_resumes(void **state)
     impatient user = { .n = 3 }; /* a full run reports at least once an epoch, five times in all */
     pare_progress p = { stop_now_and_then, &user };
     int interruptions = 0;
-    while ((st = pare_compress(net, train, NULL, &pp, &o, &p, &r)) == PARE_ECANCELLED && interruptions < 100)
+    while ((st = pare_compress(net, train, NULL, &pp, &o, &p, &r)) == PARE_ECANCELLED &&
+           interruptions < 100)
         interruptions++;
     OK(st);
     pare_compress_report_free(&r);

@@ -1,5 +1,5 @@
-/* Data sets in memory (cifar10, mnist, npy), .npy files, preprocessing, batches: right values, and what
- * damage gets. */
+/* Data sets in memory (cifar10, mnist, npy), .npy files, preprocessing, batches: right values, and
+ * what damage gets. */
 #define _XOPEN_SOURCE 700
 #include "data_files.h"
 #include "graph/graph.h"
@@ -54,7 +54,10 @@ static int quiet(void **state)
 enum { RECORD = 3073 };
 
 /* Pixel of record r, channel c, row y, column x. */
-static int cifar_pixel(int r, int c, int y, int x) { return (r * 31 + c * 77 + y * 5 + x * 3) & 255; }
+static int cifar_pixel(int r, int c, int y, int x)
+{
+    return (r * 31 + c * 77 + y * 5 + x * 3) & 255;
+}
 
 static void cifar_file(const char *name, int records, int first)
 {
@@ -95,9 +98,12 @@ static void test_cifar10(void **state)
     assert_int_equal(pare_dataset_label(d, 14), 4);
 
     /* order, mean, scale and layout, against the definition */
-    pare_preprocess pp = {
-        .n_mean = 3, .n_scale = 1, .mean = { 10, 20, 30 }, .scale = { 0.5f }, .bgr = true, .nhwc = true
-    };
+    pare_preprocess pp = { .n_mean = 3,
+                           .n_scale = 1,
+                           .mean = { 10, 20, 30 },
+                           .scale = { 0.5f },
+                           .bgr = true,
+                           .nhwc = true };
     int64_t index[2] = { 14, 0 }, dim[4] = { 2, 32, 32, 3 };
     int label[2];
     pare_tensor t;
@@ -108,7 +114,8 @@ static void test_cifar10(void **state)
     for (int n = 0; n < 2; n++)
         for (int i = 0; i < 32 * 32; i++)
             for (int c = 0; c < 3; c++) {
-                float want = ((float)cifar_pixel((int)index[n], 2 - c, i / 32, i % 32) - pp.mean[c]) * 0.5f;
+                float want =
+                    ((float)cifar_pixel((int)index[n], 2 - c, i / 32, i % 32) - pp.mean[c]) * 0.5f;
                 if (*x++ != want)
                     fail_msg("sample %d pixel %d channel %d: %g, not %g", n, i, c, (double)x[-1],
                              (double)want);
@@ -124,7 +131,8 @@ static void test_cifar10(void **state)
     assert_int_equal(pare_tensor_new(PARE_F32, 4, planar, &t), PARE_OK);
     assert_fails(pare_dataset_batch(d, NULL, index, 1, NULL, &t, NULL), PARE_EINVAL, "no sample 3");
     index[0] = -1;
-    assert_fails(pare_dataset_batch(d, NULL, index, 1, NULL, &t, NULL), PARE_EINVAL, "no sample -1");
+    assert_fails(pare_dataset_batch(d, NULL, index, 1, NULL, &t, NULL), PARE_EINVAL,
+                 "no sample -1");
     index[0] = 0;
     pp.n_mean = 2, pp.nhwc = false;
     assert_fails(pare_dataset_batch(d, &pp, index, 1, NULL, &t, NULL), PARE_EINVAL, "2 means for");
@@ -158,7 +166,8 @@ static void test_cifar10_damaged(void **state)
     assert_fails(open_fails(spec_of("cifar10", dir), PARE_TEST), PARE_EFORMAT, "has 0 bytes");
     uint8_t record[RECORD] = { 10 };
     write_scratch("cd/test_batch.bin", record, sizeof record);
-    assert_fails(open_fails(spec_of("cifar10", dir), PARE_TEST), PARE_EFORMAT, "label 10, not within 0 to 9");
+    assert_fails(open_fails(spec_of("cifar10", dir), PARE_TEST), PARE_EFORMAT,
+                 "label 10, not within 0 to 9");
     cifar_file("cd/test_batch.bin", 2, 0);
     text_scratch("cd/classes.txt", "a\nb\n");
     assert_fails(open_fails(spec_of("cifar10", dir), PARE_TEST), PARE_EFORMAT, "names 2 classes");
@@ -168,8 +177,8 @@ static void test_cifar10_damaged(void **state)
 
 /* --- mnist --- */
 
-static void idx(const char *name, uint32_t magic, const uint32_t *dim, int rank, const uint8_t *data,
-                size_t size, bool gz)
+static void idx(const char *name, uint32_t magic, const uint32_t *dim, int rank,
+                const uint8_t *data, size_t size, bool gz)
 {
     uint8_t *buf = malloc(size + 32);
     assert_non_null(buf);
@@ -208,7 +217,8 @@ static void test_mnist(void **state)
     assert_int_equal(pare_tensor_new(PARE_F32, 4, shape, &t), PARE_OK);
     pare_preprocess pp = { .n_scale = 1, .scale = { 1.0f / 255 } };
     assert_int_equal(pare_dataset_batch(d, &pp, &index, 1, NULL, &t, NULL), PARE_OK);
-    for (int i = 0; i < 784; i++) assert_true(((float *)t.data)[i] == (float)px[2 * 784 + i] * (1.0f / 255));
+    for (int i = 0; i < 784; i++)
+        assert_true(((float *)t.data)[i] == (float)px[2 * 784 + i] * (1.0f / 255));
     pare_tensor_free(&t);
     pare_dataset_free(d);
     assert_fails(open_fails(spec_of("mnist", dir), PARE_TRAIN), PARE_EIO, "train-images");
@@ -226,7 +236,8 @@ static void test_mnist_damaged(void **state)
     labels[3] = 1;
     dim[0] = 5;
     idx("md/t10k-labels-idx1-ubyte", 0x801, dim, 1, labels, 5, false);
-    assert_fails(open_fails(spec_of("mnist", dir), PARE_TEST), PARE_EFORMAT, "4 t10k pictures but 5 labels");
+    assert_fails(open_fails(spec_of("mnist", dir), PARE_TEST), PARE_EFORMAT,
+                 "4 t10k pictures but 5 labels");
     idx("md/t10k-images-idx3-ubyte", 0x803, dim, 3, px, sizeof px, false);
     assert_fails(open_fails(spec_of("mnist", dir), PARE_TEST), PARE_EFORMAT,
                  "80 bytes of data, 64 are there");
@@ -261,7 +272,8 @@ static void test_mnist_damaged(void **state)
     fclose(f);
     assert_fails(open_fails(spec_of("mnist", dir), PARE_TEST), PARE_EFORMAT, "damaged");
     assert_int_equal(truncate(path, info.st_size / 2), 0);
-    assert_fails(open_fails(spec_of("mnist", dir), PARE_TEST), PARE_EFORMAT, "t10k-images-idx3-ubyte.gz");
+    assert_fails(open_fails(spec_of("mnist", dir), PARE_TEST), PARE_EFORMAT,
+                 "t10k-images-idx3-ubyte.gz");
 }
 
 /* --- npy --- */
@@ -287,7 +299,8 @@ static void test_npy_round_trip(void **state)
                 assert_memory_equal(u.data, t.data, pare_tensor_bytes(&t));
                 pare_tensor_free(&u);
                 if (k == 0 && rank == 4)
-                    assert_fails(pare_npy_save(&t, in_scratch("t.npy"), false), PARE_EINVAL, "exists");
+                    assert_fails(pare_npy_save(&t, in_scratch("t.npy"), false), PARE_EINVAL,
+                                 "exists");
                 pare_tensor_free(&t);
             }
 }
@@ -317,30 +330,38 @@ static void test_npy_headers(void **state)
         { 2, 8, PARE_OK, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", "" },
         { 3, 8, PARE_OK, "{\"shape\":(2L,1), \"fortran_order\" : False,\"descr\":'=f4'}", "" },
         { 1, 4, PARE_OK, "{'descr': '<f4', 'fortran_order': True, 'shape': (), }", "" },
-        { 9, 8, PARE_EUNSUPPORTED, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", "version 9" },
+        { 9, 8, PARE_EUNSUPPORTED, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }",
+          "version 9" },
         { 1, 7, PARE_EFORMAT, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }",
           "takes 8 bytes, 7 are there" },
         { 1, 9, PARE_EFORMAT, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }",
           "takes 8 bytes, 9 are there" },
-        { 1, 16, PARE_EUNSUPPORTED, "{'descr': '<f4', 'fortran_order': True, 'shape': (2,2), }", "Fortran" },
-        { 1, 8, PARE_EUNSUPPORTED, "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", "'|O'" },
+        { 1, 16, PARE_EUNSUPPORTED, "{'descr': '<f4', 'fortran_order': True, 'shape': (2,2), }",
+          "Fortran" },
+        { 1, 8, PARE_EUNSUPPORTED, "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+          "'|O'" },
         { 1, 8, PARE_EUNSUPPORTED, "{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }",
           "big-endian" },
-        { 1, 8, PARE_EUNSUPPORTED, "{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }", "'<c8'" },
-        { 1, 8, PARE_EUNSUPPORTED, "{'descr': [('a','<f4')], 'fortran_order': False, 'shape': (2,), }",
-          "records" },
-        { 1, 8, PARE_ELIMIT, "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4), }",
+        { 1, 8, PARE_EUNSUPPORTED, "{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }",
+          "'<c8'" },
+        { 1, 8, PARE_EUNSUPPORTED,
+          "{'descr': [('a','<f4')], 'fortran_order': False, 'shape': (2,), }", "records" },
+        { 1, 8, PARE_ELIMIT,
+          "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4), }",
           "too large" },
-        { 1, 8, PARE_EFORMAT, "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }",
-          "2^63" },
-        { 1, 8, PARE_EFORMAT, "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "dimension" },
-        { 1, 8, PARE_EUNSUPPORTED, "{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,2), }",
-          "8 dim" },
+        { 1, 8, PARE_EFORMAT,
+          "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }", "2^63" },
+        { 1, 8, PARE_EFORMAT, "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }",
+          "dimension" },
+        { 1, 8, PARE_EUNSUPPORTED,
+          "{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,2), }", "8 dim" },
         { 1, 8, PARE_EFORMAT, "{'descr': '<f4', 'fortran_order': False, 'shape': (2", "shape" },
         { 1, 8, PARE_EFORMAT, "{'descr': '<f4', 'fortran_order': False, }", "lacks" },
-        { 1, 8, PARE_EFORMAT, "{'descr': '<f4', 'fortran_order': Maybe, 'shape': (2,), }", "neither" },
+        { 1, 8, PARE_EFORMAT, "{'descr': '<f4', 'fortran_order': Maybe, 'shape': (2,), }",
+          "neither" },
         { 1, 8, PARE_EFORMAT, "{'descr': '<f4", "not a string" },
-        { 1, 8, PARE_EFORMAT, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'x': 1}", "none of" },
+        { 1, 8, PARE_EFORMAT, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'x': 1}",
+          "none of" },
         { 1, 8, PARE_EFORMAT, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), } garbage",
           "goes on" },
         { 1, 8, PARE_EFORMAT, "", "not a dictionary" },
@@ -354,10 +375,11 @@ static void test_npy_headers(void **state)
     }
     pare_tensor t;
     assert_fails(pare_npy_load(text_scratch("bad.npy", "\x93NUM"), &t), PARE_EFORMAT, "early");
-    assert_fails(pare_npy_load(text_scratch("bad.npy", "PK\x03\x04 some zip file"), &t), PARE_EFORMAT,
-                 "not an .npy");
+    assert_fails(pare_npy_load(text_scratch("bad.npy", "PK\x03\x04 some zip file"), &t),
+                 PARE_EFORMAT, "not an .npy");
     uint8_t lie[16] = "\x93NUMPY\x02\x00\xff\xff\xff\x7f";
-    assert_fails(pare_npy_load(write_scratch("bad.npy", lie, sizeof lie), &t), PARE_ELIMIT, "2147483647");
+    assert_fails(pare_npy_load(write_scratch("bad.npy", lie, sizeof lie), &t), PARE_ELIMIT,
+                 "2147483647");
     assert_fails(pare_npy_load(in_scratch("none.npy"), &t), PARE_EIO, "none.npy");
     assert_fails(pare_npy_load(scratch, &t), PARE_EIO, "not a regular file");
 }
@@ -403,7 +425,8 @@ static void test_npy_set(void **state)
     pare_tensor_free(&t);
     dim[3] = 3;
     assert_int_equal(pare_tensor_new(PARE_F32, 4, dim, &t), PARE_OK);
-    assert_fails(pare_dataset_batch(d, &pp, index, 2, NULL, &t, NULL), PARE_EFORMAT, "float32[?,3,2,2]");
+    assert_fails(pare_dataset_batch(d, &pp, index, 2, NULL, &t, NULL), PARE_EFORMAT,
+                 "float32[?,3,2,2]");
     pare_tensor_free(&t);
     pare_dataset_free(d);
 
@@ -419,7 +442,8 @@ static void test_npy_set(void **state)
     assert_true(((float *)t.data)[0] == -258 && ((float *)t.data)[1] == 252);
     pare_augment a = { .flip = true };
     assert_fails(pare_dataset_batch(d, &one, index, 1, &a, &t, NULL), PARE_EINVAL, "only pictures");
-    assert_fails(pare_dataset_batch(d, &pp, index, 1, NULL, &t, NULL), PARE_EINVAL, "3 means for 1");
+    assert_fails(pare_dataset_batch(d, &pp, index, 1, NULL, &t, NULL), PARE_EINVAL,
+                 "3 means for 1");
     pare_tensor_free(&t);
     pare_dataset_free(d);
 
@@ -443,10 +467,12 @@ static void test_npy_set(void **state)
     save("y2.npy", PARE_I64, 1, &two, y);
     assert_fails(open_fails(pair("x.npy", "y2.npy"), PARE_TEST), PARE_EFORMAT, "label 1 is -1");
     save("y2.npy", PARE_F32, 1, &two, x);
-    assert_fails(open_fails(pair("x.npy", "y2.npy"), PARE_TEST), PARE_EFORMAT, "float32, not integers");
+    assert_fails(open_fails(pair("x.npy", "y2.npy"), PARE_TEST), PARE_EFORMAT,
+                 "float32, not integers");
     two = 1;
     save("y2.npy", PARE_I64, 1, &two, y);
-    assert_fails(open_fails(pair("x.npy", "y2.npy"), PARE_TEST), PARE_EFORMAT, "1 labels for 2 samples");
+    assert_fails(open_fails(pair("x.npy", "y2.npy"), PARE_TEST), PARE_EFORMAT,
+                 "1 labels for 2 samples");
     fdim[0] = 0;
     save("f.npy", PARE_I8, 2, fdim, f);
     assert_fails(open_fails(pair("f.npy", "y.npy"), PARE_TEST), PARE_EFORMAT, "holds no samples");
@@ -477,7 +503,8 @@ static void test_augment(void **state)
     assert_int_equal(pare_dataset_batch(d, NULL, index, N, &a, &t, NULL), PARE_OK);
 
     /* every result is one of the shifts and mirrors, and all of them come up */
-    bool seen_dx[2 * PAD + 1] = { false }, seen_dy[2 * PAD + 1] = { false }, seen_flip[2] = { false };
+    bool seen_dx[2 * PAD + 1] = { false }, seen_dy[2 * PAD + 1] = { false },
+                           seen_flip[2] = { false };
     for (int i = 0; i < N; i++) {
         const float *src = x + index[i] * C * S * S, *got = (const float *)t.data + i * C * S * S;
         int found = 0;
@@ -487,7 +514,8 @@ static void test_augment(void **state)
                 for (int r = 0; r < S; r++)
                     for (int q = 0; q < S; q++) {
                         int sx = (k & 1 ? S - 1 - q : q) + dx, sy = r + dy;
-                        float want = sx < 0 || sy < 0 || sx >= S || sy >= S ? 0 : src[(c * S + sy) * S + sx];
+                        float want =
+                            sx < 0 || sy < 0 || sx >= S || sy >= S ? 0 : src[(c * S + sy) * S + sx];
                         same &= got[(c * S + r) * S + q] == want;
                     }
             if (same) found++, seen_dx[dx + PAD] = seen_dy[dy + PAD] = seen_flip[k & 1] = true;
@@ -546,12 +574,14 @@ static void test_preprocess(void **state)
     assert_true(found);
     assert_memory_equal(&pp, &back, sizeof pp);
     assert_int_equal(pare_graph_set_meta(g, "pare.preprocess", "{\"skip\": -1}"), PARE_OK);
-    assert_fails(pare_preprocess_from_model(g, &back, &found), PARE_EINVAL, "pare.preprocess: 'skip' is -1");
+    assert_fails(pare_preprocess_from_model(g, &back, &found), PARE_EINVAL,
+                 "pare.preprocess: 'skip' is -1");
     pare_graph_free(g);
 
     snprintf(spec, sizeof spec, "%s:b", path);
     assert_int_equal(pare_preprocess_load(spec, &back), PARE_OK);
-    assert_int_equal(back.n_mean + back.n_scale + back.bgr + back.nhwc + back.skip + back.crop_w, 0);
+    assert_int_equal(back.n_mean + back.n_scale + back.bgr + back.nhwc + back.skip + back.crop_w,
+                     0);
     snprintf(spec, sizeof spec, "%s:c", path);
     assert_fails(pare_preprocess_load(spec, &back), PARE_EINVAL, "'mean' is neither");
     snprintf(spec, sizeof spec, "%s:d", path);

@@ -1,5 +1,5 @@
-/* Downloads against a server of our own on this machine: resume, retries, lies, cancelling, archives that
- * attack. */
+/* Downloads against a server of our own on this machine: resume, retries, lies, cancelling,
+ * archives that attack. */
 #define _XOPEN_SOURCE 700
 #include "data/get.h"
 #include "data_files.h"
@@ -19,10 +19,11 @@
 
 #include <cmocka.h>
 
-#define assert_fails(call, code, word)                                                                  \
-    do {                                                                                                \
-        pare_status st_ = call;                                                                         \
-        if (st_ != (code) || !strstr(pare_error(), word)) fail_msg("%d, '%s'", (int)st_, pare_error()); \
+#define assert_fails(call, code, word)                    \
+    do {                                                  \
+        pare_status st_ = call;                           \
+        if (st_ != (code) || !strstr(pare_error(), word)) \
+            fail_msg("%d, '%s'", (int)st_, pare_error()); \
     } while (0)
 
 /* --- the server: one connection at a time, one request each --- */
@@ -76,12 +77,13 @@ static void answer(int s)
         rest = send_n = 9;
     else if (web.cut && web.cuts > 0 && web.cut < send_n)
         web.cuts--, send_n = web.cut;
-    int h = snprintf(head, sizeof head, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n", code,
-                     rest);
+    int h = snprintf(head, sizeof head,
+                     "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n", code, rest);
     if (code == 206)
-        h += snprintf(head + h, sizeof head - (size_t)h, "Content-Range: bytes %llu-%zu/%zu\r\n", from,
-                      web.size - 1, web.size);
-    if (web.location) h += snprintf(head + h, sizeof head - (size_t)h, "Location: %s\r\n", web.location);
+        h += snprintf(head + h, sizeof head - (size_t)h, "Content-Range: bytes %llu-%zu/%zu\r\n",
+                      from, web.size - 1, web.size);
+    if (web.location)
+        h += snprintf(head + h, sizeof head - (size_t)h, "Location: %s\r\n", web.location);
     h += snprintf(head + h, sizeof head - (size_t)h, "\r\n");
     const uint8_t *p = code == 200 || code == 206 ? web.body + from : (const uint8_t *)"not here!";
     if (code == 200 || code == 206) web.served += send_n;
@@ -117,7 +119,8 @@ static int start(void **state)
     pthread_mutex_init(&web.lock, NULL);
     web.listener = socket(AF_INET, SOCK_STREAM, 0);
     if (web.listener < 0 || bind(web.listener, (struct sockaddr *)&a, sizeof a) != 0 ||
-        listen(web.listener, 16) != 0 || getsockname(web.listener, (struct sockaddr *)&a, &len) != 0)
+        listen(web.listener, 16) != 0 ||
+        getsockname(web.listener, (struct sockaddr *)&a, &len) != 0)
         return -1;
     web.port = ntohs(a.sin_port);
     return pthread_create(&web.thread, NULL, serve, NULL) != 0 ? -1 : scratch_make(state);
@@ -318,7 +321,8 @@ static void test_wrong_content(void **state)
     free(other);
 }
 
-static bool stop_later(void *user, const char *stage, int64_t done, int64_t total, const char *detail)
+static bool stop_later(void *user, const char *stage, int64_t done, int64_t total,
+                       const char *detail)
 {
     assert_string_equal(stage, "download");
     assert_string_equal(detail, "thing.bin");
@@ -451,9 +455,10 @@ static void test_public(void **state)
     assert_int_equal(rmdir(in_scratch("m")), 0); /* nothing is left */
     make_scratch_dir("f");
     text_scratch("f/train-images-idx3-ubyte.gz", "mine");
-    assert_fails(pare_data_get("fashion-mnist", in_scratch("f"), base(), NULL), PARE_EFORMAT, "in the way");
-    assert_fails(pare_data_get("cifar10", in_scratch("f/train-images-idx3-ubyte.gz"), base(), NULL), PARE_EIO,
-                 "folder");
+    assert_fails(pare_data_get("fashion-mnist", in_scratch("f"), base(), NULL), PARE_EFORMAT,
+                 "in the way");
+    assert_fails(pare_data_get("cifar10", in_scratch("f/train-images-idx3-ubyte.gz"), base(), NULL),
+                 PARE_EIO, "folder");
 }
 
 int main(void)

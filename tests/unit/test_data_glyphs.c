@@ -65,7 +65,8 @@ static void test_streams_differ(void **state)
     assert_memory_not_equal(a, b, PIXELS);
 }
 
-/* Softmax regression by stochastic gradient descent; returns its share of right answers on the test part. */
+/* Softmax regression by stochastic gradient descent; returns its share of right answers on the test
+ * part. */
 static double linear_top1(int train, int test, int epochs)
 {
     float *w = calloc((size_t)CLASSES * PIXELS, sizeof *w), bias[CLASSES] = { 0 }, x[PIXELS];

@@ -1,4 +1,5 @@
-/* Picture files and sets of them: right pixels, the fit rule, and what damage, lies and bombs get. */
+/* Picture files and sets of them: right pixels, the fit rule, and what damage, lies and bombs get.
+ */
 #define _XOPEN_SOURCE 700
 #include "base/rng.h"
 #include "data/decode.h"
@@ -35,10 +36,12 @@ static char *png(const char *name, int w, int h, int depth, int type, bool inter
     png_infop info = png_create_info_struct(p);
     png_init_io(p, f);
     png_set_IHDR(p, info, (png_uint_32)w, (png_uint_32)h, depth, type,
-                 interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-                 PNG_FILTER_TYPE_DEFAULT);
+                 interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     if (type == PNG_COLOR_TYPE_PALETTE) {
-        static const png_color colours[4] = { { 1, 2, 3 }, { 40, 50, 60 }, { 255, 0, 9 }, { 7, 77, 177 } };
+        static const png_color colours[4] = {
+            { 1, 2, 3 }, { 40, 50, 60 }, { 255, 0, 9 }, { 7, 77, 177 }
+        };
         static const png_byte alpha[2] = { 0, 128 };
         png_set_PLTE(p, info, colours, 4);
         png_set_tRNS(p, info, alpha, 2, NULL);
@@ -54,8 +57,8 @@ static char *png(const char *name, int w, int h, int depth, int type, bool inter
 }
 
 /* Interleaved samples; `many` makes a progressive file with a scan for every coefficient. */
-static char *jpeg(const char *name, int w, int h, int channels, J_COLOR_SPACE in, J_COLOR_SPACE stored,
-                  bool adobe, bool many, uint8_t *px)
+static char *jpeg(const char *name, int w, int h, int channels, J_COLOR_SPACE in,
+                  J_COLOR_SPACE stored, bool adobe, bool many, uint8_t *px)
 {
     char *path = in_scratch(name);
     FILE *f = fopen(path, "wb");
@@ -72,7 +75,8 @@ static char *jpeg(const char *name, int w, int h, int channels, J_COLOR_SPACE in
     jpeg_set_defaults(&c);
     jpeg_set_colorspace(&c, stored);
     jpeg_set_quality(&c, 100, TRUE);
-    for (int i = 0; i < channels; i++) c.comp_info[i].h_samp_factor = c.comp_info[i].v_samp_factor = 1;
+    for (int i = 0; i < channels; i++)
+        c.comp_info[i].h_samp_factor = c.comp_info[i].v_samp_factor = 1;
     c.write_Adobe_marker = adobe;
     if (many) {
         int n = 0;
@@ -159,10 +163,13 @@ static void test_png_kinds(void **state)
     expect(png("rgb16.png", W, H, 16, PNG_COLOR_TYPE_RGB, false, in, W * 6), W, H, want, 0);
     for (int y = 0; y < H; y++) { /* 1 bit */
         in[y] = (uint8_t)(0x96 + y);
-        for (int x = 0; x < W; x++) memset(want + (y * W + x) * 3, in[y] >> (7 - x) & 1 ? 255 : 0, 3);
+        for (int x = 0; x < W; x++)
+            memset(want + (y * W + x) * 3, in[y] >> (7 - x) & 1 ? 255 : 0, 3);
     }
     expect(png("bit.png", W, H, 1, PNG_COLOR_TYPE_GRAY, false, in, 1), W, H, want, 0);
-    static const uint8_t colours[4][3] = { { 1, 2, 3 }, { 40, 50, 60 }, { 255, 0, 9 }, { 7, 77, 177 } };
+    static const uint8_t colours[4][3] = {
+        { 1, 2, 3 }, { 40, 50, 60 }, { 255, 0, 9 }, { 7, 77, 177 }
+    };
     for (int y = 0; y < H; y++) { /* 2-bit palette */
         in[y * 2] = (uint8_t)(0x1b + y);
         in[y * 2 + 1] = 0xe4;
@@ -185,7 +192,8 @@ static void test_jpeg_kinds(void **state)
     expect(jpeg("plain.png", W, H, 3, JCS_RGB, JCS_RGB, true, false, rgb), W, H, rgb, 2);
     ramp(grey, W, H, 1);
     for (int i = 0; i < W * H; i++) memset(want + i * 3, grey[i], 3);
-    expect(jpeg("grey.jpg", W, H, 1, JCS_GRAYSCALE, JCS_GRAYSCALE, false, false, grey), W, H, want, 2);
+    expect(jpeg("grey.jpg", W, H, 1, JCS_GRAYSCALE, JCS_GRAYSCALE, false, false, grey), W, H, want,
+           2);
     expect(jpeg("one.jpg", 1, 1, 3, JCS_RGB, JCS_YCbCr, false, false, rgb), 1, 1, rgb, 3);
     for (int i = 0; i < W * H; i++) {
         for (int c = 0; c < 3; c++) {
@@ -264,8 +272,9 @@ static void test_damage(void **state)
                  "65535 x 65535 pixels");
 
     /* a scan for every coefficient of every component: 190 of them */
-    assert_fails(pare_picture_load(jpeg("scans.jpg", W, H, 3, JCS_RGB, JCS_YCbCr, false, true, rgb), &p),
-                 PARE_ELIMIT, "100 scans");
+    assert_fails(
+        pare_picture_load(jpeg("scans.jpg", W, H, 3, JCS_RGB, JCS_YCbCr, false, true, rgb), &p),
+        PARE_ELIMIT, "100 scans");
 
     /* a comment that unpacks to 64 MB is not unpacked, or not kept */
     n = slurp(p1, all);
@@ -287,8 +296,8 @@ static void test_damage(void **state)
     if (pare_picture_load(in_scratch("bomb.png"), &p) == PARE_OK) pare_picture_free(&p);
     free(bomb);
 
-    assert_fails(pare_picture_load(text_scratch("text.jpg", "<html>not found</html>"), &p), PARE_EFORMAT,
-                 "neither a JPEG nor a PNG");
+    assert_fails(pare_picture_load(text_scratch("text.jpg", "<html>not found</html>"), &p),
+                 PARE_EFORMAT, "neither a JPEG nor a PNG");
     assert_fails(pare_picture_load(text_scratch("none.jpg", ""), &p), PARE_EFORMAT, "(0 bytes)");
     assert_fails(pare_picture_load(in_scratch("absent.jpg"), &p), PARE_EIO, "absent.jpg");
     free(all);
@@ -296,11 +305,12 @@ static void test_damage(void **state)
 
 /* --- scaling --- */
 
-/* The definition, in real numbers: a triangle of half width max(1, scale) around each half-pixel centre. */
+/* The definition, in real numbers: a triangle of half width max(1, scale) around each half-pixel
+ * centre. */
 static double by_definition(const uint8_t *px, int n, int step, int out, int i)
 {
-    double scale = (double)n / out, wide = scale > 1 ? scale : 1, centre = (i + 0.5) * scale, sum = 0,
-           all = 0;
+    double scale = (double)n / out, wide = scale > 1 ? scale : 1, centre = (i + 0.5) * scale,
+           sum = 0, all = 0;
     for (int k = 0; k < n; k++) {
         double w = 1 - fabs(k + 0.5 - centre) / wide;
         if (w > 0) sum += w * px[k * step], all += w;
@@ -351,7 +361,8 @@ static void test_fit(void **state)
     assert_int_equal(pare_image_load(path, &pp, &type, &t), PARE_OK);
     for (int y = 0; y < 28; y++)
         for (int x = 0; x < 37; x++)
-            assert_true(((float *)t.data)[(28 + y) * 37 + x] == (float)rgb[((y + 1) * W + x + 1) * 3 + 1]);
+            assert_true(((float *)t.data)[(28 + y) * 37 + x] ==
+                        (float)rgb[((y + 1) * W + x + 1) * 3 + 1]);
     pare_tensor_free(&t);
     /* 36 * 1.1 = 39.6 <= 40: scaled, and so is the height */
     type.dim[3] = 36;
@@ -371,7 +382,8 @@ static void test_fit(void **state)
     for (int i = 0; i < 30 * 20; i++) assert_true(((float *)t.data)[i] == (float)want.px[i * 3]);
     pare_tensor_free(&t);
     pare_picture_free(&want);
-    /* stated; free dimensions follow; blue first; 8-bit network input with rounding and saturation */
+    /* stated; free dimensions follow; blue first; 8-bit network input with rounding and saturation
+     */
     pp = (pare_preprocess){
         .crop_w = 20, .crop_h = 10, .bgr = true, .nhwc = true, .n_scale = 1, .scale = { 1.5f }
     };
@@ -393,7 +405,8 @@ static void test_fit(void **state)
                 rintf((19595.f * rgb[15] + 38470.f * rgb[16] + 7471.f * rgb[17]) / 65536));
     pare_tensor_free(&t);
     pp.crop_w = pp.crop_h = 31;
-    assert_fails(pare_image_load(path, &pp, &grey, &t), PARE_EFORMAT, "40 x 30 is too small to crop 31 x 31");
+    assert_fails(pare_image_load(path, &pp, &grey, &t), PARE_EFORMAT,
+                 "40 x 30 is too small to crop 31 x 31");
     grey.dim[1] = 4;
     assert_fails(pare_image_load(path, NULL, &grey, &t), PARE_EFORMAT, "has 4");
     grey.dim[1] = 3, grey.dim[2] = grey.dim[3] = 1 << 25;
@@ -487,7 +500,8 @@ static void test_folders(void **state)
                  "3 channels, the network's input has 4");
     pare_tensor_free(&t);
     assert_int_equal(pare_tensor_new(PARE_F32, 2, row, &t), PARE_OK);
-    assert_fails(pare_dataset_batch(d, NULL, index, 1, NULL, &t, NULL), PARE_EFORMAT, "2 dimensions");
+    assert_fails(pare_dataset_batch(d, NULL, index, 1, NULL, &t, NULL), PARE_EFORMAT,
+                 "2 dimensions");
     pare_tensor_free(&t);
     pare_dataset_free(d);
 
@@ -565,11 +579,12 @@ static void test_lists(void **state)
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         pare_status st = open_fails(with_list(dir, text_scratch("list.csv", bad[i].text)));
-        if (st != bad[i].want || !strstr(pare_error(), bad[i].says) || !strstr(pare_error(), "list.csv"))
+        if (st != bad[i].want || !strstr(pare_error(), bad[i].says) ||
+            !strstr(pare_error(), "list.csv"))
             fail_msg("%s: status %d, '%s'", bad[i].text, (int)st, pare_error());
     }
-    assert_fails(open_fails(with_list(dir, write_scratch("list.csv", "a.png\0 1\n", 9))), PARE_EFORMAT,
-                 "not a text");
+    assert_fails(open_fails(with_list(dir, write_scratch("list.csv", "a.png\0 1\n", 9))),
+                 PARE_EFORMAT, "not a text");
     assert_fails(open_fails(with_list(dir, in_scratch("nolist"))), PARE_EIO, "nolist");
 
     /* names of classes: labels may then be words, and must not exceed them */
@@ -605,7 +620,8 @@ static void test_real_photos(void **state)
     pare_tensor t;
     assert_int_equal(pare_tensor_new(PARE_F32, 4, dim, &t), PARE_OK);
     for (int64_t i = 0; i < 60; i++)
-        if (pare_dataset_batch(d, NULL, &i, 1, NULL, &t, NULL) != PARE_OK) fail_msg("%s", pare_error());
+        if (pare_dataset_batch(d, NULL, &i, 1, NULL, &t, NULL) != PARE_OK)
+            fail_msg("%s", pare_error());
     pare_tensor_free(&t);
     pare_dataset_free(d);
 }
@@ -613,8 +629,9 @@ static void test_real_photos(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_png_kinds), cmocka_unit_test(test_jpeg_kinds),  cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_resize),    cmocka_unit_test(test_fit),         cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_png_kinds), cmocka_unit_test(test_jpeg_kinds),
+        cmocka_unit_test(test_damage),    cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_fit),       cmocka_unit_test(test_folders),
         cmocka_unit_test(test_lists),     cmocka_unit_test(test_real_photos),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

@@ -1,6 +1,6 @@
-/* Every allocation failing in turn while data is opened, read and written: PARE_ENOMEM, and (under the
- * address sanitizer) nothing lost. The link step sends the library's allocations through the __wrap_
- * functions below. */
+/* Every allocation failing in turn while data is opened, read and written: PARE_ENOMEM, and (under
+ * the address sanitizer) nothing lost. The link step sends the library's allocations through the
+ * __wrap_ functions below. */
 #define _XOPEN_SOURCE 700
 #include "data/get.h"
 #include "data_files.h"
@@ -39,7 +39,10 @@ char *__wrap_strndup(const char *s, size_t n);
 void *__wrap_malloc(size_t n) { return fails() ? NULL : __real_malloc(n); }
 void *__wrap_calloc(size_t n, size_t size) { return fails() ? NULL : __real_calloc(n, size); }
 void *__wrap_realloc(void *p, size_t n) { return fails() ? NULL : __real_realloc(p, n); }
-void *__wrap_aligned_alloc(size_t align, size_t n) { return fails() ? NULL : __real_aligned_alloc(align, n); }
+void *__wrap_aligned_alloc(size_t align, size_t n)
+{
+    return fails() ? NULL : __real_aligned_alloc(align, n);
+}
 char *__wrap_strdup(const char *s) { return fails() ? NULL : __real_strdup(s); }
 char *__wrap_strndup(const char *s, size_t n) { return fails() ? NULL : __real_strndup(s, n); }
 
@@ -56,13 +59,15 @@ static pare_status read_some(const char *spec, int channels, int side, pare_dtyp
     int64_t dim[4] = { 2, channels, side, side }, index[2] = { 1, 0 };
     pare_augment a = { .pad = 1, .flip = true };
     if (st == PARE_OK) st = pare_tensor_new(dtype, 4, dim, &t);
-    if (st == PARE_OK) st = pare_dataset_batch(d, NULL, index, 2, dtype == PARE_U8 ? &a : NULL, &t, NULL);
+    if (st == PARE_OK)
+        st = pare_dataset_batch(d, NULL, index, 2, dtype == PARE_U8 ? &a : NULL, &t, NULL);
     pare_tensor_free(&t);
     pare_dataset_free(d);
     return st;
 }
 
-static pare_status set_of(const char *kind, const char *rest, int channels, int side, pare_dtype dtype)
+static pare_status set_of(const char *kind, const char *rest, int channels, int side,
+                          pare_dtype dtype)
 {
     char spec[2048];
     snprintf(spec, sizeof spec, "%s:%s", kind, rest);
@@ -124,8 +129,8 @@ static pare_status sum(void)
     return pare_sha256_file(path[X], hex);
 }
 
-/* `also`: what else it may come to. Some allocations only serve what can be left out (syncing a folder), and
- * jansson takes a word that it has no memory for to be misspelt. */
+/* `also`: what else it may come to. Some allocations only serve what can be left out (syncing a
+ * folder), and jansson takes a word that it has no memory for to be misspelt. */
 static void inject(const char *what, pare_status (*scenario)(void), pare_status also)
 {
     pare_log_to(NULL, NULL, PARE_LOG_WARNING + 1);
@@ -179,9 +184,11 @@ static int make_files(void **state)
     strcpy(path[Y], in_scratch("y.npy"));
     int64_t xdim[4] = { 2, 3, 4, 4 };
     pare_tensor x, y;
-    if (pare_tensor_new(PARE_I16, 4, xdim, &x) != PARE_OK || pare_npy_save(&x, path[X], true) != PARE_OK)
+    if (pare_tensor_new(PARE_I16, 4, xdim, &x) != PARE_OK ||
+        pare_npy_save(&x, path[X], true) != PARE_OK)
         return -1;
-    if (pare_tensor_new(PARE_I64, 1, xdim, &y) != PARE_OK || pare_npy_save(&y, path[Y], true) != PARE_OK)
+    if (pare_tensor_new(PARE_I64, 1, xdim, &y) != PARE_OK ||
+        pare_npy_save(&y, path[Y], true) != PARE_OK)
         return -1;
     pare_tensor_free(&x);
     pare_tensor_free(&y);
@@ -189,7 +196,9 @@ static int make_files(void **state)
     strcpy(path[FOLDER], make_scratch_dir("i"));
     make_scratch_dir("i/a");
     make_scratch_dir("i/b");
-    png_image drawn = { .version = PNG_IMAGE_VERSION, .width = 8, .height = 8, .format = PNG_FORMAT_RGB };
+    png_image drawn = {
+        .version = PNG_IMAGE_VERSION, .width = 8, .height = 8, .format = PNG_FORMAT_RGB
+    };
     static uint8_t px[8 * 8 * 3];
     strcpy(path[PNG], in_scratch("i/a/1.png"));
     if (!png_image_write_to_file(&drawn, path[PNG], 0, px, 0, NULL)) return -1;
@@ -215,18 +224,21 @@ static int make_files(void **state)
     fclose(f);
     strcpy(path[LIST], text_scratch("list.txt", "a/1.png 0\nb/2.jpg 3\n"));
     strcpy(path[JSON],
-           text_scratch("pp.json",
-                        "{\"a\": {\"mean\": [1, 2, 3], \"scale\": 0.5, \"resize\": [9, 9], \"skip\": 1}}"));
+           text_scratch(
+               "pp.json",
+               "{\"a\": {\"mean\": [1, 2, 3], \"scale\": 0.5, \"resize\": [9, 9], \"skip\": 1}}"));
     return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cifar),  cmocka_unit_test(test_mnist),  cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_folder), cmocka_unit_test(test_listed), cmocka_unit_test(test_glyphs),
-        cmocka_unit_test(test_png),    cmocka_unit_test(test_jpeg),   cmocka_unit_test(test_preprocess),
-        cmocka_unit_test(test_npy),    cmocka_unit_test(test_sum),
+        cmocka_unit_test(test_cifar),      cmocka_unit_test(test_mnist),
+        cmocka_unit_test(test_numbers),    cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_listed),     cmocka_unit_test(test_glyphs),
+        cmocka_unit_test(test_png),        cmocka_unit_test(test_jpeg),
+        cmocka_unit_test(test_preprocess), cmocka_unit_test(test_npy),
+        cmocka_unit_test(test_sum),
     };
     return cmocka_run_group_tests(tests, make_files, scratch_remove);
 }

@@ -19,7 +19,8 @@ static pare_graph *chain(int n)
     for (int i = 0; i < n; i++) {
         pare_id o;
         assert_int_equal(pare_graph_add_value(g, pare_graph_unique(g, "y"), NULL, &o), PARE_OK);
-        assert_int_equal(pare_graph_add_node(g, pare_op_find("Relu"), "", NULL, 0, 1, &v, 1, &o, NULL), PARE_OK);
+        assert_int_equal(
+            pare_graph_add_node(g, pare_op_find("Relu"), "", NULL, 0, 1, &v, 1, &o, NULL), PARE_OK);
         v = o;
     }
     assert_int_equal(pare_graph_mark_output(g, v), PARE_OK);

@@ -35,7 +35,8 @@ static int make_data(void **state)
     OK(pare_tensor_new(PARE_F32, 4, (int64_t[]){ SAMPLES, 1, 12, 12 }, &x));
     OK(pare_tensor_new(PARE_I64, 1, (int64_t[]){ SAMPLES }, &y));
     pare_rng rng = pare_rng_stream(5, 0);
-    for (int64_t i = 0; i < pare_tensor_count(&x); i++) ((float *)x.data)[i] = (float)pare_rng_normal(&rng);
+    for (int64_t i = 0; i < pare_tensor_count(&x); i++)
+        ((float *)x.data)[i] = (float)pare_rng_normal(&rng);
     for (int i = 0; i < SAMPLES; i++)
         ((int64_t *)y.data)[i] = i < CLASSES ? i : (int64_t)pare_rng_below(&rng, CLASSES);
     char path[64];
@@ -64,7 +65,8 @@ static int drop_data(void **state)
 }
 
 /* The definition: one sample at a time. */
-static void slow_accuracy(const pare_dataset *d, int64_t limit, int64_t *top1, int64_t *top5, double *loss)
+static void slow_accuracy(const pare_dataset *d, int64_t limit, int64_t *top1, int64_t *top5,
+                          double *loss)
 {
     pare_plan_options o = { .threads = 1, .batch = 1 };
     pare_plan *plan;
@@ -117,8 +119,8 @@ static void test_accuracy(void **state)
     pare_dataset_free(d);
 }
 
-/* Skipping the first output shifts all the others: class k is judged by output k + 1, and one class too few
- * remains. */
+/* Skipping the first output shifts all the others: class k is judged by output k + 1, and one class
+ * too few remains. */
 static void test_skip(void **state)
 {
     (void)state;
@@ -131,7 +133,8 @@ static void test_skip(void **state)
     pare_dataset_free(d);
 }
 
-static bool stop_at_once(void *user, const char *stage, int64_t done, int64_t total, const char *detail)
+static bool stop_at_once(void *user, const char *stage, int64_t done, int64_t total,
+                         const char *detail)
 {
     (void)user, (void)stage, (void)done, (void)total, (void)detail;
     return false;
@@ -188,7 +191,8 @@ static void test_verify_random(void **state)
     (void)state;
     pare_verification v;
     OK(pare_verify(net, net, NULL, NULL, NULL, NULL, &v));
-    assert_true(v.match && v.max_rel_error == 0 && !v.first_divergent && v.top1_a < 0 && v.images > 0);
+    assert_true(v.match && v.max_rel_error == 0 && !v.first_divergent && v.top1_a < 0 &&
+                v.images > 0);
     check_divergence(NULL, "random");
 }
 
@@ -207,7 +211,8 @@ static void test_verify_data(void **state)
     pare_dataset_free(d);
 }
 
-/* By accuracy only: outputs that differ are reported and do not decide; accuracy that falls does. */
+/* By accuracy only: outputs that differ are reported and do not decide; accuracy that falls does.
+ */
 static void test_verify_accuracy(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* Linear algebra: orthonormality, reconstruction, optimality of the truncation, fixed signs, bad numbers. */
+/* Linear algebra: orthonormality, reconstruction, optimality of the truncation, fixed signs, bad
+ * numbers. */
 #include "linalg/linalg.h"
 
 #include <math.h>
@@ -24,7 +25,8 @@ static void assert_orthonormal(size_t n, const double *v)
 
 static void test_svd(void **state)
 {
-    static const size_t sizes[][2] = { { 1, 1 }, { 1, 9 }, { 9, 9 }, { 60, 9 }, { 60, 25 }, { 4, 25 } };
+    static const size_t sizes[][2] = { { 1, 1 },  { 1, 9 },   { 9, 9 },
+                                       { 60, 9 }, { 60, 25 }, { 4, 25 } };
     for (uint64_t seed = 0; seed < 10; seed++)
         for (size_t z = 0; z < sizeof sizes / sizeof *sizes; z++) {
             size_t m = sizes[z][0], n = sizes[z][1];
@@ -33,8 +35,8 @@ static void test_svd(void **state)
             pare_rng r = pare_rng_stream(seed, z);
             double total = 0;
             for (size_t i = 0; i < m * n; i++) {
-                a[i] =
-                    (float)(pare_rng_normal(&r) + 0.5); /* a mean, which a centred decomposition would lose */
+                a[i] = (float)(pare_rng_normal(&r) +
+                               0.5); /* a mean, which a centred decomposition would lose */
                 total += (double)a[i] * (double)a[i];
             }
             assert_int_equal(pare_svd_right(m, n, a, s, v), PARE_OK);

@@ -189,7 +189,9 @@ static void test_info_of_codec(void **state)
     pare_graph *g;
     if (pare_model_load(path, &g) != PARE_OK) fail_msg("%s", pare_error());
     const pare_type type = { PARE_F32, 4, { 4, 3, 3, 3 } };
-    const float a[12] = { 1, 0, 0, 2, 0, 0, 0, 0, 5, 0, 0, 0 }; /* 3 coefficients on channels 0 and 2 */
+    const float a[12] = {
+        1, 0, 0, 2, 0, 0, 0, 0, 5, 0, 0, 0
+    }; /* 3 coefficients on channels 0 and 2 */
     pare_weight p;
     assert_int_equal(pare_penni_encode(&type, 1, a, NULL, basis, &p), PARE_OK);
     assert_int_equal(pare_graph_set_weight(g, pare_graph_find(g, "w"), p), PARE_OK);

@@ -1,5 +1,5 @@
-/* Reading and writing ONNX: what a file says arrives in the graph, comes out again, and what is wrong is
- * named. */
+/* Reading and writing ONNX: what a file says arrives in the graph, comes out again, and what is
+ * wrong is named. */
 #include "graph/graph.h"
 #include "onnx/onnx.h"
 #include "onnx_make.h"
@@ -27,7 +27,8 @@ static void refuse(make *m, pare_status code, const char *part)
     pare_graph *g;
     pare_status st = load(m, &g);
     if (st != code || !strstr(pare_error(), part))
-        fail_msg("status %d '%s', wanted %d '%s'", (int)st, st ? pare_error() : "", (int)code, part);
+        fail_msg("status %d '%s', wanted %d '%s'", (int)st, st ? pare_error() : "", (int)code,
+                 part);
     assert_null(g);
     make_free(m);
 }
@@ -38,7 +39,8 @@ static pare_graph *reload(const pare_graph *g)
     size_t size;
     pare_graph *h = NULL;
     if (pare_onnx_write(g, &bytes, &size) != PARE_OK) fail_msg("%s", pare_error());
-    if (pare_model_load_memory(bytes, size, "again.onnx", &h) != PARE_OK) fail_msg("%s", pare_error());
+    if (pare_model_load_memory(bytes, size, "again.onnx", &h) != PARE_OK)
+        fail_msg("%s", pare_error());
     free(bytes);
     return h;
 }
@@ -224,7 +226,8 @@ static void test_refusals(void **state)
     refuse(&m, PARE_EUNSUPPORTED, "domain 'com.example'");
     m = relu_model();
     make_int(&m, m.graph->node[0], "slope", 1);
-    refuse(&m, PARE_EUNSUPPORTED, "m.onnx: node 'r': attribute 'slope' of operator 'Relu' is not supported");
+    refuse(&m, PARE_EUNSUPPORTED,
+           "m.onnx: node 'r': attribute 'slope' of operator 'Relu' is not supported");
     m = relu_model();
     m.graph->node[0]->input[0] = (char *)"z";
     refuse(&m, PARE_EFORMAT, "node 'r': its input 'z' is given by no node");
@@ -278,7 +281,12 @@ static void test_bad_tensors(void **state)
         pare_status code;
         const char *part;
     } cases[] = {
-        { 1, 1, { 4 }, 12, PARE_EFORMAT, "initialiser 'w': it has 12 bytes of data, its shape needs 16" },
+        { 1,
+          1,
+          { 4 },
+          12,
+          PARE_EFORMAT,
+          "initialiser 'w': it has 12 bytes of data, its shape needs 16" },
         { 1, 1, { 3 }, 16, PARE_EFORMAT, "16 bytes of data, its shape needs 12" },
         { 1, 1, { -1 }, 16, PARE_EFORMAT, "dimension 0 is -1" },
         { 1, 2, { INT64_C(1) << 32, INT64_C(1) << 32 }, 16, PARE_ELIMIT, "too large" },
@@ -303,8 +311,8 @@ static void test_bad_tensors(void **state)
     refuse(&m, PARE_EFORMAT, "300 does not fit int8");
 }
 
-/* A Constant made inside pare, where it is an operator like others: only the attribute that was given is
- * written. */
+/* A Constant made inside pare, where it is an operator like others: only the attribute that was
+ * given is written. */
 static void test_constant_operator(void **state)
 {
     (void)state;
@@ -314,10 +322,12 @@ static void test_constant_operator(void **state)
     assert_int_equal(pare_graph_new(&g), PARE_OK);
     void *attrs = pare_arena_alloc(g->arena, op->attrs_size);
     pare_fields_default(op->attrs, attrs);
-    assert_int_equal(pare_field_set_int(pare_field_find(op->attrs, "value_int", 9), 7, attrs), PARE_OK);
+    assert_int_equal(pare_field_set_int(pare_field_find(op->attrs, "value_int", 9), 7, attrs),
+                     PARE_OK);
     pare_id y;
     assert_int_equal(pare_graph_add_value(g, "y", NULL, &y), PARE_OK);
-    assert_int_equal(pare_graph_add_node(g, op, "c", attrs, op->attrs_size, 0, NULL, 1, &y, NULL), PARE_OK);
+    assert_int_equal(pare_graph_add_node(g, op, "c", attrs, op->attrs_size, 0, NULL, 1, &y, NULL),
+                     PARE_OK);
     assert_int_equal(pare_graph_mark_output(g, y), PARE_OK);
     h = reload(g);
     assert_int_equal(*(int64_t *)h->value[pare_graph_find(h, "y")].weight->part[0].data, 7);
@@ -325,7 +335,8 @@ static void test_constant_operator(void **state)
     pare_graph_free(h);
 }
 
-/* Every model that the data folder holds: read, written, read again, the same constants under the same names.
+/* Every model that the data folder holds: read, written, read again, the same constants under the
+ * same names.
  */
 static void test_real_models(void **state)
 {

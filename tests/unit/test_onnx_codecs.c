@@ -1,5 +1,5 @@
-/* Encoded weights travel through ONNX as calls of model-local functions; other functions and bad parts are
- * named. */
+/* Encoded weights travel through ONNX as calls of model-local functions; other functions and bad
+ * parts are named. */
 #include "codecs/bitmap.h"
 #include "codecs/codecs.h"
 #include "codecs/penni.h"
@@ -37,8 +37,8 @@ static pare_weight bitmap(void)
     return w;
 }
 
-/* x [1,3,5,5] -> Conv with a penni weight -> Conv with a bitmap weight -> y, made from a file with dense
- * ones. */
+/* x [1,3,5,5] -> Conv with a penni weight -> Conv with a bitmap weight -> y, made from a file with
+ * dense ones. */
 static pare_graph *network(void)
 {
     make m = make_new(13);
@@ -141,7 +141,8 @@ static void test_refusals(void **state)
         pare_status code;
         const char *part;
     } want[CASES] = {
-        [FOREIGN] = { PARE_EUNSUPPORTED, "model-local function 'com.example::penni' is not supported" },
+        [FOREIGN] = { PARE_EUNSUPPORTED,
+                      "model-local function 'com.example::penni' is not supported" },
         [UNKNOWN] = { PARE_EUNSUPPORTED, "codec 'zip' is not known" },
         [UNKNOWN_CALL] = { PARE_EUNSUPPORTED, "node 'w1': codec 'zip' is not known" },
         [SHAPE] = { PARE_EFORMAT, "node 'w1': codec 'penni'" },
@@ -184,6 +185,7 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_round_trip), cmocka_unit_test(test_refusals) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_round_trip),
+                                        cmocka_unit_test(test_refusals) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,12 +26,14 @@ static const char *at(const char *name)
 
 static const float numbers[4] = { 1, 2, 3, 4 };
 
-/* top/outside.bin; top/model/{w.bin, sub/w.bin, link.bin -> w.bin, up -> .., hard1.bin = hard2.bin, fifo} */
+/* top/outside.bin; top/model/{w.bin, sub/w.bin, link.bin -> w.bin, up -> .., hard1.bin = hard2.bin,
+ * fifo} */
 static int set_up(void **state)
 {
     (void)state;
     if (!mkdtemp(top) || pare_make_dirs(at("model/sub"))) return 1;
-    static const char *const files[] = { "outside.bin", "model/w.bin", "model/sub/w.bin", "model/hard1.bin" };
+    static const char *const files[] = { "outside.bin", "model/w.bin", "model/sub/w.bin",
+                                         "model/hard1.bin" };
     for (int i = 0; i < 4; i++)
         if (pare_write_file(at(files[i]), numbers, sizeof numbers, true) != PARE_OK) return 1;
     return symlink("w.bin", at("model/link.bin")) || symlink("..", at("model/up")) ||
@@ -53,7 +55,9 @@ static int tear_down(void **state)
 static void external(make *m, Onnx__TensorProto *t, const char *location, const char *offset,
                      const char *length)
 {
-    const char *const pairs[3][2] = { { "location", location }, { "offset", offset }, { "length", length } };
+    const char *const pairs[3][2] = { { "location", location },
+                                      { "offset", offset },
+                                      { "length", length } };
     t->has_data_location = 1;
     t->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
     for (int i = 0; i < 3; i++) {
@@ -146,7 +150,8 @@ static void test_refused(void **state)
     for (int constant = 0; constant < 2; constant++)
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
             pare_graph *g = NULL;
-            pare_status st = load(constant, cases[i].location, cases[i].offset, cases[i].length, &g);
+            pare_status st =
+                load(constant, cases[i].location, cases[i].offset, cases[i].length, &g);
             if (st != cases[i].code || !strstr(pare_error(), cases[i].part))
                 fail_msg("case %zu: status %d '%s'", i, (int)st, st ? pare_error() : "");
             assert_null(g);
@@ -161,14 +166,15 @@ static void test_not_from_memory(void **state)
     const uint8_t *bytes = model(&m, false, "w.bin", NULL, NULL, &size);
     pare_graph *g;
     assert_int_equal(pare_model_load_memory(bytes, size, "m.onnx", &g), PARE_EUNSUPPORTED);
-    assert_non_null(
-        strstr(pare_error(), "initialiser 'w': external data 'w.bin' is not read for a model in memory"));
+    assert_non_null(strstr(
+        pare_error(), "initialiser 'w': external data 'w.bin' is not read for a model in memory"));
     make_free(&m);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_inside), cmocka_unit_test(test_refused),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_inside),
+                                        cmocka_unit_test(test_refused),
                                         cmocka_unit_test(test_not_from_memory) };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,7 +1,8 @@
-/* Hostile files: truncation at every byte, mutants of small models, nesting and counts beyond the limits.
- * None may crash, hang or leak; what loads must save and load again. ctest label: slow
+/* Hostile files: truncation at every byte, mutants of small models, nesting and counts beyond the
+ * limits. None may crash, hang or leak; what loads must save and load again. ctest label: slow
  *
- * PARE_SEED and PARE_MUTANTS repeat or extend the random part; a failing mutant is named by its number. */
+ * PARE_SEED and PARE_MUTANTS repeat or extend the random part; a failing mutant is named by its
+ * number. */
 #include "base/files.h"
 #include "base/rng.h"
 #include "onnx_seeds.h"
@@ -16,7 +17,10 @@
 
 static const char *running = "";
 
-static pare_status go_on(void *user, const char *node, const char *op, const char *remedy) { return PARE_OK; }
+static pare_status go_on(void *user, const char *node, const char *op, const char *remedy)
+{
+    return PARE_OK;
+}
 
 /* Runs a loaded model once on zeros, if that is little work. */
 static void run_once(const pare_graph *g)
@@ -55,7 +59,8 @@ static bool try_bytes(const uint8_t *bytes, size_t size)
         bool fit = st == PARE_EFORMAT || st == PARE_EUNSUPPORTED || st == PARE_ELIMIT;
         if (!fit || strncmp(pare_error(), "m.onnx: ", 8) != 0)
             fail_msg("%s: status %d '%s'", running, (int)st, pare_error());
-        if (pare_onnx_read(bytes, size, "m.onnx", NULL, (pare_onnx_shapes){ NULL, 0 }, &sink, &h) == PARE_OK)
+        if (pare_onnx_read(bytes, size, "m.onnx", NULL, (pare_onnx_shapes){ NULL, 0 }, &sink, &h) ==
+            PARE_OK)
             pare_graph_free(h);
         return false;
     }
@@ -80,7 +85,8 @@ static void test_truncation(void **state)
         const uint8_t *bytes = seed_bytes(seed, &m, &size);
         char name[64];
         for (size_t n = 0; n < size; n++) {
-            uint8_t *exact = malloc(n ? n : 1); /* so that the sanitizer sees a read beyond the end */
+            uint8_t *exact =
+                malloc(n ? n : 1); /* so that the sanitizer sees a read beyond the end */
             assert_non_null(exact);
             memcpy(exact, bytes, n);
             snprintf(name, sizeof name, "seed %d cut to %zu bytes", seed, n);
@@ -108,8 +114,14 @@ static void set_count(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, si
 {
     *(size_t *)(void *)((char *)m + f->quantifier_offset) = n;
 }
-static void *member(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f) { return (char *)m + f->offset; }
-static bool in_oneof(const ProtobufCFieldDescriptor *f) { return f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF; }
+static void *member(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    return (char *)m + f->offset;
+}
+static bool in_oneof(const ProtobufCFieldDescriptor *f)
+{
+    return f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF;
+}
 
 /* The messages of the tree, each after its parent. */
 static void collect(tree *t, ProtobufCMessage *root)
@@ -123,8 +135,10 @@ static void collect(tree *t, ProtobufCMessage *root)
             if (f->type != PROTOBUF_C_TYPE_MESSAGE) continue;
             if (f->label == PROTOBUF_C_LABEL_REPEATED) {
                 ProtobufCMessage **list = *(ProtobufCMessage ***)member(m, f);
-                for (size_t j = 0; j < count_of(m, f) && t->n < 4000; j++) t->message[t->n++] = list[j];
-            } else if (!in_oneof(f) || *(uint32_t *)(void *)((char *)m + f->quantifier_offset) == f->id) {
+                for (size_t j = 0; j < count_of(m, f) && t->n < 4000; j++)
+                    t->message[t->n++] = list[j];
+            } else if (!in_oneof(f) ||
+                       *(uint32_t *)(void *)((char *)m + f->quantifier_offset) == f->id) {
                 ProtobufCMessage *one = *(ProtobufCMessage **)member(m, f);
                 if (one && t->n < 4000) t->message[t->n++] = one;
             }
@@ -218,15 +232,16 @@ static char *pick_text(pare_rng *rng, const tree *t)
         }
         if (m->descriptor == &onnx__tensor_proto__descriptor && ((Onnx__TensorProto *)m)->name)
             return ((Onnx__TensorProto *)m)->name;
-        if (m->descriptor == &onnx__attribute_proto__descriptor && ((Onnx__AttributeProto *)m)->name)
+        if (m->descriptor == &onnx__attribute_proto__descriptor &&
+            ((Onnx__AttributeProto *)m)->name)
             return ((Onnx__AttributeProto *)m)->name;
     }
     return (char *)"x";
 }
 
 /* One scalar at `at`. */
-static void mutate_scalar(pare_rng *rng, const tree *t, pare_arena *arena, const ProtobufCFieldDescriptor *f,
-                          void *at)
+static void mutate_scalar(pare_rng *rng, const tree *t, pare_arena *arena,
+                          const ProtobufCFieldDescriptor *f, void *at)
 {
     switch (f->type) {
     case PROTOBUF_C_TYPE_INT64:
@@ -253,13 +268,14 @@ static void mutate_scalar(pare_rng *rng, const tree *t, pare_arena *arena, const
         break;
     }
     default:
-        *(int32_t *)at =
-            (int32_t)(pare_rng_below(rng, 2) ? PICK(rng, odd_numbers) : (int64_t)pare_rng_below(rng, 30));
+        *(int32_t *)at = (int32_t)(pare_rng_below(rng, 2) ? PICK(rng, odd_numbers)
+                                                          : (int64_t)pare_rng_below(rng, 30));
         break;
     }
 }
 
-/* A message of the same type from elsewhere in the tree; the tree must stay one, so the copy is deep. */
+/* A message of the same type from elsewhere in the tree; the tree must stay one, so the copy is
+ * deep. */
 static ProtobufCMessage *graft(pare_rng *rng, const tree *t, pare_arena *arena,
                                const ProtobufCMessageDescriptor *type)
 {
@@ -310,7 +326,8 @@ static void mutate(pare_rng *rng, tree *t, pare_arena *arena)
 {
     collect(t, t->message[0]);
     ProtobufCMessage *m = t->message[pare_rng_below(rng, t->n)];
-    const ProtobufCFieldDescriptor *f = &m->descriptor->fields[pare_rng_below(rng, m->descriptor->n_fields)];
+    const ProtobufCFieldDescriptor *f =
+        &m->descriptor->fields[pare_rng_below(rng, m->descriptor->n_fields)];
     if (f->label == PROTOBUF_C_LABEL_REPEATED) {
         mutate_list(rng, t, arena, m, f);
         return;
@@ -319,7 +336,8 @@ static void mutate(pare_rng *rng, tree *t, pare_arena *arena)
     if (in_oneof(f))
         *(uint32_t *)(void *)((char *)m + f->quantifier_offset) = f->id;
     else if (!text)
-        *(protobuf_c_boolean *)(void *)((char *)m + f->quantifier_offset) = pare_rng_below(rng, 8) != 0;
+        *(protobuf_c_boolean *)(void *)((char *)m + f->quantifier_offset) =
+            pare_rng_below(rng, 8) != 0;
     if (f->type == PROTOBUF_C_TYPE_MESSAGE)
         *(ProtobufCMessage **)member(m, f) =
             pare_rng_below(rng, 3) || in_oneof(f) ? graft(rng, t, arena, f->descriptor) : NULL;
@@ -353,7 +371,8 @@ static long number_from(const char *name, long otherwise)
 static void test_mutants(void **state)
 {
     (void)state;
-    long seed = number_from("PARE_SEED", 1), mutants = number_from("PARE_MUTANTS", 5000), loaded = 0;
+    long seed = number_from("PARE_SEED", 1), mutants = number_from("PARE_MUTANTS", 5000),
+         loaded = 0;
     print_message("%ld mutants from PARE_SEED=%ld\n", mutants, seed);
     make m[SEED_COUNT];
     const uint8_t *bytes[SEED_COUNT];
@@ -371,7 +390,8 @@ static void test_mutants(void **state)
         size_t n = size[s];
         if (i % 5 < 3) {
             static tree t;
-            t.message[0] = protobuf_c_message_unpack(&onnx__model_proto__descriptor, &a, n, bytes[s]);
+            t.message[0] =
+                protobuf_c_message_unpack(&onnx__model_proto__descriptor, &a, n, bytes[s]);
             t.n = 1;
             for (uint64_t k = pare_rng_below(&rng, 3) + 1; k > 0; k--) mutate(&rng, &t, arena);
             n = protobuf_c_message_get_packed_size(t.message[0]);
@@ -393,7 +413,8 @@ static void test_mutants(void **state)
     for (int s = 0; s < SEED_COUNT; s++) make_free(&m[s]);
     print_message("%ld of them loaded\n", loaded);
     if (mutants >= 1000)
-        assert_true(loaded > mutants / 50 && loaded < mutants); /* neither all noise nor no effect */
+        assert_true(loaded > mutants / 50 &&
+                    loaded < mutants); /* neither all noise nor no effect */
 }
 
 /* --- limits --- */
@@ -405,7 +426,8 @@ static size_t put_varint(uint8_t *p, uint64_t v)
     return n;
 }
 
-/* model { graph { node { attribute { g { node ... } } } } }, `levels` graphs deep. Built from the inside out.
+/* model { graph { node { attribute { g { node ... } } } } }, `levels` graphs deep. Built from the
+ * inside out.
  */
 static uint8_t *nested(int levels, size_t *size)
 {
@@ -413,7 +435,8 @@ static uint8_t *nested(int levels, size_t *size)
     uint8_t *buf = malloc(cap), head[16];
     assert_non_null(buf);
     for (int level = 0; level < levels; level++) {
-        static const uint8_t inner[] = { 6 << 3 | 2, 5 << 3 | 2, 1 << 3 | 2 }; /* g, attribute, node */
+        static const uint8_t inner[] = { 6 << 3 | 2, 5 << 3 | 2,
+                                         1 << 3 | 2 }; /* g, attribute, node */
         for (int k = 0; level && k < 3; k++) {
             head[0] = inner[k];
             size_t n = 1 + put_varint(head + 1, cap - at);
@@ -445,7 +468,8 @@ static void test_nesting(void **state)
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         size_t size;
         uint8_t *bytes = nested(levels[i], &size);
-        /* A level is three messages; the model and its graph come on top: 21 levels are 62 deep, 22 are 65.
+        /* A level is three messages; the model and its graph come on top: 21 levels are 62 deep, 22
+         * are 65.
          */
         if (levels[i] > 21)
             expect_failure(bytes, size, PARE_ELIMIT, "nested deeper than 64");
@@ -464,7 +488,8 @@ static void test_counts(void **state)
     size_t n = put_varint(head, 2 * (size_t)NODES);
     bytes[0] = 7 << 3 | 2;
     memcpy(bytes + 1, head, n);
-    for (size_t i = 0; i < NODES; i++) memcpy(bytes + 1 + n + 2 * i, "\x0a\x00", 2); /* empty nodes */
+    for (size_t i = 0; i < NODES; i++)
+        memcpy(bytes + 1 + n + 2 * i, "\x0a\x00", 2); /* empty nodes */
     expect_failure(bytes, 1 + n + 2 * (size_t)NODES, PARE_ELIMIT, "more than 200000 nodes");
     for (size_t i = 0; i < FIELDS; i++)
         memcpy(bytes + 2 * i, "\x08\x03", 2); /* IR version 3, again and again */
@@ -482,8 +507,8 @@ static void test_not_onnx(void **state)
     expect_failure((const uint8_t *)"PK\3\4", 4, PARE_EFORMAT, "a ZIP archive");
     expect_failure((const uint8_t *)"\x3a\x7f\x0a\x00", 4, PARE_EFORMAT,
                    "byte 0: a field of 127 bytes, but 2 are left in its parent");
-    expect_failure((const uint8_t *)"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12, PARE_EFORMAT,
-                   "byte 0: an unfinished number");
+    expect_failure((const uint8_t *)"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12,
+                   PARE_EFORMAT, "byte 0: an unfinished number");
     uint8_t *zeros = calloc(10, 1 << 20);
     assert_non_null(zeros);
     expect_failure(zeros, 10 << 20, PARE_EFORMAT, "byte 0: field number 0");

@@ -1,5 +1,5 @@
-/* Well-formed files that mean nonsense: each is refused with the node's name and without a crash, or is
- * harmless. */
+/* Well-formed files that mean nonsense: each is refused with the node's name and without a crash,
+ * or is harmless. */
 #include "onnx/onnx.h"
 #include "onnx_make.h"
 #include "tensor/tensor.h"
@@ -21,8 +21,8 @@ static void outcome(make *m, pare_status code, const char *part, const char *wha
     pare_graph *g = NULL;
     pare_status st = pare_model_load_memory(bytes, size, "m.onnx", &g);
     if (st != code || (st && !strstr(pare_error(), part)))
-        fail_msg("%s: status %d '%s', wanted %d '%s'", what, (int)st, st ? pare_error() : "", (int)code,
-                 part);
+        fail_msg("%s: status %d '%s', wanted %d '%s'", what, (int)st, st ? pare_error() : "",
+                 (int)code, part);
     pare_graph_free(g);
     make_free(m);
 }
@@ -68,7 +68,8 @@ static void test_window_attributes(void **state)
     static const char *const ops[] = { "Conv", "MaxPool", "AveragePool", "ConvTranspose" };
     for (size_t o = 0; o < 4; o++)
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-            bool pool = strstr(ops[o], "Pool") != NULL, kernel = strcmp(cases[i].name, "kernel_shape") == 0;
+            bool pool = strstr(ops[o], "Pool") != NULL,
+                 kernel = strcmp(cases[i].name, "kernel_shape") == 0;
             if (pool && (cases[i].n == 0 || (kernel && cases[i].v[0] < 9))) continue;
             if (!pool && o == 3 && strcmp(cases[i].name, "pads") == 0 && cases[i].v[0] == -5)
                 continue; /* cropping less */
@@ -85,8 +86,8 @@ static void test_window_attributes(void **state)
             pare_status st = pare_model_load_memory(bytes, size, "m.onnx", &g);
             if ((st != PARE_EFORMAT && st != PARE_EUNSUPPORTED && st != PARE_ELIMIT) ||
                 !strstr(pare_error(), "node 'n'"))
-                fail_msg("%s with %s %lld: status %d '%s'", ops[o], cases[i].name, (long long)cases[i].v[0],
-                         (int)st, st ? pare_error() : "");
+                fail_msg("%s with %s %lld: status %d '%s'", ops[o], cases[i].name,
+                         (long long)cases[i].v[0], (int)st, st ? pare_error() : "");
             make_free(&m);
         }
 }
@@ -95,7 +96,9 @@ static void test_axes_and_sizes(void **state)
 {
     (void)state;
     Onnx__NodeProto *n;
-    static const char *const ops[] = { "Concat", "Softmax", "Flatten", "Gather", "ArgMax", "Split" };
+    static const char *const ops[] = {
+        "Concat", "Softmax", "Flatten", "Gather", "ArgMax", "Split"
+    };
     for (size_t o = 0; o < sizeof ops / sizeof *ops; o++) {
         static const int64_t axes[] = { 5, -6, INT64_MAX, INT64_MIN + 1 };
         for (int a = 0; a < 4; a++) {
@@ -136,7 +139,8 @@ static void test_attributes(void **state)
     Onnx__NodeProto *n;
     make m = one_node("Conv", "x w", &n);
     make_real(&m, n, "group", 1);
-    outcome(&m, PARE_EFORMAT, "node 'n': attribute 'group' is FLOAT instead of INT", "attribute type");
+    outcome(&m, PARE_EFORMAT, "node 'n': attribute 'group' is FLOAT instead of INT",
+            "attribute type");
     m = one_node("Conv", "x w", &n);
     make_int(&m, n, "group", 1);
     make_int(&m, n, "group", 1);

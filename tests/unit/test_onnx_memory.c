@@ -1,5 +1,5 @@
-/* Every allocation of loading, saving, checking and counting a model fails once: PARE_ENOMEM, and nothing
- * leaks. */
+/* Every allocation of loading, saving, checking and counting a model fails once: PARE_ENOMEM, and
+ * nothing leaks. */
 #include "alloc_fail.h"
 #include "onnx_seeds.h"
 
@@ -23,7 +23,10 @@ static pare_status load_and_save(void *user)
     return st;
 }
 
-static pare_status go_on(void *user, const char *node, const char *op, const char *remedy) { return PARE_OK; }
+static pare_status go_on(void *user, const char *node, const char *op, const char *remedy)
+{
+    return PARE_OK;
+}
 
 static pare_status check_and_count(void *user)
 {
@@ -32,7 +35,8 @@ static pare_status check_and_count(void *user)
     static const pare_shape shape = { "x", 4, { 1, 2, 8, 4 } };
     pare_graph *g = NULL;
     pare_info info;
-    PARE_TRY(pare_onnx_read(j->bytes, j->size, "m.onnx", NULL, (pare_onnx_shapes){ NULL, 0 }, &sink, &g));
+    PARE_TRY(pare_onnx_read(j->bytes, j->size, "m.onnx", NULL, (pare_onnx_shapes){ NULL, 0 }, &sink,
+                            &g));
     pare_status st = pare_model_info(g, 1, g->value[g->input[0]].type.dim[2] < 0 ? &shape : NULL,
                                      g->value[g->input[0]].type.dim[2] < 0, &info);
     if (st == PARE_OK) pare_info_free(&info);

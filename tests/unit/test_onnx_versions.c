@@ -1,5 +1,5 @@
-/* Old and new forms of operators mean what their opset says, and leave as the oldest opset from 17 on that
- * fits.
+/* Old and new forms of operators mean what their opset says, and leave as the oldest opset from 17
+ * on that fits.
  *
  * The models have no inputs but an initialiser `x`, so that folding computes them. */
 #include "onnx/onnx.h"
@@ -62,7 +62,8 @@ static void expect(make *m, int opset, int64_t n, const float *want, const char 
     if (pare_model_load_memory(bytes, size, "again.onnx", &h) != PARE_OK)
         fail_msg("%s: %s", what, pare_error());
     free(bytes);
-    if (h->opset != opset) fail_msg("%s: written with opset %d instead of %d", what, h->opset, opset);
+    if (h->opset != opset)
+        fail_msg("%s: written with opset %d instead of %d", what, h->opset, opset);
     check_output(h, n, want, what);
     pare_graph_free(g);
     pare_graph_free(h);

@@ -1,4 +1,5 @@
-/* Operators on numbers worked out by hand: what the ONNX node tests do not cover, and what ONNX leaves open.
+/* Operators on numbers worked out by hand: what the ONNX node tests do not cover, and what ONNX
+ * leaves open.
  */
 #include "operate.h"
 
@@ -16,13 +17,14 @@
 #define VECTOR(T, N, ...) operand(T, 1, DIMS(N), V(__VA_ARGS__))
 
 /* One output; numbers and count must match exactly (NaN equals NaN). Frees the inputs. */
-static void gives(const char *name, const char *attrs, uint32_t n_in, pare_tensor *in, int64_t count,
-                  const double *want)
+static void gives(const char *name, const char *attrs, uint32_t n_in, pare_tensor *in,
+                  int64_t count, const double *want)
 {
     pare_tensor y = { 0 };
     pare_status st = operate(name, attrs, n_in, in, 1, &y);
     if (st != PARE_OK) fail_msg("%s: %s", name, pare_error());
-    if (pare_tensor_count(&y) != count) fail_msg("%s: %lld elements", name, (long long)pare_tensor_count(&y));
+    if (pare_tensor_count(&y) != count)
+        fail_msg("%s: %lld elements", name, (long long)pare_tensor_count(&y));
     for (int64_t i = 0; i < count; i++) {
         double got = pare_tensor_get_f64(&y, i);
         if (!(got == want[i] || (got != got && want[i] != want[i])))
@@ -37,12 +39,13 @@ static void gives(const char *name, const char *attrs, uint32_t n_in, pare_tenso
         gives(NAME, ATTRS, (uint32_t)(sizeof in_ / sizeof *in_), in_, COUNT, WANT); \
     } while (0)
 
-static void refuses(const char *name, const char *attrs, uint32_t n_in, pare_tensor *in, pare_status code,
-                    const char *word)
+static void refuses(const char *name, const char *attrs, uint32_t n_in, pare_tensor *in,
+                    pare_status code, const char *word)
 {
     pare_tensor y[PARE_MAX_OUT] = { 0 };
     assert_int_equal(operate(name, attrs, n_in, in, 1, y), code);
-    if (!strstr(pare_error(), word)) fail_msg("%s: '%s' does not say '%s'", name, pare_error(), word);
+    if (!strstr(pare_error(), word))
+        fail_msg("%s: '%s' does not say '%s'", name, pare_error(), word);
     for (uint32_t i = 0; i < n_in; i++) pare_tensor_free(&in[i]);
 }
 #define REFUSES(NAME, ATTRS, CODE, WORD, ...)                                        \
@@ -58,12 +61,15 @@ static void test_broadcast(void **state)
           VECTOR(PARE_F32, 3, 1, 2, 3));
     GIVES("Sub", "", 6, V(9, 8, 7, 19, 18, 17), operand(PARE_I8, 2, DIMS(2, 1), V(10, 20)),
           VECTOR(PARE_I8, 3, 1, 2, 3));
-    GIVES("Mul", "", 4, V(3, 6, 9, 12), operand(PARE_F16, 0, NULL, V(3)), VECTOR(PARE_F16, 4, 1, 2, 3, 4));
+    GIVES("Mul", "", 4, V(3, 6, 9, 12), operand(PARE_F16, 0, NULL, V(3)),
+          VECTOR(PARE_F16, 4, 1, 2, 3, 4));
     /* 2x1x2 with 1x2x1: no two dimensions can be walked as one */
-    GIVES("Add", "", 8, V(11, 12, 21, 22, 13, 14, 23, 24), operand(PARE_I64, 3, DIMS(2, 1, 2), V(1, 2, 3, 4)),
+    GIVES("Add", "", 8, V(11, 12, 21, 22, 13, 14, 23, 24),
+          operand(PARE_I64, 3, DIMS(2, 1, 2), V(1, 2, 3, 4)),
           operand(PARE_I64, 3, DIMS(1, 2, 1), V(10, 20)));
     GIVES("Add", "", 0, V(0), operand(PARE_F32, 2, DIMS(0, 3), V(0)), VECTOR(PARE_F32, 3, 1, 2, 3));
-    REFUSES("Add", "", PARE_EFORMAT, "2 and 3", VECTOR(PARE_F32, 2, 1, 2), VECTOR(PARE_F32, 3, 1, 2, 3));
+    REFUSES("Add", "", PARE_EFORMAT, "2 and 3", VECTOR(PARE_F32, 2, 1, 2),
+            VECTOR(PARE_F32, 3, 1, 2, 3));
     REFUSES("Add", "", PARE_EFORMAT, "int32", VECTOR(PARE_F32, 2, 1, 2), VECTOR(PARE_I32, 2, 1, 2));
 }
 
@@ -77,10 +83,13 @@ static void test_integer_division(void **state)
     GIVES("Div", "", 2, V(100, 0), VECTOR(PARE_U8, 2, 200, 200), VECTOR(PARE_U8, 2, 2, 0));
     GIVES("Mod", "", 5, V(1, -2, 0, 0, 2), VECTOR(PARE_I64, 5, -5, 4, 4, (double)INT64_MIN, -4),
           VECTOR(PARE_I64, 5, 3, -3, 0, -1, 3));
-    GIVES("Mod", "fmod=1", 3, V(-2, 1, 0), VECTOR(PARE_I64, 3, -5, 4, 4), VECTOR(PARE_I64, 3, 3, -3, 0));
+    GIVES("Mod", "fmod=1", 3, V(-2, 1, 0), VECTOR(PARE_I64, 3, -5, 4, 4),
+          VECTOR(PARE_I64, 3, 3, -3, 0));
     GIVES("Mod", "fmod=1", 2, V(-2, NAN), VECTOR(PARE_F32, 2, -5, 4), VECTOR(PARE_F32, 2, 3, 0));
-    GIVES("Mod", "", 3, V(1, -1, NAN), VECTOR(PARE_F32, 3, -5, 5, 4), VECTOR(PARE_F32, 3, 3, -3, 0));
-    GIVES("Pow", "", 4, V(8, 0, -1, 1), VECTOR(PARE_I32, 4, 2, 2, -1, 0), VECTOR(PARE_I64, 4, 3, -1, -3, 0));
+    GIVES("Mod", "", 3, V(1, -1, NAN), VECTOR(PARE_F32, 3, -5, 5, 4),
+          VECTOR(PARE_F32, 3, 3, -3, 0));
+    GIVES("Pow", "", 4, V(8, 0, -1, 1), VECTOR(PARE_I32, 4, 2, 2, -1, 0),
+          VECTOR(PARE_I64, 4, 3, -1, -3, 0));
     GIVES("Neg", "", 2, V(INT8_MIN, -5), VECTOR(PARE_I8, 2, INT8_MIN, 5));
     GIVES("Abs", "", 2, V(INT16_MIN, 5), VECTOR(PARE_I16, 2, INT16_MIN, -5));
 }
@@ -100,7 +109,8 @@ static void test_cast_out_of_range(void **state)
 static void test_reshape(void **state)
 {
     (void)state;
-    pare_tensor x = operand(PARE_F32, 2, DIMS(2, 6), V(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)), y = { 0 };
+    pare_tensor x = operand(PARE_F32, 2, DIMS(2, 6), V(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)),
+                y = { 0 };
     pare_tensor in[] = { x, VECTOR(PARE_I64, 3, 0, -1, 3) };
     assert_int_equal(operate("Reshape", "", 2, in, 1, &y), PARE_OK);
     assert_int_equal(y.rank, 3);
@@ -113,7 +123,8 @@ static void test_reshape(void **state)
             VECTOR(PARE_I64, 2, 5, -1));
     REFUSES("Reshape", "", PARE_EFORMAT, "-1 at", VECTOR(PARE_F32, 4, 1, 2, 3, 4),
             VECTOR(PARE_I64, 2, -1, -1));
-    REFUSES("Reshape", "", PARE_EFORMAT, "-7", VECTOR(PARE_F32, 4, 1, 2, 3, 4), VECTOR(PARE_I64, 2, -7, 2));
+    REFUSES("Reshape", "", PARE_EFORMAT, "-7", VECTOR(PARE_F32, 4, 1, 2, 3, 4),
+            VECTOR(PARE_I64, 2, -7, 2));
     REFUSES("Reshape", "allowzero=1", PARE_EFORMAT, "pieces of 0", VECTOR(PARE_F32, 4, 1, 2, 3, 4),
             VECTOR(PARE_I64, 2, 0, -1));
     REFUSES("Reshape", "", PARE_EFORMAT, "holds", VECTOR(PARE_F32, 4, 1, 2, 3, 4),
@@ -128,12 +139,12 @@ static void test_slice_extremes(void **state)
           VECTOR(PARE_I64, 1, near), VECTOR(PARE_I64, 1, 0), VECTOR(PARE_I64, 1, -1));
     GIVES("Slice", "", 1, V(3), VECTOR(PARE_F32, 3, 1, 2, 3), VECTOR(PARE_I64, 1, -1),
           VECTOR(PARE_I64, 1, near), VECTOR(PARE_I64, 1, 0), VECTOR(PARE_I64, 1, near));
-    GIVES("Slice", "", 1, V(2), VECTOR(PARE_U8, 3, 1, 2, 3), VECTOR(PARE_I32, 1, 1), VECTOR(PARE_I32, 1, 1e9),
-          VECTOR(PARE_I32, 1, -1), VECTOR(PARE_I32, 1, INT32_MAX));
+    GIVES("Slice", "", 1, V(2), VECTOR(PARE_U8, 3, 1, 2, 3), VECTOR(PARE_I32, 1, 1),
+          VECTOR(PARE_I32, 1, 1e9), VECTOR(PARE_I32, 1, -1), VECTOR(PARE_I32, 1, INT32_MAX));
     REFUSES("Slice", "", PARE_EFORMAT, "is 0", VECTOR(PARE_F32, 3, 1, 2, 3), VECTOR(PARE_I64, 1, 0),
             VECTOR(PARE_I64, 1, 2), VECTOR(PARE_I64, 1, 0), VECTOR(PARE_I64, 1, 0));
-    REFUSES("Slice", "", PARE_EFORMAT, "axis 4", VECTOR(PARE_F32, 3, 1, 2, 3), VECTOR(PARE_I64, 1, 0),
-            VECTOR(PARE_I64, 1, 2), VECTOR(PARE_I64, 1, 4));
+    REFUSES("Slice", "", PARE_EFORMAT, "axis 4", VECTOR(PARE_F32, 3, 1, 2, 3),
+            VECTOR(PARE_I64, 1, 0), VECTOR(PARE_I64, 1, 2), VECTOR(PARE_I64, 1, 4));
 }
 
 static void test_pad(void **state)
@@ -143,21 +154,25 @@ static void test_pad(void **state)
           VECTOR(PARE_I64, 2, 3, 3));
     GIVES("Pad", "mode=wrap", 7, V(2, 3, 1, 2, 3, 1, 2), VECTOR(PARE_F32, 3, 1, 2, 3),
           VECTOR(PARE_I64, 2, 2, 2));
-    GIVES("Pad", "mode=edge", 4, V(1, 1, 1, 2), VECTOR(PARE_F32, 3, 1, 2, 3), VECTOR(PARE_I64, 2, 2, -1));
+    GIVES("Pad", "mode=edge", 4, V(1, 1, 1, 2), VECTOR(PARE_F32, 3, 1, 2, 3),
+          VECTOR(PARE_I64, 2, 2, -1));
     GIVES("Pad", "", 3, V(3, 7, 7), VECTOR(PARE_I32, 3, 1, 2, 3), VECTOR(PARE_I64, 2, -2, 2),
           VECTOR(PARE_I32, 1, 7));
     GIVES("Pad", "", 6, V(0, 1, 0, 0, 2, 0), operand(PARE_F32, 2, DIMS(2, 1), V(1, 2)),
           VECTOR(PARE_I64, 2, 1, 1), (pare_tensor){ 0 }, VECTOR(PARE_I64, 1, -1));
     GIVES("Pad", "", 2, V(0, 0), VECTOR(PARE_F32, 3, 1, 2, 3), VECTOR(PARE_I64, 2, 4, -5));
-    REFUSES("Pad", "", PARE_EFORMAT, "-4", VECTOR(PARE_F32, 3, 1, 2, 3), VECTOR(PARE_I64, 2, 0, -4));
+    REFUSES("Pad", "", PARE_EFORMAT, "-4", VECTOR(PARE_F32, 3, 1, 2, 3),
+            VECTOR(PARE_I64, 2, 0, -4));
 }
 
 static void test_gather_checks_data(void **state)
 {
     (void)state;
     GIVES("Gather", "", 2, V(3, 1), VECTOR(PARE_F32, 3, 1, 2, 3), VECTOR(PARE_I64, 2, -1, 0));
-    REFUSES("Gather", "", PARE_EFORMAT, "index 3", VECTOR(PARE_F32, 3, 1, 2, 3), VECTOR(PARE_I64, 1, 3));
-    REFUSES("Gather", "", PARE_EFORMAT, "index -4", VECTOR(PARE_F32, 3, 1, 2, 3), VECTOR(PARE_I64, 1, -4));
+    REFUSES("Gather", "", PARE_EFORMAT, "index 3", VECTOR(PARE_F32, 3, 1, 2, 3),
+            VECTOR(PARE_I64, 1, 3));
+    REFUSES("Gather", "", PARE_EFORMAT, "index -4", VECTOR(PARE_F32, 3, 1, 2, 3),
+            VECTOR(PARE_I64, 1, -4));
 }
 
 static void test_reductions(void **state)
@@ -204,11 +219,13 @@ static void test_bits(void **state)
           VECTOR(PARE_U64, 3, 1, 64, 200));
     GIVES("BitShift", "direction=RIGHT", 3, V(-4, -1, 0), VECTOR(PARE_I64, 3, -8, -8, 8),
           VECTOR(PARE_I64, 3, 1, 64, -1));
-    REFUSES("BitShift", "", PARE_EFORMAT, "direction", VECTOR(PARE_U8, 1, 1), VECTOR(PARE_U8, 1, 1));
+    REFUSES("BitShift", "", PARE_EFORMAT, "direction", VECTOR(PARE_U8, 1, 1),
+            VECTOR(PARE_U8, 1, 1));
     GIVES("Xor", "", 2, V(0, 1), VECTOR(PARE_BOOL, 2, 2, 0),
           VECTOR(PARE_BOOL, 2, 1, 1)); /* 2 is true as well */
     GIVES("BitwiseNot", "", 2, V(-1, 5), VECTOR(PARE_I16, 2, 0, -6));
-    GIVES("Greater", "", 2, V(0, 1), VECTOR(PARE_U64, 2, 1, 0x1p63), VECTOR(PARE_U64, 2, 0x1p63, 1));
+    GIVES("Greater", "", 2, V(0, 1), VECTOR(PARE_U64, 2, 1, 0x1p63),
+          VECTOR(PARE_U64, 2, 0x1p63, 1));
 }
 
 static void test_scatter_checks_data(void **state)
@@ -228,7 +245,8 @@ static void test_sizes_that_do_not_fit(void **state)
 {
     (void)state;
     double half = 0x1p62;
-    REFUSES("Tile", "", PARE_EFORMAT, "repeated", VECTOR(PARE_F32, 4, 1, 2, 3, 4), VECTOR(PARE_I64, 1, half));
+    REFUSES("Tile", "", PARE_EFORMAT, "repeated", VECTOR(PARE_F32, 4, 1, 2, 3, 4),
+            VECTOR(PARE_I64, 1, half));
     REFUSES("Range", "", PARE_EFORMAT, "delta", operand(PARE_I64, 0, NULL, V(0)),
             operand(PARE_I64, 0, NULL, V(5)), operand(PARE_I64, 0, NULL, V(0)));
     REFUSES("Range", "", PARE_EFORMAT, "number of elements", operand(PARE_F32, 0, NULL, V(0)),
@@ -243,13 +261,17 @@ static void test_sizes_that_do_not_fit(void **state)
 static void test_einsum(void **state)
 {
     (void)state;
-    REFUSES("Einsum", "equation=ij;jk", PARE_EFORMAT, "';'", operand(PARE_F32, 2, DIMS(1, 1), V(0)));
-    REFUSES("Einsum", "equation=ij->k", PARE_EFORMAT, "no input has", operand(PARE_F32, 2, DIMS(1, 1), V(0)));
-    REFUSES("Einsum", "equation=i", PARE_EFORMAT, "has 1 dimensions", operand(PARE_F32, 2, DIMS(1, 1), V(0)));
+    REFUSES("Einsum", "equation=ij;jk", PARE_EFORMAT, "';'",
+            operand(PARE_F32, 2, DIMS(1, 1), V(0)));
+    REFUSES("Einsum", "equation=ij->k", PARE_EFORMAT, "no input has",
+            operand(PARE_F32, 2, DIMS(1, 1), V(0)));
+    REFUSES("Einsum", "equation=i", PARE_EFORMAT, "has 1 dimensions",
+            operand(PARE_F32, 2, DIMS(1, 1), V(0)));
     REFUSES("Einsum", "equation=ii->i", PARE_EFORMAT, "2 in one place",
             operand(PARE_F32, 2, DIMS(2, 3), V(0, 0, 0, 0, 0, 0)));
     GIVES("Einsum", "equation=ii", 1, V(5), operand(PARE_I32, 2, DIMS(2, 2), V(1, 2, 3, 4)));
-    GIVES("Einsum", "equation=...j->...", 2, V(3, 7), operand(PARE_F32, 2, DIMS(2, 2), V(1, 2, 3, 4)));
+    GIVES("Einsum", "equation=...j->...", 2, V(3, 7),
+          operand(PARE_F32, 2, DIMS(2, 2), V(1, 2, 3, 4)));
 }
 
 /* Six inputs of 256 numbers that ask for 2^48 products. */
@@ -277,7 +299,8 @@ static void test_einsum_is_limited(void **state)
 static void test_split_and_concat(void **state)
 {
     (void)state;
-    pare_tensor x = operand(PARE_I32, 2, DIMS(2, 5), V(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)), part[2] = { { 0 } };
+    pare_tensor x = operand(PARE_I32, 2, DIMS(2, 5), V(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)),
+                part[2] = { { 0 } };
     assert_int_equal(operate("Split", "axis=1,num-outputs=2", 1, &x, 2, part), PARE_OK);
     assert_int_equal(part[0].dim[1], 3);
     assert_int_equal(part[1].dim[1], 2);
@@ -299,10 +322,11 @@ static void test_every_operator_is_complete(void **state)
         assert_non_null((*op)->infer);
         assert_non_null((*op)->eval);
         assert_non_null((*op)->summary);
-        assert_true((*op)->since > 0 && (*op)->outputs.min > 0 && (*op)->inputs.max <= PARE_MAX_IN &&
-                    (*op)->outputs.max <= PARE_MAX_OUT);
+        assert_true((*op)->since > 0 && (*op)->outputs.min > 0 &&
+                    (*op)->inputs.max <= PARE_MAX_IN && (*op)->outputs.max <= PARE_MAX_OUT);
         assert_true(((*op)->attrs != NULL) == ((*op)->attrs_size > 0));
-        if (op[1] && strcmp((*op)->name, op[1]->name) == 0) fail_msg("%s is registered twice", (*op)->name);
+        if (op[1] && strcmp((*op)->name, op[1]->name) == 0)
+            fail_msg("%s is registered twice", (*op)->name);
     }
 }
 

@@ -1,5 +1,5 @@
-/* Operators of neural networks: results small enough to work out by hand, odd geometry, and what each
- * refuses. The ONNX node tests cover the rest. */
+/* Operators of neural networks: results small enough to work out by hand, odd geometry, and what
+ * each refuses. The ONNX node tests cover the rest. */
 #include "ops/conv_attrs.h"
 #include "ops/op.h"
 
@@ -37,8 +37,9 @@ static void begin(job *j, const char *op, const char *attrs)
         size_t item = strcspn(p, ","), name = strcspn(p, "=");
         const pare_field *f = pare_field_find(j->node.op->attrs, p, name);
         assert_non_null(f);
-        assert_int_equal(pare_field_parse(f, p + name + 1, item - name - 1, '/', j->arena, j->node.attrs),
-                         PARE_OK);
+        assert_int_equal(
+            pare_field_parse(f, p + name + 1, item - name - 1, '/', j->arena, j->node.attrs),
+            PARE_OK);
         p += item;
     }
 }
@@ -105,9 +106,10 @@ static void expect(job *j, int o, pare_dtype dtype, const double *values, int ra
     va_end(list);
     for (int64_t i = 0; i < pare_tensor_count(t); i++) {
         double got = pare_tensor_get_f64(t, i), slack = dtype == PARE_F16 ? 2e-3 : 1e-6;
-        if (!(fabs(got - values[i]) <= slack * (1 + fabs(values[i]))) && !(isnan(got) && isnan(values[i])))
-            fail_msg("%s: element %lld is %.9g instead of %.9g", j->node.op->name, (long long)i, got,
-                     values[i]);
+        if (!(fabs(got - values[i]) <= slack * (1 + fabs(values[i]))) &&
+            !(isnan(got) && isnan(values[i])))
+            fail_msg("%s: element %lld is %.9g instead of %.9g", j->node.op->name, (long long)i,
+                     got, values[i]);
     }
 }
 
@@ -149,7 +151,8 @@ static void test_conv_geometry(void **state)
     end(&j);
     /* SAME with an odd total: the larger half behind (upper) or in front (lower) */
     for (int lower = 0; lower < 2; lower++) {
-        begin(&j, "Conv", lower ? "auto_pad=SAME_LOWER,strides=2" : "auto_pad=SAME_UPPER,strides=2");
+        begin(&j, "Conv",
+              lower ? "auto_pad=SAME_LOWER,strides=2" : "auto_pad=SAME_UPPER,strides=2");
         add(&j, PARE_F32, NULL, 3, 1, 1, 4);
         add(&j, PARE_F32, V(1, 10, 100), 3, 1, 1, 3);
         run(&j);
@@ -294,13 +297,15 @@ static void test_pools(void **state)
     expect(&j, 0, PARE_F32, V(5, 2, -3), 3, 1, 1, 3);
     expect(&j, 1, PARE_I64, V(1, 2, 4), 3, 1, 1, 3);
     end(&j);
-    /* no window may begin in the padding behind the input: 3 + 1 + 1, windows of 2 by 3 stop after two */
+    /* no window may begin in the padding behind the input: 3 + 1 + 1, windows of 2 by 3 stop after
+     * two */
     begin(&j, "MaxPool", "kernel_shape=2,strides=4,pads=1/1,ceil_mode=1");
     add(&j, PARE_F32, V(1, 2, 3), 3, 1, 1, 3);
     run(&j);
     expect(&j, 0, PARE_F32, V(1), 3, 1, 1, 1);
     end(&j);
-    /* the mean over the input alone, and with padding as zeros; ceil_mode's overhang never counts */
+    /* the mean over the input alone, and with padding as zeros; ceil_mode's overhang never counts
+     */
     for (int include = 0; include < 2; include++) {
         begin(&j, "AveragePool",
               include ? "kernel_shape=3,strides=2,pads=1/1,ceil_mode=1,count_include_pad=1"
@@ -444,7 +449,8 @@ static void test_quantize(void **state)
     refused(&j, PARE_EFORMAT, "uint8|int8");
 }
 
-/* 3 * (x - 1) * (w - zero) * 0.5 / 0.25 with w = 2, zero = 1 and 0: exact, so every rounding shows. */
+/* 3 * (x - 1) * (w - zero) * 0.5 / 0.25 with w = 2, zero = 1 and 0: exact, so every rounding shows.
+ */
 static void test_integer_conv(void **state)
 {
     (void)state;
@@ -460,8 +466,8 @@ static void test_integer_conv(void **state)
     add(&j, PARE_U8, V(10), 0);
     add(&j, PARE_I32, V(0, 3), 1, 2);
     run(&j);
-    /* first: x-1 = 0 1 199, w-1 = 1 -1: -1 -198 199, + 10; second: w = 2 -1: -1 -197 398, + 3, / 4: 0.5 -48.5
-     * 100.25 */
+    /* first: x-1 = 0 1 199, w-1 = 1 -1: -1 -198 199, + 10; second: w = 2 -1: -1 -197 398, + 3, / 4:
+     * 0.5 -48.5 100.25 */
     expect(&j, 0, PARE_U8, V(9, 0, 209, 10, 0, 110), 3, 1, 2, 3);
     end(&j);
     begin(&j, "ConvInteger", "");
@@ -502,12 +508,15 @@ static void test_resize(void **state)
     (void)state;
     resize_to("coordinate_transformation_mode=align_corners,mode=linear", 5, V(1, 1.5, 2, 3, 4));
     resize_to("mode=linear", 6, V(1, 1.25, 1.75, 2.5, 3.5, 4));
-    resize_to("coordinate_transformation_mode=asymmetric,nearest_mode=floor", 6, V(1, 1, 2, 2, 4, 4));
-    resize_to("coordinate_transformation_mode=asymmetric,nearest_mode=ceil", 6, V(1, 2, 2, 4, 4, 4));
+    resize_to("coordinate_transformation_mode=asymmetric,nearest_mode=floor", 6,
+              V(1, 1, 2, 2, 4, 4));
+    resize_to("coordinate_transformation_mode=asymmetric,nearest_mode=ceil", 6,
+              V(1, 2, 2, 4, 4, 4));
     resize_to("coordinate_transformation_mode=asymmetric,nearest_mode=round_prefer_ceil", 6,
               V(1, 2, 2, 4, 4, 4));
     resize_to("coordinate_transformation_mode=asymmetric", 6, V(1, 1, 2, 2, 4, 4));
-    resize_to("mode=linear,antialias=1", 1, V(7.0 / 3)); /* a triangle over all: weights 2/3, 1, 2/3 */
+    resize_to("mode=linear,antialias=1", 1,
+              V(7.0 / 3)); /* a triangle over all: weights 2/3, 1, 2/3 */
     resize_to("mode=cubic", 3, V(1, 2, 4));
     job j;
     for (int both = 0; both < 2; both++) {
@@ -553,7 +562,8 @@ static void test_normalizations(void **state)
     run(&j);
     expect(&j, 0, PARE_F32, V(-1, 2, -3, 5), 3, 1, 4, 1);
     end(&j);
-    begin(&j, "LRN", "size=2,alpha=2,beta=1,bias=0"); /* an even size reaches one channel further behind */
+    begin(&j, "LRN",
+          "size=2,alpha=2,beta=1,bias=0"); /* an even size reaches one channel further behind */
     add(&j, PARE_F32, V(1, 2, 4), 3, 1, 3, 1);
     run(&j);
     expect(&j, 0, PARE_F32, V(0.2, 0.1, 0.25), 3, 1, 3, 1);

@@ -36,7 +36,8 @@ static pare_graph *rewritten(pare_graph *g, double tolerance)
     OK(pare_graph_clone(r, &copy));
     evaluate_graph(copy, &in, b);
     pare_graph_free(copy);
-    for (uint32_t i = 0; i < g->n_outputs; i++) assert_close(&b[i], &a[i], tolerance, "after the passes");
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        assert_close(&b[i], &a[i], tolerance, "after the passes");
     for (int i = 0; i < 4; i++) pare_tensor_free(&a[i]), pare_tensor_free(&b[i]);
     pare_tensor_free(&in);
     return r;
@@ -94,8 +95,8 @@ static void test_fold_gemm(void **state)
     }
 }
 
-/* Folding must not touch a weight that others read, an intermediate that is an output or read twice, or an
- * encoded weight. */
+/* Folding must not touch a weight that others read, an intermediate that is an output or read
+ * twice, or an encoded weight. */
 static void test_fold_restraint(void **state)
 {
     (void)state;
@@ -110,8 +111,8 @@ static void test_fold_restraint(void **state)
     pare_id v;
     OK(pare_graph_add_constant(g, "coded", coded, &v));
     pare_id d = add_node(g, "Conv", "", "d", 2, x, v);
-    pare_id na = batch_norm(g, a, 4, "na"), nb = batch_norm(g, b, 4, "nb"), nc = batch_norm(g, c, 4, "nc"),
-            nd = batch_norm(g, d, 4, "nd");
+    pare_id na = batch_norm(g, a, 4, "na"), nb = batch_norm(g, b, 4, "nb"),
+            nc = batch_norm(g, c, 4, "nc"), nd = batch_norm(g, d, 4, "nd");
     pare_id e = add_node(g, "Add", "", "e", 2, b, nb);
     pare_id out[] = { na, e, c, nc };
     for (int i = 0; i < 4; i++) OK(pare_graph_mark_output(g, out[i]));
@@ -138,7 +139,8 @@ static void test_drop_identities(void **state)
     pare_graph *g, *r;
     OK(pare_graph_new(&g));
     pare_id x = add_input(g, "x", f32_type(4, 1, 4, 1, 6));
-    static const int64_t zeros[8] = { 0 }, cancel[8] = { 0, 0, 0, 1, 0, 0, 0, -1 }, same[4] = { 1, 4, 1, 6 };
+    static const int64_t zeros[8] = { 0 }, cancel[8] = { 0, 0, 0, 1, 0, 0, 0, -1 },
+                         same[4] = { 1, 4, 1, 6 };
     pare_id y = add_node(g, "Relu", "", "relu", 1, x);
     y = add_node(g, "Identity", "", "identity", 1, y);
     y = add_node(g, "Dropout", "", "dropout", 1, y);
@@ -148,13 +150,15 @@ static void test_drop_identities(void **state)
     y = add_node(g, "Transpose", "perm=2/1/0/3", "transpose", 1,
                  y); /* only dimensions of 1 change places, but the type does */
     y = add_node(g, "Transpose", "perm=2/1/0/3", "transpose2", 1, y);
-    y = add_node(g, "Pad", "", "shift", 2, y, add_ints(g, 8, cancel)); /* the same shape, other values */
+    y = add_node(g, "Pad", "", "shift", 2, y,
+                 add_ints(g, 8, cancel)); /* the same shape, other values */
     OK(pare_graph_mark_output(g, y));
     r = rewritten(g, 0);
     assert_int_equal(nodes_of(r, "Relu"), 1);
     assert_int_equal(nodes_of(r, "Pad"), 1);
-    assert_int_equal(
-        nodes_of(r, "Identity") + nodes_of(r, "Dropout") + nodes_of(r, "Reshape") + nodes_of(r, "Cast"), 0);
+    assert_int_equal(nodes_of(r, "Identity") + nodes_of(r, "Dropout") + nodes_of(r, "Reshape") +
+                         nodes_of(r, "Cast"),
+                     0);
     assert_int_equal(nodes_of(r, "Transpose"), 0);
     pare_graph_free(r);
     pare_graph_free(g);
@@ -168,7 +172,8 @@ static void test_constants_and_dead_code(void **state)
     pare_id x = add_input(g, "x", f32_type(2, 3, 4)), k = add_random(g, "k", f32_type(1, 4), 2);
     pare_id e = add_node(g, "Exp", "", "exp", 1, k), y = add_node(g, "Mul", "", "mul", 2, x, e);
     add_node(g, "Relu", "", "dead", 1, add_node(g, "Neg", "", "dead_too", 1, y));
-    pare_id s = add_node(g, "Shape", "", "shape", 1, x), z = add_node(g, "Reshape", "", "view", 2, y, s);
+    pare_id s = add_node(g, "Shape", "", "shape", 1, x),
+            z = add_node(g, "Reshape", "", "view", 2, y, s);
     OK(pare_graph_mark_output(g, z));
     r = rewritten(g, 0);
     assert_int_equal(nodes_of(r, NULL), 1);
@@ -177,14 +182,16 @@ static void test_constants_and_dead_code(void **state)
     pare_graph_free(g);
 }
 
-/* An output may be an input, a constant, or the same value twice over: the nodes that copy must stay. */
+/* An output may be an input, a constant, or the same value twice over: the nodes that copy must
+ * stay. */
 static void test_outputs_stay(void **state)
 {
     (void)state;
     pare_graph *g, *r;
     OK(pare_graph_new(&g));
     pare_id x = add_input(g, "x", f32_type(1, 4)), y = add_node(g, "Relu", "", "y", 1, x);
-    pare_id out[] = { add_node(g, "Identity", "", "a", 1, x), y, add_node(g, "Identity", "", "b", 1, y),
+    pare_id out[] = { add_node(g, "Identity", "", "a", 1, x), y,
+                      add_node(g, "Identity", "", "b", 1, y),
                       add_node(g, "Neg", "", "c", 1, add_random(g, "k", f32_type(1, 4), 2)) };
     for (int i = 0; i < 4; i++) OK(pare_graph_mark_output(g, out[i]));
     r = rewritten(g, 0);

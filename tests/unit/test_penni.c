@@ -1,5 +1,5 @@
-/* PENNI and its parts: decomposition, pruning, packing, exact channel removal on random networks, stages and
- * resume. */
+/* PENNI and its parts: decomposition, pruning, packing, exact channel removal on random networks,
+ * stages and resume. */
 #include "codecs/bitmap.h"
 #include "codecs/penni.h"
 #include "methods/cut.h"
@@ -44,7 +44,8 @@ static pare_id integers(pare_graph *g, int n, const int64_t *x)
 }
 
 /* attrs: "kernel_shape=3,3 pads=1,1,1,1" */
-static pare_id apply(pare_graph *g, const char *name, int n_in, const pare_id *in, const char *attrs)
+static pare_id apply(pare_graph *g, const char *name, int n_in, const pare_id *in,
+                     const char *attrs)
 {
     const pare_op *op = pare_op_find(name);
     if (!op) fail_msg("there is no operator %s", name);
@@ -60,8 +61,8 @@ static pare_id apply(pare_graph *g, const char *name, int n_in, const pare_id *i
     }
     pare_id out;
     OK(pare_graph_add_value(g, pare_graph_unique(g, name), NULL, &out));
-    OK(pare_graph_add_node(g, op, pare_graph_unique(g, name), a, op->attrs_size, (uint32_t)n_in, in, 1, &out,
-                           NULL));
+    OK(pare_graph_add_node(g, op, pare_graph_unique(g, name), a, op->attrs_size, (uint32_t)n_in, in,
+                           1, &out, NULL));
     return out;
 }
 
@@ -83,22 +84,26 @@ static wire conv(maker *m, wire x, int64_t n, int64_t k, int64_t stride, int64_t
     int64_t c = depthwise ? 1 : x.c;
     static float w[64 * 64 * 9], b[64];
     bool dead_in[64];
-    for (int64_t i = 0; i < c; i++) dead_in[i] = !depthwise && pare_rng_uniform(&m->r) < m->dead_inputs;
+    for (int64_t i = 0; i < c; i++)
+        dead_in[i] = !depthwise && pare_rng_uniform(&m->r) < m->dead_inputs;
     for (int64_t f = 0; f < n; f++) {
         bool dead = pare_rng_uniform(&m->r) < m->dead_filters;
         b[f] = (float)pare_rng_normal(&m->r);
         for (int64_t i = 0; i < c; i++)
             for (int64_t p = 0; p < k * k; p++)
                 w[(f * c + i) * k * k + p] =
-                    dead || dead_in[i] ? 0 : (float)(pare_rng_normal(&m->r) / sqrt((double)(c * k * k)));
+                    dead || dead_in[i]
+                        ? 0
+                        : (float)(pare_rng_normal(&m->r) / sqrt((double)(c * k * k)));
     }
     pare_id in[3] = { x.v, constant(m->g, 4, (int64_t[]){ n, c, k, k }, w), PARE_NONE };
     if (bias) in[2] = constant(m->g, 1, &n, b);
     char attrs[160];
-    snprintf(attrs, sizeof attrs, "kernel_shape=%d,%d strides=%d,%d pads=%d,%d,%d,%d group=%d", (int)k,
-             (int)k, (int)stride, (int)stride, (int)pad, (int)pad, (int)pad, (int)pad,
+    snprintf(attrs, sizeof attrs, "kernel_shape=%d,%d strides=%d,%d pads=%d,%d,%d,%d group=%d",
+             (int)k, (int)k, (int)stride, (int)stride, (int)pad, (int)pad, (int)pad, (int)pad,
              depthwise ? (int)x.c : 1);
-    return (wire){ apply(m->g, "Conv", bias ? 3 : 2, in, attrs), n, (x.size + 2 * pad - k) / stride + 1 };
+    return (wire){ apply(m->g, "Conv", bias ? 3 : 2, in, attrs), n,
+                   (x.size + 2 * pad - k) / stride + 1 };
 }
 
 static pare_id vector(maker *m, int64_t n, double mean, double spread)
@@ -113,9 +118,11 @@ static wire batchnorm(maker *m, wire x)
     pare_id var;
     float v[64];
     for (int64_t i = 0; i < x.c; i++) v[i] = (float)(0.5 + pare_rng_uniform(&m->r));
-    pare_id scale = vector(m, x.c, 1, 0.3), shift = vector(m, x.c, -0.3, 0.7), mean = vector(m, x.c, 0, 0.5);
+    pare_id scale = vector(m, x.c, 1, 0.3), shift = vector(m, x.c, -0.3, 0.7),
+            mean = vector(m, x.c, 0, 0.5);
     var = constant(m->g, 1, &x.c, v);
-    x.v = apply(m->g, "BatchNormalization", 5, (pare_id[]){ x.v, scale, shift, mean, var }, "epsilon=1e-5");
+    x.v = apply(m->g, "BatchNormalization", 5, (pare_id[]){ x.v, scale, shift, mean, var },
+                "epsilon=1e-5");
     return x;
 }
 
@@ -132,7 +139,8 @@ static wire activation(maker *m, wire x)
     case 1: {
         float lo = 0, hi = 6;
         x.v = apply(m->g, "Clip", 3,
-                    (pare_id[]){ x.v, constant(m->g, 0, NULL, &lo), constant(m->g, 0, NULL, &hi) }, "");
+                    (pare_id[]){ x.v, constant(m->g, 0, NULL, &lo), constant(m->g, 0, NULL, &hi) },
+                    "");
         return x;
     }
     default: return unary(m, x, "Relu", "");
@@ -145,14 +153,14 @@ static wire join(maker *m, wire a, wire b)
     return a;
 }
 
-/* conv-bn-act-conv-bn, joined with the input by itself, by a strided slice and channel padding, or by a
- * convolution. */
+/* conv-bn-act-conv-bn, joined with the input by itself, by a strided slice and channel padding, or
+ * by a convolution. */
 static wire residual(maker *m, wire x, bool down)
 {
     int64_t n = down ? x.c * 2 : x.c, stride = down ? 2 : 1;
     int64_t pad = pare_rng_below(&m->r, 3) > 0;
-    wire y = activation(
-        m, batchnorm(m, conv(m, x, n + (int64_t)pare_rng_below(&m->r, 5), 3, stride, pad, false, false)));
+    wire y = activation(m, batchnorm(m, conv(m, x, n + (int64_t)pare_rng_below(&m->r, 5), 3, stride,
+                                             pad, false, false)));
     y = batchnorm(m, conv(m, y, n, 3, 1, 2 - pad, pare_rng_below(&m->r, 2), false));
     wire s = x;
     if (down && pare_rng_below(&m->r, 2)) {
@@ -164,11 +172,12 @@ static wire residual(maker *m, wire x, bool down)
                     "");
         int64_t before = x.c / 2;
         float zero = 0;
-        s.v = apply(m->g, "Pad", 3,
-                    (pare_id[]){ s.v,
-                                 integers(m->g, 8, (int64_t[]){ 0, before, 0, 0, 0, n - x.c - before, 0, 0 }),
-                                 constant(m->g, 0, NULL, &zero) },
-                    "mode=constant");
+        s.v = apply(
+            m->g, "Pad", 3,
+            (pare_id[]){
+                s.v, integers(m->g, 8, (int64_t[]){ 0, before, 0, 0, 0, n - x.c - before, 0, 0 }),
+                constant(m->g, 0, NULL, &zero) },
+            "mode=constant");
     } else if (down)
         s = batchnorm(m, conv(m, x, n, 1, 2, 0, false, false));
     if (y.size != (x.size + stride - 1) / stride)
@@ -186,11 +195,13 @@ static wire tail(maker *m, wire x, bool pool)
         x.v = apply(m->g, "Flatten", 1, &x.v, "axis=1");
     else
         x.v = apply(m->g, "Reshape", 2,
-                    (pare_id[]){ x.v, integers(m->g, 2, (int64_t[]){ -1, x.c * x.size * x.size }) }, "");
+                    (pare_id[]){ x.v, integers(m->g, 2, (int64_t[]){ -1, x.c * x.size * x.size }) },
+                    "");
     int64_t in = x.c * x.size * x.size, out = 7;
     float *w = malloc((size_t)(in * out) * sizeof *w);
     assert_non_null(w);
-    for (int64_t i = 0; i < in * out; i++) w[i] = (float)(pare_rng_normal(&m->r) / sqrt((double)in));
+    for (int64_t i = 0; i < in * out; i++)
+        w[i] = (float)(pare_rng_normal(&m->r) / sqrt((double)in));
     bool across = pare_rng_below(&m->r, 2);
     int64_t dim[2] = { across ? out : in, across ? in : out };
     pare_id slots[3] = { x.v, constant(m->g, 2, dim, w), PARE_NONE };
@@ -200,7 +211,8 @@ static wire tail(maker *m, wire x, bool pool)
         x.v = apply(m->g, "MatMul", 2, slots, "");
     else {
         slots[2] = vector(m, out, 0, 1);
-        x.v = apply(m->g, "Gemm", kind == 1 ? 2 : 3, slots, across ? "transB=1 alpha=0.5" : "alpha=2");
+        x.v = apply(m->g, "Gemm", kind == 1 ? 2 : 3, slots,
+                    across ? "transB=1 alpha=0.5" : "alpha=2");
     }
     return x;
 }
@@ -225,14 +237,16 @@ static pare_graph *random_net(uint64_t seed)
     if (seed % 4 == 0) {
         float k[64];
         for (int64_t i = 0; i < x.c; i++) k[i] = (float)pare_rng_normal(&m.r);
-        x.v = apply(m.g, "Mul", 2, (pare_id[]){ x.v, constant(m.g, 4, (int64_t[]){ 1, x.c, 1, 1 }, k) }, "");
+        x.v = apply(m.g, "Mul", 2,
+                    (pare_id[]){ x.v, constant(m.g, 4, (int64_t[]){ 1, x.c, 1, 1 }, k) }, "");
         x = unary(&m, x, "AveragePool",
                   seed % 8 ? "kernel_shape=3,3 pads=1,1,1,1 strides=1,1"
                            : "kernel_shape=3,3 pads=1,1,1,1 strides=1,1 count_include_pad=1");
     }
     if (seed % 5 == 0) { /* picks channels out of the middle */
         x.v = apply(m.g, "Slice", 4,
-                    (pare_id[]){ x.v, integers(m.g, 1, (int64_t[]){ 1 }), integers(m.g, 1, (int64_t[]){ -1 }),
+                    (pare_id[]){ x.v, integers(m.g, 1, (int64_t[]){ 1 }),
+                                 integers(m.g, 1, (int64_t[]){ -1 }),
                                  integers(m.g, 1, (int64_t[]){ 1 }) },
                     "");
         x.c -= 2;
@@ -263,7 +277,8 @@ static pare_tensor outputs(const pare_graph *g)
     OK(pare_tensor_of(&in, &x));
     OK(pare_tensor_of(&out, &y));
     pare_rng r = pare_rng_stream(5, 5);
-    for (int64_t i = 0; i < pare_tensor_count(&x); i++) ((float *)x.data)[i] = (float)pare_rng_normal(&r);
+    for (int64_t i = 0; i < pare_tensor_count(&x); i++)
+        ((float *)x.data)[i] = (float)pare_rng_normal(&r);
     OK(pare_plan_run(plan, &x, &y));
     pare_tensor_free(&x);
     pare_plan_free(plan);
@@ -298,8 +313,8 @@ static void test_shrink_is_exact(void **state)
         OK(pare_graph_check(s));
         double d = difference(g, s);
         if (!(d < 1e-5))
-            fail_msg("seed %d: shrunk by %d of %d channels, outputs differ by %g", (int)seed, (int)gone,
-                     (int)of, d);
+            fail_msg("seed %d: shrunk by %d of %d channels, outputs differ by %g", (int)seed,
+                     (int)gone, (int)of, d);
         for (uint32_t i = 0; i < s->n_nodes; i++) {
             const pare_weight *w = pare_node_weight(s, &s->node[i], 1);
             assert_true(!w || w->type.rank < 4 || (w->type.dim[0] > 0 && w->type.dim[1] > 0));
@@ -313,13 +328,15 @@ static void test_shrink_is_exact(void **state)
         pare_graph_free(g);
         pare_graph_free(s);
     }
-    assert_true(all_gone * 10 >
-                all);       /* the networks do have something to remove: a third of the filters are dead */
+    assert_true(
+        all_gone * 10 >
+        all); /* the networks do have something to remove: a third of the filters are dead */
     assert_true(moved > 0); /* and a layer without a bias got one */
 }
 
-/* Dead filter -> batch-norm -> relu gives 0.5 everywhere; the next convolution does not pad: the constant
- * moves into its bias. With padding the channel must stay, unless exactness is given up. */
+/* Dead filter -> batch-norm -> relu gives 0.5 everywhere; the next convolution does not pad: the
+ * constant moves into its bias. With padding the channel must stay, unless exactness is given up.
+ */
 static void test_constant_moves_into_bias(void **state)
 {
     for (int pad = 0; pad <= 1; pad++)
@@ -329,14 +346,16 @@ static void test_constant_moves_into_bias(void **state)
             pare_type t = { PARE_F32, 4, { -1, 2, 6, 6 } };
             wire x = { .c = 2, .size = 6 };
             OK(pare_graph_add_input(m.g, "x", &t, &x.v));
-            float w[2 * 2] = { 1, 2, 0, 0 }, scale[2] = { 1, 1 }, shift[2] = { 0, 0.5f }, mean[2] = { 0, 0 },
-                        var[2] = { 1, 1 };
+            float w[2 * 2] = { 1, 2, 0, 0 }, scale[2] = { 1, 1 }, shift[2] = { 0, 0.5f },
+                        mean[2] = { 0, 0 }, var[2] = { 1, 1 };
             int64_t two = 2;
-            x.v = apply(m.g, "Conv", 2, (pare_id[]){ x.v, constant(m.g, 4, (int64_t[]){ 2, 2, 1, 1 }, w) },
+            x.v = apply(m.g, "Conv", 2,
+                        (pare_id[]){ x.v, constant(m.g, 4, (int64_t[]){ 2, 2, 1, 1 }, w) },
                         "kernel_shape=1,1");
             x.v = apply(m.g, "BatchNormalization", 5,
-                        (pare_id[]){ x.v, constant(m.g, 1, &two, scale), constant(m.g, 1, &two, shift),
-                                     constant(m.g, 1, &two, mean), constant(m.g, 1, &two, var) },
+                        (pare_id[]){ x.v, constant(m.g, 1, &two, scale),
+                                     constant(m.g, 1, &two, shift), constant(m.g, 1, &two, mean),
+                                     constant(m.g, 1, &two, var) },
                         "epsilon=0");
             x = unary(&m, x, "Relu", "");
             x = conv(&m, x, 3, 3, 1, pad, false, false);
@@ -345,8 +364,8 @@ static void test_constant_moves_into_bias(void **state)
             OK(pare_graph_clone(m.g, &s));
             int64_t gone, of;
             OK(pare_shrink(s, exact, &gone, &of));
-            assert_int_equal(gone,
-                             pad && exact ? 0 : 3); /* of the convolution, the batch-norm and the relu */
+            assert_int_equal(
+                gone, pad && exact ? 0 : 3); /* of the convolution, the batch-norm and the relu */
             if (gone) assert_int_equal(s->node[3].n_in, 3);
             if (exact || !pad)
                 assert_true(difference(m.g, s) < 1e-6);
@@ -380,7 +399,8 @@ static void test_decompose(void **state)
     double last = INFINITY;
     assert_true(pare_penni_fits(g, &g->node[0]));
     for (uint32_t i = 0; i < g->n_nodes; i++) /* depthwise: nothing to share */
-        if (strcmp(g->node[i].op->name, "Conv") == 0 && pare_node_weight(g, &g->node[i], 1)->type.dim[1] == 1)
+        if (strcmp(g->node[i].op->name, "Conv") == 0 &&
+            pare_node_weight(g, &g->node[i], 1)->type.dim[1] == 1)
             assert_false(pare_penni_fits(g, &g->node[i]));
     for (int64_t d = 1; d <= 12; d++) {
         pare_graph *s;
@@ -518,7 +538,8 @@ static pare_status resume(pare_job *job, const char *stage, pare_graph **g, bool
     return PARE_OK;
 }
 
-static pare_status run_method(const char *name, const char *text, diary *d, int64_t epochs, pare_graph **g)
+static pare_status run_method(const char *name, const char *text, diary *d, int64_t epochs,
+                              pare_graph **g)
 {
     const pare_method *m = pare_method_find(name);
     assert_non_null(m);
@@ -552,7 +573,8 @@ static void test_stages(void **state)
     assert_string_equal(
         d.text,
         "saved decompose; tune retrain; frozen basis; frozen values; frozen basis; frozen values; "
-        "saved retrain; saved prune-1; tune finetune-1; saved finetune-1; saved prune-2; tune finetune-2; "
+        "saved retrain; saved prune-1; tune finetune-1; saved finetune-1; saved prune-2; tune "
+        "finetune-2; "
         "saved finetune-2; saved shrink; ");
     assert_int_equal(d.epochs, 6);
     forget(&d);
@@ -572,8 +594,9 @@ static void test_stages(void **state)
         pare_graph *again;
         OK(pare_graph_clone(g0, &again));
         diary part = { .stop_after = stop };
-        assert_int_equal(run_method("penni", "swap=1,steps=2,basis=4,threshold=0.5", &part, 6, &again),
-                         PARE_ECANCELLED);
+        assert_int_equal(
+            run_method("penni", "swap=1,steps=2,basis=4,threshold=0.5", &part, 6, &again),
+            PARE_ECANCELLED);
         part.stop_after = 0;
         pare_graph_free(again);
         OK(pare_graph_clone(g0, &again));
@@ -582,7 +605,8 @@ static void test_stages(void **state)
             const pare_weight *w = g->value[v].weight, *u = again->value[v].weight;
             assert_true(!w == !u);
             for (int p = 0; w && p < pare_weight_parts(w); p++)
-                assert_memory_equal(w->part[p].data, u->part[p].data, pare_tensor_bytes(&w->part[p]));
+                assert_memory_equal(w->part[p].data, u->part[p].data,
+                                    pare_tensor_bytes(&w->part[p]));
         }
         forget(&part);
         pare_graph_free(again);
@@ -603,8 +627,8 @@ static void test_stages(void **state)
     pare_graph_free(g0);
 }
 
-/* Epochs 0: no training. Everything kept, a full basis: the same function, and smaller storage is chosen:
- * dense. */
+/* Epochs 0: no training. Everything kept, a full basis: the same function, and smaller storage is
+ * chosen: dense. */
 static void test_one_shot(void **state)
 {
     pare_graph *g = small_net(4), *s;
@@ -613,7 +637,8 @@ static void test_one_shot(void **state)
     OK(run_method("penni", "basis=9,threshold=0", &d, 0, &s));
     assert_int_equal(d.tunes, 0);
     assert_true(difference(g, s) < 1e-5);
-    for (pare_id v = 0; v < s->n_values; v++) assert_true(!s->value[v].weight || !s->value[v].weight->codec);
+    for (pare_id v = 0; v < s->n_values; v++)
+        assert_true(!s->value[v].weight || !s->value[v].weight->codec);
     pare_graph_free(s);
     forget(&d);
     OK(pare_graph_clone(g, &s));

@@ -30,9 +30,11 @@ static void check_layout(uint64_t seed, size_t n)
         assert_int_equal(r[i].offset % PARE_LAYOUT_ALIGN, 0);
         assert_true(r[i].offset + r[i].size <= total);
         for (size_t j = 0; j < i; j++) {
-            if (r[i].last < r[j].first || r[j].last < r[i].first || !r[i].size || !r[j].size) continue;
+            if (r[i].last < r[j].first || r[j].last < r[i].first || !r[i].size || !r[j].size)
+                continue;
             if (r[i].offset < r[j].offset + r[j].size && r[j].offset < r[i].offset + r[i].size)
-                fail_msg("seed %llu: ranges %zu and %zu of %zu overlap", (unsigned long long)seed, i, j, n);
+                fail_msg("seed %llu: ranges %zu and %zu of %zu overlap", (unsigned long long)seed,
+                         i, j, n);
         }
     }
     free(r);
@@ -52,7 +54,9 @@ static void test_layout(void **state)
 static void test_layout_reuses(void **state)
 {
     (void)state;
-    pare_range chain[4] = { { 640, 0, 1, 0 }, { 640, 1, 2, 0 }, { 640, 2, 3, 0 }, { 640, 3, 4, 0 } };
+    pare_range chain[4] = {
+        { 640, 0, 1, 0 }, { 640, 1, 2, 0 }, { 640, 2, 3, 0 }, { 640, 3, 4, 0 }
+    };
     size_t total;
     OK(pare_layout(chain, 4, &total));
     assert_int_equal(total, 1280);
@@ -118,7 +122,8 @@ static void test_outputs(void **state)
     pare_graph *g = small();
     pare_tensor x = random_tensor(f32_type(2, 3, 5), 1);
     compare(g, &(pare_plan_options){ .batch = 3 }, &x);
-    compare(g, &(pare_plan_options){ .batch = 3, .choice = PARE_CHOOSE_MEASURE, .profile = true }, &x);
+    compare(g, &(pare_plan_options){ .batch = 3, .choice = PARE_CHOOSE_MEASURE, .profile = true },
+            &x);
     pare_tensor_free(&x);
     pare_graph_free(g);
 }
@@ -128,13 +133,16 @@ static void test_errors(void **state)
     (void)state;
     pare_graph *g = small();
     pare_plan *plan = NULL;
-    assert_int_equal(pare_plan_create(g, &(pare_plan_options){ .force = "nothing_of_the_kind" }, &plan),
-                     PARE_EINVAL);
+    assert_int_equal(
+        pare_plan_create(g, &(pare_plan_options){ .force = "nothing_of_the_kind" }, &plan),
+        PARE_EINVAL);
     assert_non_null(strstr(pare_error(), "nothing_of_the_kind"));
-    assert_int_equal(pare_plan_create(g, &(pare_plan_options){ .force = "nolayer=reference" }, &plan),
-                     PARE_EINVAL);
+    assert_int_equal(
+        pare_plan_create(g, &(pare_plan_options){ .force = "nolayer=reference" }, &plan),
+        PARE_EINVAL);
     assert_non_null(strstr(pare_error(), "nolayer"));
-    assert_int_equal(pare_plan_create(g, &(pare_plan_options){ .threads = -1 }, &plan), PARE_EINVAL);
+    assert_int_equal(pare_plan_create(g, &(pare_plan_options){ .threads = -1 }, &plan),
+                     PARE_EINVAL);
     OK(pare_plan_create(g, &(pare_plan_options){ .force = "reference,b=ref*", .batch = 2 }, &plan));
     pare_step_info info;
     pare_plan_step(plan, 0, &info);
@@ -156,7 +164,8 @@ static void test_views(void **state)
     OK(pare_graph_new(&g));
     pare_id x = add_input(g, "x", f32_type(4, 2, 3, 4, 5));
     pare_id f = add_node(g, "Flatten", "", "f", 1, x), r = add_node(g, "Relu", "", "r", 1, f);
-    pare_id s = add_node(g, "Flatten", "axis=0", "s", 1, r), t = add_node(g, "Flatten", "axis=2", "t", 1, r);
+    pare_id s = add_node(g, "Flatten", "axis=0", "s", 1, r),
+            t = add_node(g, "Flatten", "axis=2", "t", 1, r);
     pare_id u = add_node(g, "Flatten", "axis=1", "u", 1, x), w = add_node(g, "Relu", "", "w", 1, s);
     OK(pare_graph_mark_output(g, s));
     OK(pare_graph_mark_output(g, t));
@@ -168,8 +177,8 @@ static void test_views(void **state)
     pare_graph_free(g);
 }
 
-/* Conv with an encoded weight -> BatchNormalization -> Add -> Relu is one step, run dense on the decoded
- * weight. */
+/* Conv with an encoded weight -> BatchNormalization -> Add -> Relu is one step, run dense on the
+ * decoded weight. */
 static void test_encoded_weight_is_fused(void **state)
 {
     (void)state;
@@ -236,7 +245,8 @@ static void test_late_residual(void **state)
     assert_int_equal(pare_plan_steps(plan), 5);
     pare_plan_free(plan);
     compare(g, &(pare_plan_options){ .force = "c=elementwise" }, &x);
-    assert_int_equal(pare_plan_create(g, &(pare_plan_options){ .force = "c=conv_gemm" }, &plan), PARE_EINVAL);
+    assert_int_equal(pare_plan_create(g, &(pare_plan_options){ .force = "c=conv_gemm" }, &plan),
+                     PARE_EINVAL);
     assert_non_null(strstr(pare_error(), "'c'"));
     pare_tensor_free(&x);
     pare_graph_free(g);
@@ -250,15 +260,16 @@ static void test_unnamed_and_data_errors(void **state)
     OK(pare_graph_new(&g));
     pare_id x = add_input(g, "x", f32_type(2, 3, 8));
     pare_type it = { .dtype = PARE_I64, .rank = 1, .dim = { 2 } };
-    pare_id i = add_input(g, "i", it), y = add_node(g, "Gather", "axis=1", "gather", 2, x, i), out[2],
-            k = add_ints(g, 1, (int64_t[]){ 1 });
+    pare_id i = add_input(g, "i", it), y = add_node(g, "Gather", "axis=1", "gather", 2, x, i),
+            out[2], k = add_ints(g, 1, (int64_t[]){ 1 });
     OK(pare_graph_add_value(g, "values", NULL, &out[0]));
     out[1] = PARE_NONE;
     const pare_op *op = pare_op_find("TopK");
     assert_non_null(op);
     void *attrs = pare_arena_alloc(g->arena, op->attrs_size);
     pare_fields_default(op->attrs, attrs);
-    OK(pare_graph_add_node(g, op, "top", attrs, op->attrs_size, 2, (pare_id[]){ y, k }, 2, out, NULL));
+    OK(pare_graph_add_node(g, op, "top", attrs, op->attrs_size, 2, (pare_id[]){ y, k }, 2, out,
+                           NULL));
     OK(pare_graph_mark_output(g, out[0]));
     pare_plan *plan;
     OK(pare_plan_create(g, NULL, &plan));

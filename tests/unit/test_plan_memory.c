@@ -4,19 +4,21 @@
 #include "pare/plan.h"
 #include "support/build.h"
 
-/* Something of everything that a plan does: folding, fusion, views, an encoded weight, reference evaluation.
+/* Something of everything that a plan does: folding, fusion, views, an encoded weight, reference
+ * evaluation.
  */
 static pare_graph *network(void)
 {
     pare_graph *g;
     OK(pare_graph_new(&g));
     pare_id x = add_input(g, "x", f32_type(4, 1, 3, 9, 9));
-    pare_id y =
-        add_node(g, "Conv", "pads=1/1/1/1", "conv", 2, x, add_random(g, "w", f32_type(4, 4, 3, 3, 3), 1));
+    pare_id y = add_node(g, "Conv", "pads=1/1/1/1", "conv", 2, x,
+                         add_random(g, "w", f32_type(4, 4, 3, 3, 3), 1));
     pare_id p[4];
     for (int i = 0; i < 4; i++) {
         p[i] = add_random(g, "bn", f32_type(1, 4), 7);
-        for (int c = 0; c < 4; c++) ((float *)g->value[p[i]].weight->part[0].data)[c] = 1.0f + (float)c;
+        for (int c = 0; c < 4; c++)
+            ((float *)g->value[p[i]].weight->part[0].data)[c] = 1.0f + (float)c;
     }
     y = add_node(g, "BatchNormalization", "", "bn", 5, y, p[0], p[1], p[2], p[3]);
     pare_id r = add_node(g, "Relu", "", "relu", 1, y);
@@ -66,7 +68,8 @@ static void test_every_allocation(void **state)
 {
     (void)state;
     pare_graph *g = network();
-    pare_tensor in = random_tensor(f32_type(4, 1, 3, 9, 9), 9), out = random_tensor(f32_type(2, 1, 5), 9);
+    pare_tensor in = random_tensor(f32_type(4, 1, 3, 9, 9), 9),
+                out = random_tensor(f32_type(2, 1, 5), 9);
     work w = { g, &in, &out, PARE_CHOOSE_MODEL };
     assert_true(alloc_fail_each("a plan", attempt, &w) > 100);
     w.choice = PARE_CHOOSE_MEASURE;

@@ -1,4 +1,5 @@
-/* Loops of a team: every item once, thread numbers within bounds, nesting, several callers, uneven items. */
+/* Loops of a team: every item once, thread numbers within bounds, nesting, several callers, uneven
+ * items. */
 #include "base/team.h"
 
 #include <pthread.h>

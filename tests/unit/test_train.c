@@ -55,10 +55,12 @@ static int make_data(void **state)
                           : label == 1 ? c % 4 < 2
                           : label == 2 ? (r + c) % 4 < 2
                                        : r >= at && r < at + 6 && c >= at && c < at + 6;
-                ((float *)x.data)[(i * SIDE + r) * SIDE + c] = (float)(on + 0.5 * pare_rng_normal(&rng));
+                ((float *)x.data)[(i * SIDE + r) * SIDE + c] =
+                    (float)(on + 0.5 * pare_rng_normal(&rng));
             }
     }
-    char *xs = in_folder("x.npy"), *ys = in_folder("y.npy"), *spec = pare_format("npy:%s,%s", xs, ys);
+    char *xs = in_folder("x.npy"), *ys = in_folder("y.npy"),
+         *spec = pare_format("npy:%s,%s", xs, ys);
     OK(pare_npy_save(&x, xs, false));
     OK(pare_npy_save(&y, ys, false));
     OK(pare_dataset_open(spec, PARE_TRAIN, &set));
@@ -121,8 +123,9 @@ static pare_train_options options(void)
     return o;
 }
 
-static pare_status train(pare_graph *g, const pare_train_options *o, const pare_trainer_hooks *hooks,
-                         const pare_progress *p, pare_train_report *r)
+static pare_status train(pare_graph *g, const pare_train_options *o,
+                         const pare_trainer_hooks *hooks, const pare_progress *p,
+                         pare_train_report *r)
 {
     return pare_trainer_run(g, set, set, NULL, NULL, o, hooks, "t", false, p, r);
 }
@@ -184,7 +187,8 @@ static void test_resumes(void **state)
         o.threads = 2;
         OK(train(whole, &o, NULL, NULL, &r));
         double loss = r.loss;
-        /* once interrupted after its first epoch; each time from the starting weights, as after a kill */
+        /* once interrupted after its first epoch; each time from the starting weights, as after a
+         * kill */
         o.run_dir = folder;
         o.threads = 1;
         forget_runs();
@@ -291,7 +295,8 @@ static pare_status look(void *user, int64_t epoch, pare_graph *g)
     int frozen = epoch % 2 ? PARE_PENNI_VALUES : PARE_PENNI_BASIS,
         free_part = epoch % 2 ? PARE_PENNI_BASIS : PARE_PENNI_VALUES;
     pare_tensor *seen = w->part[0];
-    assert_memory_equal(seen[frozen].data, now->part[frozen].data, pare_tensor_bytes(&seen[frozen]));
+    assert_memory_equal(seen[frozen].data, now->part[frozen].data,
+                        pare_tensor_bytes(&seen[frozen]));
     assert_memory_not_equal(seen[free_part].data, now->part[free_part].data,
                             pare_tensor_bytes(&seen[free_part]));
     w->epochs++;
@@ -320,7 +325,8 @@ static void test_hooks(void **state)
     float a[16 * 16 * 3], basis[3 * 9];
     pare_rng rng = pare_rng_stream(1, 1);
     for (size_t i = 0; i < sizeof a / sizeof *a; i++) a[i] = (float)(0.1 * pare_rng_normal(&rng));
-    for (size_t i = 0; i < sizeof basis / sizeof *basis; i++) basis[i] = (float)(0.3 * pare_rng_normal(&rng));
+    for (size_t i = 0; i < sizeof basis / sizeof *basis; i++)
+        basis[i] = (float)(0.3 * pare_rng_normal(&rng));
     pare_weight e;
     OK(pare_penni_encode(&type, 3, a, NULL, basis, &e));
     OK(pare_graph_set_weight(g, w.weight, e));
@@ -328,9 +334,12 @@ static void test_hooks(void **state)
     pare_train_options o = options();
     o.epochs = 4;
     pare_train_report r;
-    pare_trainer_hooks hooks = {
-        .l1 = 1e-3, .l1_codec = "penni", .l1_part = "values", .frozen = rests, .epoch_end = look, .user = &w
-    };
+    pare_trainer_hooks hooks = { .l1 = 1e-3,
+                                 .l1_codec = "penni",
+                                 .l1_part = "values",
+                                 .frozen = rests,
+                                 .epoch_end = look,
+                                 .user = &w };
     OK(train(g, &o, &hooks, NULL, &r));
     assert_int_equal(w.epochs, 4);
     for (int k = 0; k < 3; k++) pare_tensor_free(&w.part[0][k]);
@@ -390,7 +399,8 @@ static void test_bad_options(void **state)
     assert_int_equal(train(few, &o, NULL, NULL, &r), PARE_EINVAL);
     assert_non_null(strstr(pare_error(), "3 outputs"));
     pare_graph_free(few);
-    assert_int_equal(pare_model_init("resnet9000", (int64_t[]){ 3, 8, 8 }, 10, 1, &few), PARE_EINVAL);
+    assert_int_equal(pare_model_init("resnet9000", (int64_t[]){ 3, 8, 8 }, 10, 1, &few),
+                     PARE_EINVAL);
     assert_int_equal(pare_model_init("lenet", (int64_t[]){ 3, 4, 4 }, 10, 1, &few), PARE_EINVAL);
     assert_int_equal(pare_model_init("mlp", (int64_t[]){ 3, -4, 4 }, 10, 1, &few), PARE_EINVAL);
     pare_graph_free(g);
@@ -410,16 +420,19 @@ static void test_loss_gradient(void **state)
     float x[N * K], q[N * K], d[N * K];
     int label[N] = { 0, 3, 2 };
     pare_rng rng = pare_rng_stream(4, 4);
-    for (int i = 0; i < N * K; i++) x[i] = (float)pare_rng_normal(&rng), q[i] = (float)pare_rng_normal(&rng);
+    for (int i = 0; i < N * K; i++)
+        x[i] = (float)pare_rng_normal(&rng), q[i] = (float)pare_rng_normal(&rng);
     for (int skip = 0; skip < 2; skip++) {
         int64_t right;
         pare_loss(&o, N, K, (size_t)skip, x, label, q, d, &right);
         for (int i = 0; i < N * K; i++) {
             float keep = x[i];
             x[i] = keep + 1e-2f;
-            double up = pare_loss(&o, N, K, (size_t)skip, x, label, q, NULL, NULL), high = (double)x[i];
+            double up = pare_loss(&o, N, K, (size_t)skip, x, label, q, NULL, NULL),
+                   high = (double)x[i];
             x[i] = keep - 1e-2f;
-            double down = pare_loss(&o, N, K, (size_t)skip, x, label, q, NULL, NULL), low = (double)x[i];
+            double down = pare_loss(&o, N, K, (size_t)skip, x, label, q, NULL, NULL),
+                   low = (double)x[i];
             x[i] = keep;
             assert_true(fabs((up - down) / (high - low) - (double)d[i]) < 1e-4);
         }
@@ -440,7 +453,8 @@ static void test_schedules(void **state)
     assert_true(fabs(pare_train_rate(&o, 50, 100, 10) - 0.1) < 1e-12 &&
                 fabs(pare_train_rate(&o, 80, 100, 10) - 0.01) < 1e-12);
     o.schedule = 2;
-    assert_true(pare_train_rate(&o, 0, 100, 10) == 1 && fabs(pare_train_rate(&o, 50, 100, 10) - 0.5) < 1e-12);
+    assert_true(pare_train_rate(&o, 0, 100, 10) == 1 &&
+                fabs(pare_train_rate(&o, 50, 100, 10) - 0.5) < 1e-12);
     assert_true(pare_train_rate(&o, 99, 100, 10) < 1e-3);
     o.warmup = 1;
     assert_true(fabs(pare_train_rate(&o, 0, 100, 10) - 0.1) < 1e-12 &&

@@ -1,5 +1,5 @@
-/* Gradients of every operator that can be trained through, against finite differences; the same bytes for any
- * threads. */
+/* Gradients of every operator that can be trained through, against finite differences; the same
+ * bytes for any threads. */
 #include "base/rng.h"
 #include "codecs/bitmap.h"
 #include "codecs/penni.h"
@@ -39,9 +39,9 @@ static pare_id floats(net *t, int rank, const int64_t *dim, double scale, double
     OK(pare_graph_add_constant(t->g, pare_graph_unique(t->g, "w"), pare_weight_dense(x), &v));
     return v;
 }
-#define FLOATS(t, scale, offset, ...)                                                                  \
-    floats(t, (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (int64_t[]){ __VA_ARGS__ }, \
-           scale, offset)
+#define FLOATS(t, scale, offset, ...)                                      \
+    floats(t, (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), \
+           (int64_t[]){ __VA_ARGS__ }, scale, offset)
 
 static pare_id ints_(net *t, int64_t n, const int64_t *v)
 {
@@ -51,8 +51,9 @@ static pare_id ints_(net *t, int64_t n, const int64_t *v)
     OK(pare_graph_add_constant(t->g, pare_graph_unique(t->g, "i"), pare_weight_dense(x), &id));
     return id;
 }
-#define INTS(t, ...) \
-    ints_(t, (int64_t)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (int64_t[]){ __VA_ARGS__ })
+#define INTS(t, ...)                                                          \
+    ints_(t, (int64_t)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), \
+          (int64_t[]){ __VA_ARGS__ })
 
 static pare_id node_(net *t, const char *name, const char *attrs, uint32_t n_in, const pare_id *in)
 {
@@ -95,9 +96,13 @@ static pare_id conv_group(net *t, pare_id x)
 }
 static pare_id conv_depth(net *t, pare_id x)
 {
-    return NODE(t, "Conv", "group=6,pads=1/1/1/1", x, FLOATS(t, 0.3, 0, C, 1, 3, 3), FLOATS(t, 0.3, 0, C));
+    return NODE(t, "Conv", "group=6,pads=1/1/1/1", x, FLOATS(t, 0.3, 0, C, 1, 3, 3),
+                FLOATS(t, 0.3, 0, C));
 }
-static pare_id conv_auto(net *t, pare_id x) { return conv(t, x, C, 6, 2, "auto_pad=SAME_UPPER,strides=2/2"); }
+static pare_id conv_auto(net *t, pare_id x)
+{
+    return conv(t, x, C, 6, 2, "auto_pad=SAME_UPPER,strides=2/2");
+}
 static pare_id conv_1d(net *t, pare_id x)
 {
     pare_id y = NODE(t, "Reshape", "", x, INTS(t, 0, C, -1));
@@ -120,7 +125,8 @@ static pare_id gemm_trans(net *t, pare_id x)
 }
 static pare_id matmul(net *t, pare_id x)
 {
-    return NODE(t, "Add", "", NODE(t, "MatMul", "", x, FLOATS(t, 0.3, 0, W, 4)), FLOATS(t, 0.3, 0, 4));
+    return NODE(t, "Add", "", NODE(t, "MatMul", "", x, FLOATS(t, 0.3, 0, W, 4)),
+                FLOATS(t, 0.3, 0, 4));
 }
 static pare_id norm(net *t, pare_id x)
 {
@@ -141,7 +147,10 @@ static pare_id clip(net *t, pare_id x)
                 NODE(t, "Reshape", "", hi, ints_(t, 0, (int64_t[]){ 0 })));
 }
 static pare_id leaky(net *t, pare_id x) { return NODE(t, "LeakyRelu", "alpha=0.3", x); }
-static pare_id prelu(net *t, pare_id x) { return NODE(t, "PRelu", "", x, FLOATS(t, 0.1, 0.3, C, 1, 1)); }
+static pare_id prelu(net *t, pare_id x)
+{
+    return NODE(t, "PRelu", "", x, FLOATS(t, 0.1, 0.3, C, 1, 1));
+}
 static pare_id sigmoid(net *t, pare_id x) { return NODE(t, "Sigmoid", "", x); }
 static pare_id tanh_(net *t, pare_id x) { return NODE(t, "Tanh", "", x); }
 static pare_id hard(net *t, pare_id x)
@@ -181,8 +190,8 @@ static pare_id average_pool(net *t, pare_id x)
 }
 static pare_id average_pad(net *t, pare_id x)
 {
-    return NODE(t, "AveragePool", "kernel_shape=3/3,strides=2/2,pads=1/1/1/1,count_include_pad=1,ceil_mode=1",
-                x);
+    return NODE(t, "AveragePool",
+                "kernel_shape=3/3,strides=2/2,pads=1/1/1/1,count_include_pad=1,ceil_mode=1", x);
 }
 static pare_id global_pool(net *t, pare_id x) { return NODE(t, "GlobalAveragePool", "", x); }
 static pare_id reduce_mean(net *t, pare_id x)
@@ -192,7 +201,8 @@ static pare_id reduce_mean(net *t, pare_id x)
 static pare_id reduce_last(net *t, pare_id x) { return NODE(t, "ReduceMean", "", x, INTS(t, -1)); }
 static pare_id option_a(net *t, pare_id x)
 {
-    pare_id y = NODE(t, "Slice", "", x, INTS(t, 0, 1), INTS(t, 100, 100), INTS(t, 2, 3), INTS(t, 2, 2));
+    pare_id y =
+        NODE(t, "Slice", "", x, INTS(t, 0, 1), INTS(t, 100, 100), INTS(t, 2, 3), INTS(t, 2, 2));
     return NODE(t, "Pad", "", y, INTS(t, 0, 3, 0, 0, 0, 3, 0, 0));
 }
 static pare_id pad_fill(net *t, pare_id x)
@@ -232,8 +242,8 @@ static pare_id dropout(net *t, pare_id x)
 }
 static pare_id residual(net *t, pare_id x)
 {
-    pare_id y = norm(t, conv(t, NODE(t, "Relu", "", norm(t, conv(t, x, C, C, 3, "pads=1/1/1/1"))), C, C, 3,
-                             "pads=1/1/1/1"));
+    pare_id y = norm(t, conv(t, NODE(t, "Relu", "", norm(t, conv(t, x, C, C, 3, "pads=1/1/1/1"))),
+                             C, C, 3, "pads=1/1/1/1"));
     x = NODE(t, "Relu", "", NODE(t, "Add", "", y, x));
     y = norm(t, conv(t, x, C, C, 3, "pads=1/1/1/1"));
     return NODE(t, "Relu", "", NODE(t, "Sum", "", x, y, NODE(t, "Tanh", "", x)));
@@ -241,7 +251,8 @@ static pare_id residual(net *t, pare_id x)
 static pare_id twice(net *t, pare_id x)
 {
     pare_id w = FLOATS(t, 0.3, 0, C, C, 1, 1);
-    return NODE(t, "Add", "", NODE(t, "Conv", "", NODE(t, "Tanh", "", NODE(t, "Conv", "", x, w)), w), x);
+    return NODE(t, "Add", "",
+                NODE(t, "Conv", "", NODE(t, "Tanh", "", NODE(t, "Conv", "", x, w)), w), x);
 }
 
 /* Gradients that first share memory behind a sum and must part before one of them changes. */
@@ -305,7 +316,8 @@ static void run_close(run *u)
     free(u->r);
 }
 
-/* The size of the terms that the loss below adds up: their rounding is the noise of difference quotients. */
+/* The size of the terms that the loss below adds up: their rounding is the noise of difference
+ * quotients. */
 static double magnitude(const run *u)
 {
     const float *y = pare_engine_logits(u->e);
@@ -325,7 +337,8 @@ static double loss(run *u)
     return sum;
 }
 
-/* Along random directions of every trained array: the difference quotient must be the gradient's component.
+/* Along random directions of every trained array: the difference quotient must be the gradient's
+ * component.
  */
 static void check(run *u, const char *name, double tolerance)
 {
@@ -348,15 +361,18 @@ static void check(run *u, const char *name, double tolerance)
                 slope += (double)d[i] * (double)g[i];
                 norm2 += (double)g[i] * (double)g[i];
             }
-            for (size_t i = 0; i < t->n; i++) t->w[i] = (float)((double)keep[i] + eps * (double)d[i]);
+            for (size_t i = 0; i < t->n; i++)
+                t->w[i] = (float)((double)keep[i] + eps * (double)d[i]);
             double up = loss(u);
-            for (size_t i = 0; i < t->n; i++) t->w[i] = (float)((double)keep[i] - eps * (double)d[i]);
+            for (size_t i = 0; i < t->n; i++)
+                t->w[i] = (float)((double)keep[i] - eps * (double)d[i]);
             double down = loss(u);
             memcpy(t->w, keep, t->n * sizeof *keep);
             size = sqrt(norm2) + noise / eps + 1e-3;
             double got = (up - down) / (2 * eps);
             if (!(fabs(got - slope) < tolerance * size))
-                fail_msg("%s: array %d of %zu numbers, trial %d: difference quotient %.6g, gradient %.6g "
+                fail_msg("%s: array %d of %zu numbers, trial %d: difference quotient %.6g, "
+                         "gradient %.6g "
                          "(scale %.3g)",
                          name, s, t->n, trial, got, slope, size);
             free(keep);
@@ -380,7 +396,8 @@ static pare_graph *build(body *of)
 static const struct {
     const char *name;
     body *of;
-    bool kinks; /* where a difference quotient steps over a corner it is off by half the change of slope */
+    bool kinks; /* where a difference quotient steps over a corner it is off by half the change of
+                   slope */
 } cases[] = {
 #define CASE(f)      \
     {                \
@@ -390,15 +407,18 @@ static const struct {
     {               \
 #f, f, true \
     }
-    CASE(nothing),     CASE(parting),     CASE(parting_sums),   CASE(encoded),     CASE(conv3),
-    CASE(conv_stride), CASE(conv_few),    CASE(conv_group),     CASE(conv_depth),  CASE(conv_auto),
-    CASE(conv_1d),     CASE(deconv),      CASE(gemm),           CASE(gemm_trans),  CASE(matmul),
-    CASE(norm),        CASE(norm_flat),   KINK(relu),           KINK(clip),        KINK(leaky),
-    KINK(prelu),       CASE(sigmoid),     CASE(tanh_),          KINK(hard),        KINK(elu),
-    CASE(exp_sqrt),    CASE(arithmetic),  KINK(squeeze_excite), KINK(max_pool),    CASE(average_pool),
-    CASE(average_pad), CASE(global_pool), CASE(reduce_mean),    CASE(reduce_last), CASE(option_a),
-    CASE(pad_fill),    CASE(pad_reflect), CASE(concat),         CASE(shuffle),     CASE(shapes),
-    CASE(softmax),     CASE(lrn),         CASE(dropout),        KINK(residual),    CASE(twice),
+    CASE(nothing),     CASE(parting),      CASE(parting_sums), CASE(encoded),
+    CASE(conv3),       CASE(conv_stride),  CASE(conv_few),     CASE(conv_group),
+    CASE(conv_depth),  CASE(conv_auto),    CASE(conv_1d),      CASE(deconv),
+    CASE(gemm),        CASE(gemm_trans),   CASE(matmul),       CASE(norm),
+    CASE(norm_flat),   KINK(relu),         KINK(clip),         KINK(leaky),
+    KINK(prelu),       CASE(sigmoid),      CASE(tanh_),        KINK(hard),
+    KINK(elu),         CASE(exp_sqrt),     CASE(arithmetic),   KINK(squeeze_excite),
+    KINK(max_pool),    CASE(average_pool), CASE(average_pad),  CASE(global_pool),
+    CASE(reduce_mean), CASE(reduce_last),  CASE(option_a),     CASE(pad_fill),
+    CASE(pad_reflect), CASE(concat),       CASE(shuffle),      CASE(shapes),
+    CASE(softmax),     CASE(lrn),          CASE(dropout),      KINK(residual),
+    CASE(twice),
 #undef CASE
 #undef KINK
 };
@@ -465,7 +485,8 @@ static void test_forward(void **state)
             most = fmax(most, fabs((double)want[k]));
             error = fmax(error, fabs((double)want[k] - (double)got[k]));
         }
-        if (!(error <= 1e-5 * most)) fail_msg("%s: outputs differ by %g of %g", cases[i].name, error, most);
+        if (!(error <= 1e-5 * most))
+            fail_msg("%s: outputs differ by %g of %g", cases[i].name, error, most);
         for (uint32_t v = 0; v < bound->n_values; v++) pare_tensor_free(&value[v]);
         free(value);
         pare_graph_free(bound);
@@ -490,7 +511,8 @@ static void test_threads(void **state)
             assert_memory_equal(pare_engine_logits(u[0].e), pare_engine_logits(u[t].e),
                                 u[0].logits * sizeof(float));
             for (int s = 0; s < u[0].ps.n_slots; s++)
-                assert_memory_equal(u[0].ps.slot[s].g, u[t].ps.slot[s].g, u[0].ps.slot[s].n * sizeof(float));
+                assert_memory_equal(u[0].ps.slot[s].g, u[t].ps.slot[s].g,
+                                    u[0].ps.slot[s].n * sizeof(float));
             for (int p = 0; p < u[0].ps.n; p++)
                 assert_memory_equal(u[0].ps.p[p]->value, u[t].ps.p[p]->value,
                                     (size_t)u[0].ps.p[p]->count * sizeof(float));
@@ -524,7 +546,8 @@ static void test_running_statistics(void **state)
         for (int i = 0; i < BATCH; i++)
             for (int p = 0; p < H * W; p++) sum += (double)u.x[(i * 3 + c) * H * W + p];
         for (int i = 0; i < BATCH; i++)
-            for (int p = 0; p < H * W; p++) dev += pow((double)u.x[(i * 3 + c) * H * W + p] - sum / n, 2);
+            for (int p = 0; p < H * W; p++)
+                dev += pow((double)u.x[(i * 3 + c) * H * W + p] - sum / n, 2);
         double old_mean = pare_tensor_get_f64(&t.g->value[mean].weight->part[0], c);
         double old_var = pare_tensor_get_f64(&t.g->value[var].weight->part[0], c);
         double new_mean = pare_tensor_get_f64(&after->value[mean].weight->part[0], c);

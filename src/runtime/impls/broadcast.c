@@ -1,6 +1,6 @@
-/* Functions of two float32 operands with broadcasting: the longest inner run in which each operand either
- * advances or stands still goes to the kernel, the dimensions around it are walked. What follows the operator
- * may be fused. */
+/* Functions of two float32 operands with broadcasting: the longest inner run in which each operand
+ * either advances or stands still goes to the kernel, the dimensions around it are walked. What
+ * follows the operator may be fused. */
 #include "runtime/impls/rows_common.h"
 
 #include <stdlib.h>
@@ -17,7 +17,8 @@ typedef struct packed {
 
 static bool accepts(const pare_prepare *p)
 {
-    if (p->in[0].dtype != PARE_F32 || p->in[1].dtype != PARE_F32 || p->node->n_in != 2) return false;
+    if (p->in[0].dtype != PARE_F32 || p->in[1].dtype != PARE_F32 || p->node->n_in != 2)
+        return false;
     return !p->epilogue.scale && !p->epilogue.residual;
 }
 
@@ -53,7 +54,8 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
             at *= dim;
         }
     }
-    /* The run: the last dimension longer than 1, and those before it that continue both operands alike. */
+    /* The run: the last dimension longer than 1, and those before it that continue both operands
+     * alike. */
     k->n = 1;
     int d = rank - 1;
     for (bool begun = false; d >= 0; d--) {

@@ -1,5 +1,5 @@
-/* BatchNormalization that could not be folded: every plane times a number plus a number, with what is fused
- * behind. */
+/* BatchNormalization that could not be folded: every plane times a number plus a number, with what
+ * is fused behind. */
 #include "ops/attr.h"
 #include "runtime/impls/rows_common.h"
 
@@ -79,8 +79,8 @@ static void item(void *user, size_t index, int thread)
     for (size_t i = first; i < end && i < k->planes; i++) {
         size_t c = i % k->channels, at = i * k->plane;
         float *y = (float *)s->out[0].data + at;
-        s->kernels->unary(PARE_UNARY_AFFINE, k->plane, (const float *)s->in[0].data + at, k->scale[c],
-                          k->shift[c], y);
+        s->kernels->unary(PARE_UNARY_AFFINE, k->plane, (const float *)s->in[0].data + at,
+                          k->scale[c], k->shift[c], y);
         if (s->epilogue.residual) {
             const float *r = (const float *)s->in[s->node->n_in].data + at;
             s->kernels->binary(PARE_BINARY_ADD, k->plane, y, 1, r, 1, y);

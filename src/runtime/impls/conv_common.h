@@ -1,4 +1,5 @@
-/* What the dense float32 convolutions share: what they accept, and the epilogue as the kernels want it. */
+/* What the dense float32 convolutions share: what they accept, and the epilogue as the kernels want
+ * it. */
 #ifndef IMPLS_CONV_COMMON_H
 #define IMPLS_CONV_COMMON_H
 

@@ -1,5 +1,6 @@
-/* Conv, float32, dense, one input channel in each group (depthwise, with any multiplier): one output row of
- * taps at a time. An item is some channels of one image; each lays out its plane in the thread's scratch. */
+/* Conv, float32, dense, one input channel in each group (depthwise, with any multiplier): one
+ * output row of taps at a time. An item is some channels of one image; each lays out its plane in
+ * the thread's scratch. */
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
 
@@ -20,7 +21,8 @@ static bool layout(const pare_prepare *p, pare_conv_layout *l, double *cycles)
     if (!pare_conv_is_plain(p) || !pare_conv_layout_shape(p, l) || l->channels != 1) return false;
     return pare_conv_layout_choose(
         l, p->kernels,
-        &(pare_conv_wish){ .rows_out = 1, .one_row = true, .budget = BUFFER_BYTES, .bands = 1 }, cycles);
+        &(pare_conv_wish){ .rows_out = 1, .one_row = true, .budget = BUFFER_BYTES, .bands = 1 },
+        cycles);
 }
 
 static bool accepts(const pare_prepare *p)
@@ -35,8 +37,8 @@ static double model_ns(const pare_prepare *p)
     pare_conv_layout l;
     double cycles = 0;
     if (!layout(p, &l, &cycles)) return 1e17;
-    return 500 +
-           (double)p->out[0].dim[0] * (double)p->out[0].dim[1] * (1.5 * cycles + 100) * 0.28 / p->threads;
+    return 500 + (double)p->out[0].dim[0] * (double)p->out[0].dim[1] * (1.5 * cycles + 100) * 0.28 /
+                     p->threads;
 }
 
 static void release(void *v)
@@ -79,8 +81,8 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
             k->w[(size_t)c * k->l.taps + t] = w[(size_t)c * k->l.taps + t] * scale;
         k->bias[c] = shift;
     }
-    double macs =
-        (double)k->rows * (double)(k->l.out_y * k->l.out_x) * (double)k->l.taps; /* of one input channel */
+    double macs = (double)k->rows * (double)(k->l.out_y * k->l.out_x) *
+                  (double)k->l.taps; /* of one input channel */
     k->chunk = (int64_t)(ITEM_MACS / macs);
     if (k->chunk < 1) k->chunk = 1;
     if (k->chunk > k->channels) k->chunk = k->channels;
@@ -118,12 +120,13 @@ static void item(void *user, size_t index, int thread)
             }
             for (int64_t r = 0; r < k->rows; r++) {
                 size_t channel = (size_t)(c * k->rows + r);
-                size_t y =
-                    (first_image * (size_t)k->rows + channel) * t.plane + (size_t)(band * l->rows * l->out_x);
+                size_t y = (first_image * (size_t)k->rows + channel) * t.plane +
+                           (size_t)(band * l->rows * l->out_x);
                 t.w = k->w + channel * l->taps;
                 t.bias = k->bias + channel;
                 t.y = (float *)s->out[0].data + y;
-                t.residual = s->epilogue.residual ? (const float *)s->in[s->node->n_in].data + y : NULL;
+                t.residual =
+                    s->epilogue.residual ? (const float *)s->in[s->node->n_in].data + y : NULL;
                 s->kernels->conv_row(&t);
             }
         }

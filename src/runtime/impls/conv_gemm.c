@@ -1,20 +1,22 @@
-/* Conv, float32, dense: output channels in blocks against vectors of pixels, over an input laid out in bands.
+/* Conv, float32, dense: output channels in blocks against vectors of pixels, over an input laid out
+ * in bands.
  *
- * Work is cut into items (image, group, band, part of the pixels, part of the output channels). An item lays
- * out its band in its thread's scratch unless the thread did that for the item before, then runs the kernel
- * over it. */
+ * Work is cut into items (image, group, band, part of the pixels, part of the output channels). An
+ * item lays out its band in its thread's scratch unless the thread did that for the item before,
+ * then runs the kernel over it. */
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
 
 #include <stdlib.h>
 
 enum {
-    BUFFER_BYTES = 320 << 10, /* of a band: stays in the second-level cache beside a block of weights */
-    ITEM_MACS = 3 << 20,      /* some 30 us: small enough to balance, large enough to start */
-    LEAST_MACS = 256 << 10,   /* of an item of a small step */
-    LEAST_ROWS = 16,          /* output channels that share one laying out of their band */
-    SERIAL_MACS = 300 << 10,  /* below, starting threads costs more than it gains */
-    HEADER_FLOATS = 16,       /* scratch begins with the number of the band that lies in it */
+    BUFFER_BYTES =
+        320 << 10,       /* of a band: stays in the second-level cache beside a block of weights */
+    ITEM_MACS = 3 << 20, /* some 30 us: small enough to balance, large enough to start */
+    LEAST_MACS = 256 << 10,  /* of an item of a small step */
+    LEAST_ROWS = 16,         /* output channels that share one laying out of their band */
+    SERIAL_MACS = 300 << 10, /* below, starting threads costs more than it gains */
+    HEADER_FLOATS = 16,      /* scratch begins with the number of the band that lies in it */
 };
 
 typedef struct packed {
@@ -38,8 +40,8 @@ static bool layout(const pare_prepare *p, pare_conv_layout *l, double *cycles)
 {
     if (!pare_conv_is_plain(p) || !pare_conv_layout_shape(p, l)) return false;
     int64_t groups = p->in[0].dim[1] / l->channels, rows = p->out[0].dim[1] / groups;
-    double macs =
-        (double)rows * (double)(l->out_y * l->out_x) * (double)(l->channels * l->kernel_y * l->kernel_x);
+    double macs = (double)rows * (double)(l->out_y * l->out_x) *
+                  (double)(l->channels * l->kernel_y * l->kernel_x);
     double all = macs * (double)p->in[0].dim[0] * (double)groups;
     /* What images, groups and parts of the output channels give, bands need not. */
     double parts = rows < LEAST_ROWS ? 1 : (double)(rows / LEAST_ROWS);
@@ -106,14 +108,16 @@ static void cut(packed *k, int64_t mr, int64_t vl)
     int64_t vectors = (int64_t)l->full.vectors, most = k->rows / LEAST_ROWS;
     k->parts = 1;
     if (l->mode == PARE_CONV_DIRECT) {
-        int64_t fit =
-            clamp(BUFFER_BYTES / (l->channels * vl * 4), 6, vectors); /* their channels stay in the cache */
-        int64_t least = (vectors + fit - 1) / fit, want = (int64_t)(macs * (double)vectors / each + 0.5);
+        int64_t fit = clamp(BUFFER_BYTES / (l->channels * vl * 4), 6,
+                            vectors); /* their channels stay in the cache */
+        int64_t least = (vectors + fit - 1) / fit,
+                want = (int64_t)(macs * (double)vectors / each + 0.5);
         k->parts = clamp(want, least, vectors / 6 > least ? vectors / 6 : least);
         most = k->rows / (2 * mr);
     }
     k->part_vectors = (vectors + k->parts - 1) / k->parts;
-    k->chunks = clamp((int64_t)(macs * (double)k->part_vectors / each + 0.5), 1, most < 1 ? 1 : most);
+    k->chunks =
+        clamp((int64_t)(macs * (double)k->part_vectors / each + 0.5), 1, most < 1 ? 1 : most);
     k->chunk_rows = (k->rows + k->chunks - 1) / k->chunks;
     k->chunk_rows = (k->chunk_rows + mr - 1) / mr * mr;
     k->chunks = (k->rows + k->chunk_rows - 1) / k->chunk_rows;
@@ -149,7 +153,8 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     cut(k, (int64_t)mr, (int64_t)p->kernels->vl);
     *out = k;
     *bytes = (all + all_bias) * sizeof(float) + k->l.taps * sizeof *k->l.off;
-    *scratch_bytes = k->l.mode == PARE_CONV_DIRECT ? 0 : (HEADER_FLOATS + k->l.buffer_floats) * sizeof(float);
+    *scratch_bytes =
+        k->l.mode == PARE_CONV_DIRECT ? 0 : (HEADER_FLOATS + k->l.buffer_floats) * sizeof(float);
     return PARE_OK;
 }
 
@@ -191,8 +196,8 @@ static void item(void *user, size_t index, int thread)
     t.rows = (size_t)clamp(k->rows - chunk * k->chunk_rows, 0, k->chunk_rows);
     t.w = k->w + (size_t)group * k->group_weights + (size_t)(chunk * k->chunk_rows) * l->taps;
     t.bias = k->bias + (size_t)group * k->group_bias + (size_t)(chunk * k->chunk_rows);
-    size_t y =
-        (size_t)(image * k->groups * k->rows + channel) * t.plane + (size_t)(band * l->rows * l->out_x);
+    size_t y = (size_t)(image * k->groups * k->rows + channel) * t.plane +
+               (size_t)(band * l->rows * l->out_x);
     t.y = (float *)s->out[0].data + y;
     t.residual = s->epilogue.residual ? (const float *)s->in[s->node->n_in].data + y : NULL;
     s->kernels->conv_tile(&t);

@@ -25,12 +25,13 @@ bool pare_conv_layout_window(const pare_window *w, int64_t channels, pare_conv_l
         l->in_y = w->in[0], l->out_y = w->out[0], l->kernel_y = w->kernel[0];
         l->stride_y = w->stride[0], l->dil_y = w->dilation[0], l->pad_y = w->begin[0];
     }
-    /* All sizes below are products of these: far from overflow, and offsets fit 32 bits (checked on the
-     * buffer). */
+    /* All sizes below are products of these: far from overflow, and offsets fit 32 bits (checked on
+     * the buffer). */
     int64_t most = INT64_C(1) << 20;
-    return l->in_x < most && l->in_y < most && l->kernel_x < 256 && l->kernel_y < 256 && l->channels < most &&
-           l->out_x < most && l->out_y < most && l->pad_x < most && l->pad_y < most && l->stride_x < 4096 &&
-           l->stride_y < 4096 && l->dil_x < 4096 && l->dil_y < 4096 && l->in_x * l->in_y < INT64_C(1) << 31 &&
+    return l->in_x < most && l->in_y < most && l->kernel_x < 256 && l->kernel_y < 256 &&
+           l->channels < most && l->out_x < most && l->out_y < most && l->pad_x < most &&
+           l->pad_y < most && l->stride_x < 4096 && l->stride_y < 4096 && l->dil_x < 4096 &&
+           l->dil_y < 4096 && l->in_x * l->in_y < INT64_C(1) << 31 &&
            l->out_x * l->out_y < INT64_C(1) << 31;
 }
 
@@ -94,12 +95,12 @@ static size_t vectors_of(const pare_conv_layout *l, int64_t rows, size_t vl)
     }
 }
 
-/* A rough count of cycles for one image and group: multiply-adds at two a cycle, stores, and filling the
- * buffers. */
+/* A rough count of cycles for one image and group: multiply-adds at two a cycle, stores, and
+ * filling the buffers. */
 static double cost_of(const pare_conv_layout *l, const pare_kernels *k, const pare_conv_wish *wish)
 {
-    double taps = (double)l->channels * (double)(l->kernel_x * l->kernel_y), mr = (double)k->conv_mr,
-           rows = (double)wish->rows_out;
+    double taps = (double)l->channels * (double)(l->kernel_x * l->kernel_y),
+           mr = (double)k->conv_mr, rows = (double)wish->rows_out;
     double blocks = wish->one_row ? rows : ceil(rows / mr),
            vectors = (double)vectors_of(l, l->rows, k->vl) * (double)(l->bands - 1);
     if (wish->one_row) mr = 1;
@@ -109,11 +110,12 @@ static double cost_of(const pare_conv_layout *l, const pare_kernels *k, const pa
                                                                          : 3;
     double cycles = vectors * blocks * mr * (taps * (wish->compares ? 2 : 0.5) + put);
     if (l->mode == PARE_CONV_DIRECT) return cycles;
-    /* A row costs at least a few cycles, then a vector of loads and stores each, twice that with strides. */
-    double lines = 0,
-           each = 4 + ceil((double)l->width[0] / (double)k->vl) * (l->stride_x == 1   ? 1.5
-                                                                   : l->stride_x == 2 ? 4
-                                                                                      : (double)k->vl);
+    /* A row costs at least a few cycles, then a vector of loads and stores each, twice that with
+     * strides. */
+    double lines = 0, each = 4 + ceil((double)l->width[0] / (double)k->vl) * (l->stride_x == 1 ? 1.5
+                                                                              : l->stride_x == 2
+                                                                                  ? 4
+                                                                                  : (double)k->vl);
     for (int i = 0; i < l->row_phases; i++) lines += (double)(l->rows + l->reach_y[i]);
     return cycles + (double)l->bands * (double)l->channels * (double)l->col_planes * lines * each;
 }
@@ -124,8 +126,9 @@ bool pare_conv_layout_choose(pare_conv_layout *l, const pare_kernels *k, const p
     bool found = false;
     double least = 0;
     pare_conv_layout best;
-    if (l->kernel_x == 1 && l->kernel_y == 1 && l->stride_x == 1 && l->stride_y == 1 && l->in_x == l->out_x &&
-        l->in_y == l->out_y && l->pad_x == 0 && l->pad_y == 0 && (size_t)(l->in_x * l->in_y) >= k->vl &&
+    if (l->kernel_x == 1 && l->kernel_y == 1 && l->stride_x == 1 && l->stride_y == 1 &&
+        l->in_x == l->out_x && l->in_y == l->out_y && l->pad_x == 0 && l->pad_y == 0 &&
+        (size_t)(l->in_x * l->in_y) >= k->vl &&
         l->channels * l->in_x * l->in_y < INT64_C(1) << 31) {
         l->mode = PARE_CONV_DIRECT;
         l->rows = l->out_y;
@@ -146,7 +149,8 @@ bool pare_conv_layout_choose(pare_conv_layout *l, const pare_kernels *k, const p
             if (try.buffer_floats * 4 > wish->budget && try.rows > 1) continue;
             double c = cost_of(&try, k, wish), idle = wish->bands / (double)try.bands;
             if (idle < 1) idle = 1;
-            double score = c * (1 + 0.3 * (idle - 1)); /* threads that find nothing to do cost as well */
+            double score =
+                c * (1 + 0.3 * (idle - 1)); /* threads that find nothing to do cost as well */
             if (!found || score < least) {
                 found = true;
                 least = score;
@@ -177,8 +181,8 @@ static pare_status tables(const pare_conv_layout *l, int64_t rows, size_t vl, pa
         if (l->mode == PARE_CONV_ROWS) {
             size_t each = (ox + vl - 1) / vl, row = v / each, x = v % each * vl;
             lane->in = (uint32_t)(row * width + x);
-            out->run[runs++] =
-                (pare_conv_run){ 0, (uint32_t)(ox - x < vl ? ox - x : vl), (uint32_t)(row * ox + x) };
+            out->run[runs++] = (pare_conv_run){ 0, (uint32_t)(ox - x < vl ? ox - x : vl),
+                                                (uint32_t)(row * ox + x) };
         } else if (l->mode == PARE_CONV_WRAP) {
             lane->in = (uint32_t)(v * vl);
             for (size_t i = 0; i < vl;) {

@@ -1,15 +1,18 @@
-/* Convolution straight from PENNI's parts: basis stage and sparse combination, fused over tiles of pixels.
+/* Convolution straight from PENNI's parts: basis stage and sparse combination, fused over tiles of
+ * pixels.
  *
- * The input channel is copied once into zero-padded planes, one for each stride phase, so that every tap of
- * every pixel is a constant offset in a contiguous row (pitch wq, a little wider than the output; the surplus
- * columns are computed and dropped). A tile is a run of such pixels; for a block of channels its basis
- * responses z stay in L1/L2 while all output channels take their terms from them.
+ * The input channel is copied once into zero-padded planes, one for each stride phase, so that
+ * every tap of every pixel is a constant offset in a contiguous row (pitch wq, a little wider than
+ * the output; the surplus columns are computed and dropped). A tile is a run of such pixels; for a
+ * block of channels its basis responses z stay in L1/L2 while all output channels take their terms
+ * from them.
  *
- *   x [C][H][W] --pack--> planes [C][sh*sw][hq][wq] --basis--> z [rows of a block][T] --combine--> acc [N][T]
+ *   x [C][H][W] --pack--> planes [C][sh*sw][hq][wq] --basis--> z [rows of a block][T] --combine-->
+ * acc [N][T]
  * --> y
  *
- * Sums run over channels, then basis kernels, ascending, whatever the tiling: results do not depend on
- * threads. */
+ * Sums run over channels, then basis kernels, ascending, whatever the tiling: results do not depend
+ * on threads. */
 #include "base/team.h"
 #include "codecs/penni.h"
 #include "ops/conv_attrs.h"
@@ -19,11 +22,12 @@
 #include <string.h>
 
 enum {
-    TILE_MOST = 128,                /* pixels; 8 AVX-512 vectors */
-    BLOCK_BYTES = 40 << 10,         /* of z: stays in L1 */
-    SPARSE_BLOCK_BYTES = 256 << 10, /* stays in L2: when rows have too few terms to pay for reloading acc */
-    TERMS_WANTED = 8,               /* terms an output channel should have in a block */
-    SERIAL_MACS = 300000            /* below this, waking threads costs more than it saves */
+    TILE_MOST = 128,        /* pixels; 8 AVX-512 vectors */
+    BLOCK_BYTES = 40 << 10, /* of z: stays in L1 */
+    SPARSE_BLOCK_BYTES =
+        256 << 10,       /* stays in L2: when rows have too few terms to pay for reloading acc */
+    TERMS_WANTED = 8,    /* terms an output channel should have in a block */
+    SERIAL_MACS = 300000 /* below this, waking threads costs more than it saves */
 };
 
 /* A channel's part in the basis stage: the basis kernels that its kept coefficients use. */
@@ -133,11 +137,12 @@ static double macs(const pare_prepare *p)
 {
     packed k = { 0 };
     measure(p, &k);
-    return (double)(k.images * k.w.out[0] * k.w.out[1]) * ((double)k.rows * (double)k.taps + k.nonzeros);
+    return (double)(k.images * k.w.out[0] * k.w.out[1]) *
+           ((double)k.rows * (double)k.taps + k.nonzeros);
 }
 
-/* Rates in multiply-accumulates and floats a nanosecond as measured on Zen 5; other machines keep the
- * proportions. */
+/* Rates in multiply-accumulates and floats a nanosecond as measured on Zen 5; other machines keep
+ * the proportions. */
 static double model_ns(const pare_prepare *p)
 {
     packed k = { 0 };
@@ -155,8 +160,8 @@ static double model_ns(const pare_prepare *p)
     return ns + 500;
 }
 
-/* Channels with their compact basis tables, and blocks of channels: as many rows of z as fit, more if terms
- * are rare. */
+/* Channels with their compact basis tables, and blocks of channels: as many rows of z as fit, more
+ * if terms are rare. */
 static void group_channels(packed *k, const float *basis, size_t d, const bool *used)
 {
     uint32_t table = 0;
@@ -190,12 +195,14 @@ static void group_channels(packed *k, const float *basis, size_t d, const bool *
     }
 }
 
-/* Terms of block b, output channel n, in ascending (channel, basis) order: counted, summed, filled. */
-static void fill_terms(packed *k, const uint8_t *mask, const float *value, const float *scale, size_t d,
-                       const uint32_t *row_of, const uint32_t *block_of)
+/* Terms of block b, output channel n, in ascending (channel, basis) order: counted, summed, filled.
+ */
+static void fill_terms(packed *k, const uint8_t *mask, const float *value, const float *scale,
+                       size_t d, const uint32_t *row_of, const uint32_t *block_of)
 {
     size_t pairs = (size_t)k->c_in * d, n_out = (size_t)k->n_out;
-    for (uint32_t b = 0; b < k->n_blocks; b++) k->block[b].start = k->starts + (size_t)b * (n_out + 1);
+    for (uint32_t b = 0; b < k->n_blocks; b++)
+        k->block[b].start = k->starts + (size_t)b * (n_out + 1);
     for (size_t i = 0; i < n_out * pairs; i++)
         if (kept(mask, i)) k->block[block_of[i % pairs]].start[i / pairs + 1]++;
     pare_penni_term *at = k->terms;
@@ -205,7 +212,8 @@ static void fill_terms(packed *k, const uint8_t *mask, const float *value, const
         for (size_t n = 0; n < n_out; n++) bl->start[n + 1] += bl->start[n];
         at += bl->start[n_out];
     }
-    /* Filling moves start[n] to the end of n, which is the start of n + 1: shift back afterwards. */
+    /* Filling moves start[n] to the end of n, which is the start of n + 1: shift back afterwards.
+     */
     for (size_t i = 0, v = 0; i < n_out * pairs; i++) {
         if (!kept(mask, i)) continue;
         block *bl = &k->block[block_of[i % pairs]];
@@ -241,8 +249,8 @@ static pare_status build(const pare_prepare *p, packed *k)
             for (int64_t x = 0; x < k->w.kernel[1]; x++, t++) {
                 int64_t dy = y * k->w.dilation[0], dx = x * k->w.dilation[1], sy = k->w.stride[0],
                         sx = k->w.stride[1];
-                k->offset[t] =
-                    (uint32_t)((dy % sy * sx + dx % sx) * k->hq * k->wq + dy / sy * k->wq + dx / sx);
+                k->offset[t] = (uint32_t)((dy % sy * sx + dx % sx) * k->hq * k->wq +
+                                          dy / sy * k->wq + dx / sx);
             }
         group_channels(k, w->part[PARE_PENNI_BASIS].data, d, used);
         for (uint32_t b = 0; b < k->n_blocks; b++)
@@ -261,8 +269,8 @@ static pare_status build(const pare_prepare *p, packed *k)
         const float *scale = p->epilogue.scale, *shift = p->epilogue.shift;
         for (size_t n = 0; n < n_out; n++)
             k->shift[n] = (bias ? bias[n] : 0) * (scale ? scale[n] : 1) + (shift ? shift[n] : 0);
-        fill_terms(k, w->part[PARE_PENNI_MASK].data, w->part[PARE_PENNI_VALUES].data, p->epilogue.scale, d,
-                   row_of, block_of);
+        fill_terms(k, w->part[PARE_PENNI_MASK].data, w->part[PARE_PENNI_VALUES].data,
+                   p->epilogue.scale, d, row_of, block_of);
     }
     free(row_of);
     free(block_of);
@@ -273,7 +281,8 @@ static pare_status build(const pare_prepare *p, packed *k)
 /* z of a single tile holds all rows, since it may be cut over channels; otherwise one block's. */
 static size_t z_rows(const packed *k) { return k->tiles == 1 ? k->rows : k->rows_most; }
 
-static pare_status prepare(const pare_prepare *p, void **out, size_t *packed_bytes, size_t *scratch_bytes)
+static pare_status prepare(const pare_prepare *p, void **out, size_t *packed_bytes,
+                           size_t *scratch_bytes)
 {
     packed *k = calloc(1, sizeof *k);
     if (!k) return pare_fail(PARE_ENOMEM, "no memory for packing '%s'", p->node->name);
@@ -283,7 +292,8 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *packed_byt
         release(k);
         return st;
     }
-    *scratch_bytes = (k->n_channels * k->plane + (z_rows(k) + (size_t)k->n_out) * k->tile) * sizeof(float);
+    *scratch_bytes =
+        (k->n_channels * k->plane + (z_rows(k) + (size_t)k->n_out) * k->tile) * sizeof(float);
     *packed_bytes = (size_t)k->nonzeros * sizeof(pare_penni_term) +
                     (size_t)k->n_blocks * (size_t)(k->n_out + 1) * sizeof(uint32_t) +
                     k->rows * k->taps * sizeof(float);
@@ -316,8 +326,8 @@ static void pack_channel(const job *j, int64_t image, size_t i, float *to)
 {
     const packed *k = j->k;
     const pare_window *w = &k->w;
-    const float *x =
-        (const float *)j->s->in[0].data + (image * k->c_in + k->channel[i].input) * w->in[0] * w->in[1];
+    const float *x = (const float *)j->s->in[0].data +
+                     (image * k->c_in + k->channel[i].input) * w->in[0] * w->in[1];
     memset(to, 0, k->plane * sizeof *to);
     for (int64_t py = 0; py < w->stride[0]; py++)
         for (int64_t px = 0; px < w->stride[1]; px++, to += k->hq * k->wq) {
@@ -340,19 +350,22 @@ static void pack_channel(const job *j, int64_t image, size_t i, float *to)
         }
 }
 
-static void basis_channel(const job *j, size_t i, size_t q, size_t len, const float *planes, float *z)
+static void basis_channel(const job *j, size_t i, size_t q, size_t len, const float *planes,
+                          float *z)
 {
     const packed *k = j->k;
-    j->s->kernels->penni_basis(k->channel[i].used, k->taps, len, planes + i * k->plane + q, k->offset,
-                               k->tables + k->channel[i].table, z, k->tile);
+    j->s->kernels->penni_basis(k->channel[i].used, k->taps, len, planes + i * k->plane + q,
+                               k->offset, k->tables + k->channel[i].table, z, k->tile);
 }
 
-/* Adds what the plan fused and drops the surplus columns: output channels [n0, n1) of the tile that starts at
- * q. */
-static void store(const job *j, int64_t image, size_t q, size_t len, int64_t n0, int64_t n1, const float *acc)
+/* Adds what the plan fused and drops the surplus columns: output channels [n0, n1) of the tile that
+ * starts at q. */
+static void store(const job *j, int64_t image, size_t q, size_t len, int64_t n0, int64_t n1,
+                  const float *acc)
 {
     const packed *k = j->k;
-    int64_t ho = k->w.out[0], wo = k->w.out[1], end = (int64_t)(q + len < k->len ? q + len : k->len);
+    int64_t ho = k->w.out[0], wo = k->w.out[1],
+            end = (int64_t)(q + len < k->len ? q + len : k->len);
     const pare_epilogue *e = &j->s->epilogue;
     const pare_finish finish = { e->act, e->lo, e->hi, e->alpha };
     const float *residual = e->residual ? j->s->in[j->s->node->n_in].data : NULL;
@@ -380,8 +393,8 @@ static void run_tile(const job *j, int64_t image, size_t t, const float *planes,
         const block *bl = &k->block[b];
         for (uint32_t i = bl->first; i < bl->first + bl->count; i++)
             basis_channel(j, i, q, len, planes, r.z + k->channel[i].row * k->tile);
-        j->s->kernels->penni_combine((size_t)k->n_out, len, bl->start, bl->term, r.z, k->tile, r.acc, k->tile,
-                                     b == 0);
+        j->s->kernels->penni_combine((size_t)k->n_out, len, bl->start, bl->term, r.z, k->tile,
+                                     r.acc, k->tile, b == 0);
     }
     store(j, image, q, len, 0, k->n_out, r.acc);
 }
@@ -390,7 +403,8 @@ static void item_image(void *user, size_t image, int thread)
 {
     const job *j = user;
     room r = room_of(j, thread);
-    for (size_t i = 0; i < j->k->n_channels; i++) pack_channel(j, (int64_t)image, i, r.x + i * j->k->plane);
+    for (size_t i = 0; i < j->k->n_channels; i++)
+        pack_channel(j, (int64_t)image, i, r.x + i * j->k->plane);
     for (size_t t = 0; t < j->k->tiles; t++) run_tile(j, (int64_t)image, t, r.x, r);
 }
 
@@ -407,7 +421,8 @@ static void item_tile(void *user, size_t t, int thread)
     run_tile(j, j->image, t, room_of(j, 0).x, room_of(j, thread));
 }
 
-/* A single tile: the basis stage is cut over input channels, then the combination over output channels. */
+/* A single tile: the basis stage is cut over input channels, then the combination over output
+ * channels. */
 static void item_basis(void *user, size_t item, int thread)
 {
     const job *j = user;
@@ -418,7 +433,8 @@ static void item_basis(void *user, size_t item, int thread)
     for (size_t i = item * j->chunk; i < (item + 1) * j->chunk && i < k->n_channels; i++) {
         while (k->block[b].first + k->block[b].count <= i) b++;
         pack_channel(j, j->image, i, r.x + i * k->plane);
-        basis_channel(j, i, 0, round16(k->len), r.x, r.z + (k->block[b].row0 + k->channel[i].row) * k->tile);
+        basis_channel(j, i, 0, round16(k->len), r.x,
+                      r.z + (k->block[b].row0 + k->channel[i].row) * k->tile);
     }
 }
 
@@ -434,8 +450,8 @@ static void item_combine(void *user, size_t item, int thread)
     if (!k->n_blocks) memset(acc, 0, (size_t)(n1 - n0) * k->tile * sizeof(float));
     for (uint32_t b = 0; b < k->n_blocks; b++)
         j->s->kernels->penni_combine((size_t)(n1 - n0), round16(k->len), k->block[b].start + n0,
-                                     k->block[b].term, r.z + k->block[b].row0 * k->tile, k->tile, acc,
-                                     k->tile, b == 0);
+                                     k->block[b].term, r.z + k->block[b].row0 * k->tile, k->tile,
+                                     acc, k->tile, b == 0);
     store(j, j->image, 0, round16(k->len), n0, n1, acc);
 }
 
@@ -445,8 +461,8 @@ static pare_status run(const pare_step *s, int threads)
     job j = { .s = s, .k = k };
     double work = ((double)k->rows * (double)k->taps + k->nonzeros) * (double)k->len;
     if (threads <= 1 || k->images >= threads || work < SERIAL_MACS) {
-        pare_team_for((size_t)k->images, work * (double)k->images < SERIAL_MACS ? 1 : threads, item_image,
-                      &j);
+        pare_team_for((size_t)k->images, work * (double)k->images < SERIAL_MACS ? 1 : threads,
+                      item_image, &j);
         return PARE_OK;
     }
     for (j.image = 0; j.image < k->images; j.image++) {

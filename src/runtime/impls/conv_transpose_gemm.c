@@ -1,12 +1,13 @@
 /* ConvTranspose, float32, with constant weights: a product, then a scatter.
  *
- * A run of input pixels of one row times the weights of a block of output channels gives, for every pixel,
- * the multiple of the kernel that it adds to each of these channels:
+ * A run of input pixels of one row times the weights of a block of output channels gives, for every
+ * pixel, the multiple of the kernel that it adds to each of these channels:
  *
  *   t [pixel][channel of the block, kernel element]  =  x [pixel][channel in] * w [channel in][...]
  *
- * t stays in cache and is added to the output where the pixel's window lies. A block of output channels is
- * one item of work from beginning to end, so sums have one order for any number of threads. */
+ * t stays in cache and is added to the output where the pixel's window lies. A block of output
+ * channels is one item of work from beginning to end, so sums have one order for any number of
+ * threads. */
 #include "base/team.h"
 #include "ops/attr.h"
 #include "ops/conv_attrs.h"
@@ -17,10 +18,11 @@
 enum { PIXELS = 64, SERIAL_MACS = 100 << 10 };
 
 typedef struct packed {
-    pare_window g;                    /* of the convolution: in = this output's extents, out = the input's */
+    pare_window g; /* of the convolution: in = this output's extents, out = the input's */
     int64_t group, channels, kernels; /* channels in and out of one group */
-    int64_t taps, block, blocks, width; /* kernel elements; channels of a block; floats of a row of t */
-    float *b, *zero, *bias;             /* panels, block after block; shifts of the product; all channels */
+    int64_t taps, block, blocks,
+        width;              /* kernel elements; channels of a block; floats of a row of t */
+    float *b, *zero, *bias; /* panels, block after block; shifts of the product; all channels */
     bool serial;
 } packed;
 
@@ -94,7 +96,8 @@ static void pack(const pare_prepare *p, packed *k)
             }
         }
     const pare_weight *bias = p->in[2].dtype == PARE_UNDEFINED ? NULL : p->weight[2];
-    if (bias) memcpy(k->bias, bias->part[0].data, (size_t)(k->group * k->kernels) * sizeof *k->bias);
+    if (bias)
+        memcpy(k->bias, bias->part[0].data, (size_t)(k->group * k->kernels) * sizeof *k->bias);
 }
 
 static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch_bytes)
@@ -126,7 +129,8 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
 }
 
 /* Adds t, of `n` pixels from `at` on in row (i, j) of the input, to one output plane. */
-static void scatter(const packed *k, const float *t, int64_t i, int64_t j, int64_t at, int64_t n, float *y)
+static void scatter(const packed *k, const float *t, int64_t i, int64_t j, int64_t at, int64_t n,
+                    float *y)
 {
     const pare_window *g = &k->g;
     for (int64_t a = 0; a < g->kernel[0]; a++)
@@ -138,7 +142,8 @@ static void scatter(const packed *k, const float *t, int64_t i, int64_t j, int64
             for (int64_t c = 0; c < g->kernel[2]; c++) {
                 int64_t start = at * g->stride[2] - g->begin[2] + c * g->dilation[2], lo, hi;
                 pare_window_range(g->in[2], start, g->stride[2], n, &lo, &hi);
-                for (int64_t q = lo; q < hi; q++) row[start + q * g->stride[2]] += t[q * k->width + c];
+                for (int64_t q = lo; q < hi; q++)
+                    row[start + q * g->stride[2]] += t[q * k->width + c];
             }
         }
 }
@@ -151,11 +156,14 @@ static void item(void *user, size_t index, int thread)
     const pare_window *g = &k->g;
     int64_t block = (int64_t)index % k->blocks, group = (int64_t)index / k->blocks % k->group,
             image = (int64_t)index / k->blocks / k->group;
-    int64_t first = block * k->block, m = k->kernels - first < k->block ? k->kernels - first : k->block;
+    int64_t first = block * k->block,
+            m = k->kernels - first < k->block ? k->kernels - first : k->block;
     int64_t x_plane = g->out[0] * g->out[1] * g->out[2], y_plane = g->in[0] * g->in[1] * g->in[2];
-    const float *x = (const float *)s->in[0].data + (image * k->group + group) * k->channels * x_plane;
+    const float *x =
+        (const float *)s->in[0].data + (image * k->group + group) * k->channels * x_plane;
     const float *bias = k->bias + group * k->kernels + first;
-    float *y = (float *)s->out[0].data + ((image * k->group + group) * k->kernels + first) * y_plane;
+    float *y =
+        (float *)s->out[0].data + ((image * k->group + group) * k->kernels + first) * y_plane;
     float *t = (float *)((char *)s->scratch + (size_t)thread * s->scratch_bytes);
     for (int64_t o = 0; o < m; o++)
         for (int64_t q = 0; q < y_plane; q++) y[o * y_plane + q] = bias[o];

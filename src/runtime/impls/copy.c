@@ -1,4 +1,5 @@
-/* Operators whose output is their input under another shape, where the plan could not let them share memory.
+/* Operators whose output is their input under another shape, where the plan could not let them
+ * share memory.
  */
 #include "runtime/impl.h"
 

@@ -44,7 +44,8 @@ static bool function_of(const pare_prepare *p, packed *k)
     while (i < n && strcmp(table[i].op, p->node->op->name) != 0) i++;
     if (i == n) return false;
     *k = (packed){ .f = table[i].f };
-    if (k->f == PARE_UNARY_CLIP) return number(p, 1, -INFINITY, &k->a) && number(p, 2, INFINITY, &k->b);
+    if (k->f == PARE_UNARY_CLIP)
+        return number(p, 1, -INFINITY, &k->a) && number(p, 2, INFINITY, &k->b);
     k->a = (float)pare_attr_real(p->node, "alpha", 0);
     k->b = (float)pare_attr_real(p->node, "beta", 0);
     return true;

@@ -1,5 +1,5 @@
-/* Gemm and MatMul, float32, with a constant right operand, and Conv to a single pixel: packed into panels
- * once, then streamed past the rows. */
+/* Gemm and MatMul, float32, with a constant right operand, and Conv to a single pixel: packed into
+ * panels once, then streamed past the rows. */
 #include "base/team.h"
 #include "ops/attr.h"
 #include "runtime/impls/conv_common.h"
@@ -23,7 +23,8 @@ typedef struct packed {
 
 static void gemm_shape(const pare_prepare *p, shape *s)
 {
-    bool ta = pare_attr_int(p->node, "transA", 0) != 0, tb = pare_attr_int(p->node, "transB", 0) != 0;
+    bool ta = pare_attr_int(p->node, "transA", 0) != 0,
+         tb = pare_attr_int(p->node, "transB", 0) != 0;
     const int64_t *a = p->in[0].dim, *b = p->in[1].dim;
     *s = (shape){ .m = a[ta],
                   .k = a[!ta],
@@ -50,7 +51,9 @@ static bool conv_shape(const pare_prepare *p, shape *s)
     pare_window w;
     if (!pare_conv_is_plain(p) || p->in[1].dim[1] != p->in[0].dim[1]) return false;
     pare_conv_window(p->node, &p->in[0], &p->in[1], &w);
-    *s = (shape){ .m = p->in[0].dim[0], .n = p->in[1].dim[0], .k = p->in[1].dim[1], .alpha = 1, .beta = 1 };
+    *s = (shape){
+        .m = p->in[0].dim[0], .n = p->in[1].dim[0], .k = p->in[1].dim[1], .alpha = 1, .beta = 1
+    };
     for (int d = 0; d < w.spatial; d++) {
         if (w.out[d] != 1 || w.in[d] != w.kernel[d] || w.begin[d] != 0) return false;
         s->k *= w.kernel[d];
@@ -68,7 +71,8 @@ static bool accepts(const pare_prepare *p)
     shape s;
     if (is_conv(p)) return conv_shape(p, &s);
     const pare_weight *b = p->weight[1], *c = p->weight[2];
-    if (p->in[0].dtype != PARE_F32 || !b || b->codec || p->in[1].rank != 2 || p->in[0].rank < 1) return false;
+    if (p->in[0].dtype != PARE_F32 || !b || b->codec || p->in[1].rank != 2 || p->in[0].rank < 1)
+        return false;
     if (p->epilogue.scale && p->out[0].rank != 2) return false; /* channels are columns only then */
     if (!is_gemm(p)) return p->in[0].rank >= 2;
     if (p->in[2].dtype == PARE_UNDEFINED) return true;
@@ -110,11 +114,13 @@ static void pack(const pare_prepare *p, packed *k)
     const shape *s = &k->s;
     const pare_weight *bias = is_gemm(p) || is_conv(p) ? p->weight[2] : NULL;
     const float *b = p->weight[1]->part[0].data, *c = bias ? bias->part[0].data : NULL;
-    int64_t nr = (int64_t)p->kernels->gemm_nr, c_step = bias && pare_tensor_count(&bias->part[0]) > 1;
+    int64_t nr = (int64_t)p->kernels->gemm_nr,
+            c_step = bias && pare_tensor_count(&bias->part[0]) > 1;
     for (int64_t j = 0; j < s->n; j++) {
         double scale = p->epilogue.scale ? (double)p->epilogue.scale[j] : 1,
                shift = c ? s->beta * (double)c[j * c_step] : 0;
-        k->shift[j] = (float)(shift * scale + (p->epilogue.scale ? (double)p->epilogue.shift[j] : 0));
+        k->shift[j] =
+            (float)(shift * scale + (p->epilogue.scale ? (double)p->epilogue.shift[j] : 0));
         float *to = k->b + (size_t)(j / nr) * (size_t)(s->k * nr) + j % nr,
               factor = (float)(s->alpha * scale);
         for (int64_t i = 0; i < s->k; i++) to[i * nr] = b[i * s->b_row + j * s->b_step] * factor;
@@ -128,7 +134,8 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     shape_of(p, &k->s);
     size_t nr = p->kernels->gemm_nr, width = 0, all = 0;
     k->panels = (k->s.n + (int64_t)nr - 1) / (int64_t)nr;
-    if (pare_mul_size((size_t)k->panels, nr, &width) && pare_mul_size(width, (size_t)k->s.k, &all)) {
+    if (pare_mul_size((size_t)k->panels, nr, &width) &&
+        pare_mul_size(width, (size_t)k->s.k, &all)) {
         k->b = calloc(all + 1, sizeof *k->b);
         k->shift = calloc(width + 1, sizeof *k->shift);
     }

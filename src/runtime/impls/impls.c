@@ -1,5 +1,5 @@
-/* Every implementation, in the order in which they are asked. A new one is a file beside this one and one
- * line here. The last accepts everything. */
+/* Every implementation, in the order in which they are asked. A new one is a file beside this one
+ * and one line here. The last accepts everything. */
 #include "runtime/impl.h"
 
 #define IMPLS(X)           \

@@ -1,5 +1,5 @@
-/* MaxPool and AveragePool, float32, one or two spatial dimensions: planes are laid out as for a depthwise
- * convolution, whose taps are compared, or summed and divided by how many there were. */
+/* MaxPool and AveragePool, float32, one or two spatial dimensions: planes are laid out as for a
+ * depthwise convolution, whose taps are compared, or summed and divided by how many there were. */
 #include "base/team.h"
 #include "ops/attr.h"
 #include "runtime/impls/conv_layout.h"
@@ -31,16 +31,18 @@ static bool window_of(const pare_prepare *p, pare_window *w)
         if (!list[i]) list[i] = &none;
     }
     bool up = pare_attr_int(n, "ceil_mode", 0) != 0;
-    return pare_window_of(&p->in[0], NULL, pad ? *pad : 0, list[0], list[1], list[2], list[3], up, w) ==
-           PARE_OK;
+    return pare_window_of(&p->in[0], NULL, pad ? *pad : 0, list[0], list[1], list[2], list[3], up,
+                          w) == PARE_OK;
 }
 
 static bool layout(const pare_prepare *p, pare_window *w, pare_conv_layout *l, double *cycles)
 {
     if (p->in[0].dtype != PARE_F32 || p->node->n_out != 1 || p->in[0].rank > 4) return false;
-    pare_conv_wish wish = {
-        .rows_out = 1, .one_row = true, .compares = !is_average(p->node), .budget = BUFFER_BYTES, .bands = 1
-    };
+    pare_conv_wish wish = { .rows_out = 1,
+                            .one_row = true,
+                            .compares = !is_average(p->node),
+                            .budget = BUFFER_BYTES,
+                            .bands = 1 };
     return window_of(p, w) && pare_conv_layout_window(w, 1, l) &&
            pare_conv_layout_choose(l, p->kernels, &wish, cycles);
 }
@@ -59,7 +61,8 @@ static double model_ns(const pare_prepare *p)
     pare_conv_layout l;
     double cycles = 0;
     if (!layout(p, &w, &l, &cycles)) return 1e17;
-    return 300 + (double)p->in[0].dim[0] * (double)p->in[0].dim[1] * (1.5 * cycles + 100) * 0.28 / p->threads;
+    return 300 + (double)p->in[0].dim[0] * (double)p->in[0].dim[1] * (1.5 * cycles + 100) * 0.28 /
+                     p->threads;
 }
 
 static void release(void *v)
@@ -73,8 +76,8 @@ static void release(void *v)
     free(k);
 }
 
-/* How many elements a window at output o of dimension d covers: of the input, or with its padding. 1 where
- * none. */
+/* How many elements a window at output o of dimension d covers: of the input, or with its padding.
+ * 1 where none. */
 static double count(const pare_window *w, int d, int64_t o, bool padding)
 {
     int64_t lo, hi, start = o * w->stride[d] - w->begin[d];
@@ -117,7 +120,8 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
         return st;
     }
     k->planes = p->in[0].dim[0] * p->in[0].dim[1];
-    double reads = (double)(k->l.out_y * k->l.out_x) * (double)k->l.taps + (double)(k->l.in_y * k->l.in_x);
+    double reads =
+        (double)(k->l.out_y * k->l.out_x) * (double)k->l.taps + (double)(k->l.in_y * k->l.in_x);
     k->chunk = (int64_t)(ITEM_READS / reads) + 1;
     if (k->chunk > k->planes) k->chunk = k->planes;
     k->chunks = (k->planes + k->chunk - 1) / k->chunk;

@@ -1,5 +1,5 @@
-/* Global pools, and ReduceMean, ReduceSum, ReduceMax over the last dimensions, float32: each output is one
- * contiguous row of the input. Softmax over the last dimension works on the same rows. */
+/* Global pools, and ReduceMean, ReduceSum, ReduceMax over the last dimensions, float32: each output
+ * is one contiguous row of the input. Softmax over the last dimension works on the same rows. */
 #include "ops/attr.h"
 #include "ops/attrs.h"
 #include "runtime/impls/rows_common.h"
@@ -58,7 +58,8 @@ static void item(void *user, size_t index, int thread)
     const pare_kernels *k = s->kernels;
     size_t row = *(const size_t *)s->packed, count = (size_t)pare_tensor_count(&s->in[0]) / row;
     const char *op = s->node->op->name;
-    bool softmax = op[0] == 'S', largest = strstr(op, "Max") != NULL, mean = strcmp(op, "ReduceSum") != 0;
+    bool softmax = op[0] == 'S', largest = strstr(op, "Max") != NULL,
+         mean = strcmp(op, "ReduceSum") != 0;
     for (size_t i = index * rows_each(row), n = 0; n < rows_each(row) && i < count; i++, n++) {
         const float *x = (const float *)s->in[0].data + i * row;
         float *y = s->out[0].data;
@@ -77,7 +78,8 @@ static void item(void *user, size_t index, int thread)
 
 static pare_status run(const pare_step *s, int threads)
 {
-    size_t row = *(const size_t *)s->packed, n = (size_t)pare_tensor_count(&s->in[0]), rows = n / row;
+    size_t row = *(const size_t *)s->packed, n = (size_t)pare_tensor_count(&s->in[0]),
+           rows = n / row;
     pare_team_for((rows + rows_each(row) - 1) / rows_each(row), pare_rows_threads(n, threads), item,
                   (void *)s);
     return PARE_OK;

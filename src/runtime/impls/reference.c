@@ -1,4 +1,5 @@
-/* The last resort: the operator's own eval on decoded weights. Slow, serial, right by definition. */
+/* The last resort: the operator's own eval on decoded weights. Slow, serial, right by definition.
+ */
 #include "runtime/impl.h"
 
 #include <string.h>

@@ -11,7 +11,10 @@ enum {
 };
 
 static inline size_t pare_rows_items(size_t n) { return (n + PARE_ROWS_ITEM - 1) / PARE_ROWS_ITEM; }
-static inline int pare_rows_threads(size_t n, int threads) { return n <= PARE_ROWS_SERIAL ? 1 : threads; }
+static inline int pare_rows_threads(size_t n, int threads)
+{
+    return n <= PARE_ROWS_SERIAL ? 1 : threads;
+}
 static inline size_t pare_rows_of(size_t n, size_t item)
 {
     size_t left = n - item * PARE_ROWS_ITEM;

@@ -1,5 +1,5 @@
-/* Slice, Transpose and Pad with a constant, of any element type: one rectangular region is copied, each
- * dimension with a step of its own in the input and in the output. */
+/* Slice, Transpose and Pad with a constant, of any element type: one rectangular region is copied,
+ * each dimension with a step of its own in the input and in the output. */
 #include "base/team.h"
 #include "ops/attr.h"
 #include "ops/attrs.h"
@@ -45,7 +45,8 @@ static bool slice(const pare_prepare *p, packed *k)
     const pare_type *x = &p->in[0];
     int64_t start[2 * PARE_MAX_RANK], axis[2 * PARE_MAX_RANK], step[2 * PARE_MAX_RANK];
     int n, n_axes, n_steps;
-    if (!ints(p, 1, start, &n) || !ints(p, 3, axis, &n_axes) || !ints(p, 4, step, &n_steps)) return false;
+    if (!ints(p, 1, start, &n) || !ints(p, 3, axis, &n_axes) || !ints(p, 4, step, &n_steps))
+        return false;
     for (int i = 0; i < n; i++) {
         int64_t d = n_axes ? axis[i] : i, by = n_steps ? step[i] : 1, from = start[i];
         if (d < 0) d += x->rank;
@@ -74,7 +75,8 @@ static bool pad(const pare_prepare *p, packed *k)
     const pare_type *x = &p->in[0];
     int64_t amount[2 * PARE_MAX_RANK];
     int n;
-    if (a->mode != PARE_PADDING_CONSTANT || !ints(p, 1, amount, &n) || n != 2 * x->rank) return false;
+    if (a->mode != PARE_PADDING_CONSTANT || !ints(p, 1, amount, &n) || n != 2 * x->rank)
+        return false;
     if (p->node->n_in > 3 && p->in[3].dtype != PARE_UNDEFINED) return false;
     if (p->node->n_in > 2 && p->in[2].dtype != PARE_UNDEFINED) {
         const pare_weight *w = p->weight[2];
@@ -101,7 +103,8 @@ static void collapse(packed *k, int rank)
     int n = 0;
     for (int d = 0; d < rank; d++) {
         if (k->size[d] == 1) continue;
-        if (n > 0 && k->in[n - 1] == k->in[d] * k->size[d] && k->out[n - 1] == k->out[d] * k->size[d]) {
+        if (n > 0 && k->in[n - 1] == k->in[d] * k->size[d] &&
+            k->out[n - 1] == k->out[d] * k->size[d]) {
             k->size[n - 1] *= k->size[d];
             k->in[n - 1] = k->in[d];
             k->out[n - 1] = k->out[d];
@@ -209,8 +212,8 @@ static pare_status run(const pare_step *s, int threads)
         for (size_t done = k->element; done < bytes; done *= 2)
             memcpy(y + done, y, done < bytes - done ? done : bytes - done);
     }
-    pare_team_for((size_t)((k->rows + k->rows_each - 1) / k->rows_each), bytes < SERIAL_BYTES ? 1 : threads,
-                  item, (void *)s);
+    pare_team_for((size_t)((k->rows + k->rows_each - 1) / k->rows_each),
+                  bytes < SERIAL_BYTES ? 1 : threads, item, (void *)s);
     return PARE_OK;
 }
 
