@@ -57,26 +57,8 @@ pare_status pare_bitmap_encode(const pare_type *type, const float *x, const bool
     return PARE_OK;
 }
 
-/* As penni's body up to its coefficients: see there. */
 static const pare_fn_node body[] = {
-    { "Cast", { "mask" }, { "bytes" }, { "to=7" } },
-    { "Constant", { NULL }, { "column" }, { "value=i64:-1,1" } },
-    { "Reshape", { "bytes", "column" }, { "rows" }, { NULL } },
-    { "Constant", { NULL }, { "low" }, { "value=i64:1,2,4,8,16,32,64,128" } },
-    { "Constant", { NULL }, { "high" }, { "value=i64:2,4,8,16,32,64,128,256" } },
-    { "Constant", { NULL }, { "two" }, { "value=i64:2" } },
-    { "Div", { "rows", "low" }, { "down" }, { NULL } },
-    { "Div", { "rows", "high" }, { "half" }, { NULL } },
-    { "Mul", { "half", "two" }, { "even" }, { NULL } },
-    { "Sub", { "down", "even" }, { "bits8" }, { NULL } },
-    { "Constant", { NULL }, { "flat" }, { "value=i64:-1" } },
-    { "Reshape", { "bits8", "flat" }, { "bits" }, { NULL } },
-    { "Constant", { NULL }, { "axis" }, { "value=scalar i64:0" } },
-    { "CumSum", { "bits", "axis" }, { "count" }, { NULL } },
-    { "Mul", { "count", "bits" }, { "index" }, { NULL } },
-    { "Constant", { NULL }, { "zero" }, { "value=f32:0" } },
-    { "Concat", { "zero", "values" }, { "table" }, { "axis=0" } },
-    { "Gather", { "table", "index" }, { "padded" }, { "axis=0" } },
+    PARE_MASK_BODY,
     { "ReduceProd", { "%shape" }, { "n" }, { "keepdims=1" } },
     { "Constant", { NULL }, { "first" }, { "value=i64:0" } },
     { "Slice", { "padded", "first", "n" }, { "elements" }, { NULL } },

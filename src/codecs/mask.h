@@ -43,4 +43,30 @@ int64_t pare_nonzeros(const pare_tensor *t);
 /* Are all elements of a float tensor finite? PARE_EFORMAT names the first that is not. */
 pare_status pare_check_finite(const pare_tensor *t, const char *what);
 
+/* pare_mask_unpack as an ONNX function body: from "mask" and "values" to "padded", all elements
+ * with zeros where none is kept, up to the end of the last byte. Bit b of byte x is x/2^b -
+ * 2*(x/2^(b+1)) in integers; the running count of set bits, times the bit, is where an element's
+ * value stands in the table [0, values], so that no value at all is fine too. */
+#define PARE_MASK_BODY                                                                \
+    { "Cast", { "mask" }, { "bytes" }, { "to=7" } },                                  \
+        { "Constant", { NULL }, { "column" }, { "value=i64:-1,1" } },                 \
+        { "Reshape", { "bytes", "column" }, { "rows" }, { NULL } },                   \
+        { "Constant", { NULL }, { "low" }, { "value=i64:1,2,4,8,16,32,64,128" } },    \
+        { "Constant", { NULL }, { "high" }, { "value=i64:2,4,8,16,32,64,128,256" } }, \
+        { "Constant", { NULL }, { "two" }, { "value=i64:2" } },                       \
+        { "Div", { "rows", "low" }, { "down" }, { NULL } },                           \
+        { "Div", { "rows", "high" }, { "half" }, { NULL } },                          \
+        { "Mul", { "half", "two" }, { "even" }, { NULL } },                           \
+        { "Sub", { "down", "even" }, { "bits8" }, { NULL } },                         \
+        { "Constant", { NULL }, { "flat" }, { "value=i64:-1" } },                     \
+        { "Reshape", { "bits8", "flat" }, { "bits" }, { NULL } },                     \
+        { "Constant", { NULL }, { "axis" }, { "value=scalar i64:0" } },               \
+        { "CumSum", { "bits", "axis" }, { "count" }, { NULL } },                      \
+        { "Mul", { "count", "bits" }, { "index" }, { NULL } },                        \
+        { "Constant", { NULL }, { "zero" }, { "value=f32:0" } },                      \
+        { "Concat", { "zero", "values" }, { "table" }, { "axis=0" } },                \
+    {                                                                                 \
+        "Gather", { "table", "index" }, { "padded" }, { "axis=0" }                    \
+    }
+
 #endif

@@ -131,29 +131,9 @@ void pare_penni_coefficients(const pare_weight *w, float *a)
     pare_mask_unpack(&w->part[PARE_PENNI_MASK], &w->part[PARE_PENNI_VALUES], s.n * s.c * s.d, a);
 }
 
-/* Bit b of byte x is x/2^b - 2*(x/2^(b+1)) in integers. The running count of set bits, times the
- * bit, is where an element's value stands in the table [0, values]: 0 for what is not kept, so that
- * no value at all is fine too. */
+/* N*C*d of the unpacked elements are coefficients, the rest fills the last byte. */
 static const pare_fn_node body[] = {
-    { "Cast", { "mask" }, { "bytes" }, { "to=7" } },
-    { "Constant", { NULL }, { "column" }, { "value=i64:-1,1" } },
-    { "Reshape", { "bytes", "column" }, { "rows" }, { NULL } },
-    { "Constant", { NULL }, { "low" }, { "value=i64:1,2,4,8,16,32,64,128" } },
-    { "Constant", { NULL }, { "high" }, { "value=i64:2,4,8,16,32,64,128,256" } },
-    { "Constant", { NULL }, { "two" }, { "value=i64:2" } },
-    { "Div", { "rows", "low" }, { "down" }, { NULL } },
-    { "Div", { "rows", "high" }, { "half" }, { NULL } },
-    { "Mul", { "half", "two" }, { "even" }, { NULL } },
-    { "Sub", { "down", "even" }, { "bits8" }, { NULL } },
-    { "Constant", { NULL }, { "flat" }, { "value=i64:-1" } },
-    { "Reshape", { "bits8", "flat" }, { "bits" }, { NULL } },
-    { "Constant", { NULL }, { "axis" }, { "value=scalar i64:0" } },
-    { "CumSum", { "bits", "axis" }, { "count" }, { NULL } },
-    { "Mul", { "count", "bits" }, { "index" }, { NULL } },
-    { "Constant", { NULL }, { "zero" }, { "value=f32:0" } },
-    { "Concat", { "zero", "values" }, { "table" }, { "axis=0" } },
-    { "Gather", { "table", "index" }, { "padded" }, { "axis=0" } },
-    /* N*C*d of them are coefficients, the rest fills the last byte. */
+    PARE_MASK_BODY,
     { "Constant", { NULL }, { "first" }, { "value=i64:0" } },
     { "Constant", { NULL }, { "second" }, { "value=i64:2" } },
     { "Slice", { "%shape", "first", "second" }, { "nc" }, { NULL } },
