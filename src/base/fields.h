@@ -55,10 +55,10 @@ typedef struct pare_field {
 /* Sentinel for "INT not given": outside every legal range. */
 #define PARE_INT_UNSET INT64_MIN
 
-#define PARE_FIELD_(T, M, CTYPE, KIND, DEF, MIN, MAX, TEXT, HELP)                              \
-    {                                                                                          \
-#M, KIND, offsetof(T, M) + 0 * sizeof(&((T *)0)->M - (CTYPE *)0), DEF, MIN, MAX, TEXT, \
-            HELP                                                                               \
+#define PARE_FIELD_(T, M, CTYPE, KIND, DEF, MIN, MAX, TEXT, HELP)                               \
+    {                                                                                           \
+#M, KIND, offsetof(T, M) + 0 * sizeof(_Generic(((T *)0)->M, CTYPE : 1)), DEF, MIN, MAX, \
+            TEXT, HELP                                                                          \
     }
 #define PARE_INT(T, M, DEF, MIN, MAX, UNIT, HELP)                                                 \
     PARE_FIELD_(T, M, int64_t, PARE_FIELD_INT, (double)(DEF), (double)(MIN), (double)(MAX), UNIT, \

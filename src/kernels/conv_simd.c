@@ -189,11 +189,10 @@ INLINE void fill_row(const float *row, int64_t in_x, int64_t stride, int64_t shi
                 b = load_lanes(row + s + VL, lanes_within(s + VL, in_x), pad);
             }
 #if PARE_VEC_BYTES == 64
-            store(to + q,
-                  __builtin_shuffle(
-                      a, b, (ivec){ 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30 }));
+            store(to + q, __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22,
+                                                  24, 26, 28, 30));
 #else
-            store(to + q, __builtin_shuffle(a, b, (ivec){ 0, 2, 4, 6, 8, 10, 12, 14 }));
+            store(to + q, __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14));
 #endif
         }
         return;

@@ -1,5 +1,6 @@
 /* PENNI and its parts: decomposition, pruning, packing, exact channel removal on random networks,
  * stages and resume. */
+#define _POSIX_C_SOURCE 200809L /* strtok_r */
 #include "codecs/bitmap.h"
 #include "codecs/penni.h"
 #include "methods/cut.h"
