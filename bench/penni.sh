@@ -18,11 +18,14 @@ one() { # NAME METHOD EPOCHS
         mv "$report.part" "$report"
     fi
     "$PARE" bench "$(model $net)" "$out" --threads 1 --batch 1 --json >"$out.bench.json"
-    row penni.csv "network,run,method,epochs,top1_before,top1_after,params_share,file_share,macs_share,density,latency_ratio_1t" \
-        "$net" "$1" "\"$(json "$report" method)\"" "$3" "$(json "$report" before.top1)" "$(json "$report" after.top1)" \
+    row penni.csv "network,run,method,epochs,extra_options,top1_before,top1_after,params_share,file_share,macs_share,density,latency_ratio_1t" \
+        "$net" "$1" "\"$(json "$report" method)\"" "$3" "${EXTRA:-}" "$(json "$report" before.top1)" "$(json "$report" after.top1)" \
         "$(ratio "$report" params)" "$(ratio "$report" bytes)" "$(ratio "$report" macs)" \
         "$(json "$report" density)" "$(speedup "$out.bench.json")"
 }
+
+# option NAME: what the finished PENNI run used.
+option() { echo "$did" | sed "s/.*[:,]$1=\([^,]*\).*/\1/"; }
 
 for run in ${*:-penni}; do
     case $run in
@@ -30,11 +33,13 @@ for run in ${*:-penni}; do
     joint) one joint "penni:$options,alternate=0" "$epochs" ;;
     random) one random "penni:$options,init=random" "$epochs" ;;
     oneshot) one oneshot "penni:$options" 0 ;;
-    # As many numbers as PENNI kept, as the share of all convolution weights.
+    # As many numbers as PENNI kept, as the share of all convolution weights, and as many epochs at the same rate.
     magnitude)
+        did=$(json "$RUNS/$net-penni.json" method)
         kept=$(awk '/"params"/{gsub(/[^0-9.]/,"",$2); print $2}' "$RUNS/$net-penni.json" | sed -n 2p)
         all=$(awk '/"params"/{gsub(/[^0-9.]/,"",$2); print $2}' "$RUNS/$net-penni.json" | sed -n 1p)
-        one magnitude "magnitude:density=$(awk "BEGIN{print $kept / $all}")" "$epochs" ;;
+        one magnitude "magnitude:density=$(awk "BEGIN{print $kept / $all}"),finetune=$(($(option retrain) + $(option finetune))),lr=$(option lr),steps=$(option steps)" \
+            "$epochs" ;;
     *) echo "unknown run '$run'" >&2; exit 2 ;;
     esac
 done
