@@ -22,6 +22,8 @@
         .sum = pare_sum_##ISA,                     \
         .largest = pare_largest_##ISA,             \
         .finish_row = pare_finish_row_##ISA,       \
+        .to_blocked = pare_to_blocked_##ISA,       \
+        .to_plain = pare_to_plain_##ISA,           \
         .penni_basis = pare_penni_basis_##ISA,     \
         .penni_combine = pare_penni_combine_##ISA, \
     }
@@ -36,6 +38,8 @@
     pare_sum_fn pare_sum_##ISA;                    \
     pare_largest_fn pare_largest_##ISA;            \
     pare_finish_row_fn pare_finish_row_##ISA;      \
+    pare_to_blocked_fn pare_to_blocked_##ISA;      \
+    pare_to_plain_fn pare_to_plain_##ISA;          \
     pare_penni_basis_fn pare_penni_basis_##ISA;    \
     pare_penni_combine_fn pare_penni_combine_##ISA;
 /* clang-format on */

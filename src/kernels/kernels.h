@@ -8,6 +8,7 @@
 #include "kernels/finish.h"
 #include "kernels/gemm.h"
 #include "kernels/penni.h"
+#include "kernels/reorder.h"
 #include "kernels/rows.h"
 
 #include <stddef.h>
@@ -28,6 +29,8 @@ typedef struct pare_kernels {
     pare_binary_fn *binary;
     pare_sum_fn *sum;
     pare_largest_fn *largest;
+    pare_to_blocked_fn *to_blocked;
+    pare_to_plain_fn *to_plain;
     pare_penni_basis_fn *penni_basis;
     pare_penni_combine_fn *penni_combine;
 } pare_kernels;

@@ -1,5 +1,5 @@
-/* Which implementation runs a step: the candidates that accept, in list order; the smallest
- * modelled or measured time wins, the earlier one on a tie. */
+/* Which implementations offer to run a step: the candidates that accept, in list order; for each
+ * pair of layouts the smallest modelled or measured time wins, the earlier one on a tie. */
 #include "runtime/core.h"
 #include "runtime/measure.h"
 
@@ -138,15 +138,27 @@ static bool empty(const pare_work *w, const pare_question *q)
     return false;
 }
 
-typedef struct candidate {
-    const pare_impl *impl;
-    bool composed;
-    double ns;
-} candidate;
+static void offer(pare_work *w, pare_offer got)
+{
+    int pair = pare_layout_pair(got.impl);
+    pare_offer *best = &w->offer[pair], *second = &w->next[pair];
+    w->offers++;
+    if (got.ns < best->ns) {
+        *second = *best;
+        *best = got;
+    } else if (got.ns < second->ns)
+        *second = got;
+}
 
-/* The best of what accepts the question. best->impl is NULL if nothing does. */
-static pare_status ask(pare_core *c, const char *force, pare_work *w, candidate *best,
-                       candidate *second, int *count, bool *forced)
+/* A residual that is a constant lies plain, whatever the step would like. */
+static bool constant_residual(const pare_core *c, const pare_work *w)
+{
+    pare_id r = w->chain.residual;
+    return r != PARE_NONE && c->graph->value[c->root[r]].weight;
+}
+
+/* Fills the offers with the best of what accepts the question; w->offers 0 if nothing does. */
+static pare_status ask(pare_core *c, const char *force, pare_work *w)
 {
     pare_question coded, dense;
     question(c, w, &coded);
@@ -154,93 +166,100 @@ static pare_status ask(pare_core *c, const char *force, pare_work *w, candidate 
     dense.p.in = dense.in, dense.p.out = dense.out, dense.p.weight = dense.weight;
     const pare_epilogue *e = &w->chain.epilogue;
     bool plain = !e->scale && !e->residual && e->act == PARE_ACT_NONE, has_empty = empty(w, &coded),
-         decoded = !coded.codec;
-    *best = *second = (candidate){ .ns = INFINITY };
-    *count = 0;
-    *forced = false;
+         decoded = !coded.codec, no_blocks = constant_residual(c, w);
+    for (int i = 0; i < PARE_LAYOUT_PAIRS; i++)
+        w->offer[i] = w->next[i] = (pare_offer){ .ns = INFINITY };
+    w->offers = 0;
+    w->forced = false;
     for (const pare_impl *const *i = pare_impls; *i; i++) {
         const pare_impl *impl = *i;
         bool for_codec = impl->codec && strcmp(impl->codec, "*") != 0;
         if (!pare_impl_for(impl, w->node->op->name) || (!plain && !impl->fuses) ||
-            (has_empty && impl->op))
+            (has_empty && impl->op) || (no_blocks && impl->takes == PARE_BLOCKED))
             continue;
         if (for_codec && (!coded.codec || strcmp(impl->codec, coded.codec) != 0)) continue;
-        if (!obeys(force, w->node, impl, forced)) continue;
+        if (!obeys(force, w->node, impl, &w->forced)) continue;
         if (!for_codec && !decoded) {
             PARE_TRY(decode(c, w, &dense));
             decoded = true;
         }
         const pare_prepare *p = for_codec ? &coded.p : &dense.p;
         if (!impl->accepts(p)) continue;
-        candidate got = { impl, !for_codec && coded.codec,
-                          impl->model_ns ? impl->model_ns(p) : last_resort_ns };
+        pare_offer got = { impl, !for_codec && coded.codec,
+                           impl->model_ns ? impl->model_ns(p) : last_resort_ns };
         if (c->choice == PARE_CHOOSE_MEASURE && impl->model_ns)
             PARE_TRY(pare_measure(c, w, impl, p, &got.ns));
-        ++*count;
-        if (got.ns < best->ns) {
-            *second = *best;
-            *best = got;
-        } else if (got.ns < second->ns)
-            *second = got;
+        offer(w, got);
     }
     return PARE_OK;
 }
 
-static void explain(const pare_core *c, pare_work *w, const candidate *best,
-                    const candidate *second, int count, bool forced)
+/* The best offer besides the one taken; impl NULL if there was none. */
+static pare_offer runner_up(const pare_work *w)
 {
-    const char *how = c->choice == PARE_CHOOSE_MEASURE ? "measured" : "modelled",
-               *front = best->composed ? "composed, " : "";
-    if (forced)
-        snprintf(w->why, sizeof w->why, "%sforced", front);
-    else if (count == 1)
-        snprintf(w->why, sizeof w->why, "%sonly one", front);
-    else if (!second->impl || second->ns >= last_resort_ns)
-        snprintf(w->why, sizeof w->why, "%sonly one besides %s", front,
-                 second->impl ? second->impl->name : "none");
-    else
-        snprintf(w->why, sizeof w->why, "%s%s %.3f ms, next %s%s %.3f ms", front, how,
-                 best->ns * 1e-6, second->composed && !best->composed ? "composed " : "",
-                 second->impl->name, second->ns * 1e-6);
+    pare_offer best = { .ns = INFINITY };
+    for (int i = 0; i < PARE_LAYOUT_PAIRS; i++) {
+        const pare_offer *o = i == w->chosen ? &w->next[i] : &w->offer[i];
+        if (o->impl && o->ns < best.ns) best = *o;
+    }
+    return best;
 }
 
-static pare_status prepare(pare_core *c, pare_work *w, const candidate *best)
+static void explain(const pare_core *c, pare_work *w)
 {
+    const pare_offer *took = &w->offer[w->chosen], second = runner_up(w);
+    const char *how = c->choice == PARE_CHOOSE_MEASURE ? "measured" : "modelled",
+               *front = took->composed ? "composed, " : "";
+    if (w->forced)
+        snprintf(w->why, sizeof w->why, "%sforced", front);
+    else if (w->offers == 1)
+        snprintf(w->why, sizeof w->why, "%sonly one", front);
+    else if (!second.impl || second.ns >= last_resort_ns)
+        snprintf(w->why, sizeof w->why, "%sonly one besides %s", front,
+                 second.impl ? second.impl->name : "none");
+    else
+        snprintf(w->why, sizeof w->why, "%s%s %.3f ms, %s %s%s %.3f ms", front, how,
+                 took->ns * 1e-6, second.ns < took->ns ? "spares reordering for" : "next",
+                 second.composed && !took->composed ? "composed " : "", second.impl->name,
+                 second.ns * 1e-6);
+}
+
+pare_status pare_take(pare_core *c, pare_work *w)
+{
+    const pare_offer *o = &w->offer[w->chosen];
     pare_question q;
     question(c, w, &q);
-    w->impl = best->impl;
-    w->composed = best->composed;
+    explain(c, w);
+    w->impl = o->impl;
+    w->composed = o->composed;
     w->codec = q.codec ? q.codec : "";
     for (uint32_t i = 0; !q.codec && i < w->node->n_in; i++)
         if (q.weight[i] && i > 0) w->codec = "dense";
-    bool for_codec = best->impl->codec && strcmp(best->impl->codec, "*") != 0;
+    bool for_codec = o->impl->codec && strcmp(o->impl->codec, "*") != 0;
     if (!for_codec) PARE_TRY(decode(c, w, &q));
-    if (best->impl->macs)
-        w->macs = best->impl->macs(&q.p);
+    if (o->impl->macs)
+        w->macs = o->impl->macs(&q.p);
     else if (w->node->op->cost) {
         pare_cost cost = { 0 };
         w->node->op->cost(w->node, q.in, q.out, &cost);
         w->macs = cost.macs;
     }
-    if (!best->impl->prepare) return PARE_OK;
-    return pare_note(best->impl->prepare(&q.p, &w->packed, &w->packed_bytes, &w->scratch_bytes),
+    if (!o->impl->prepare) return PARE_OK;
+    return pare_note(o->impl->prepare(&q.p, &w->packed, &w->packed_bytes, &w->scratch_bytes),
                      "node '%s'", w->node->name);
 }
 
-pare_status pare_choose(pare_core *c, const char *force, pare_work *w)
+pare_status pare_ask(pare_core *c, const char *force, pare_work *w)
 {
-    candidate best, second;
-    int count;
-    bool forced;
-    PARE_TRY(ask(c, force, w, &best, &second, &count, &forced));
-    if (!best.impl && w->chain.n > 1) { /* nothing runs the whole chain: the operator alone then */
+    PARE_TRY(ask(c, force, w));
+    if (w->offers == 0 &&
+        w->chain.n > 1) { /* nothing runs the whole chain: the operator alone then */
         pare_chain_free(&w->chain);
         pare_chain_alone(c->graph, w->chain.node[0], &w->chain);
-        PARE_TRY(ask(c, force, w, &best, &second, &count, &forced));
+        PARE_TRY(ask(c, force, w));
     }
-    if (!best.impl)
-        return pare_fail(PARE_EINVAL, "force: layer '%s' (%s) cannot be run by what '%s' allows",
-                         w->node->name, w->node->op->name, force ? force : "");
-    explain(c, w, &best, &second, count, forced);
-    return prepare(c, w, &best);
+    return w->offers > 0
+               ? PARE_OK
+               : pare_fail(PARE_EINVAL, "force: layer '%s' (%s) cannot be run by what '%s' allows",
+                           w->node->name, w->node->op->name, force ? force : "");
 }

@@ -5,7 +5,7 @@
 
 #include "pare/plan.h"
 #include "runtime/fuse.h"
-#include "runtime/layout.h"
+#include "runtime/offsets.h"
 
 #include <stdatomic.h>
 
@@ -22,18 +22,41 @@ typedef struct pare_place {
     size_t at;
 } pare_place;
 
+/* An implementation that accepts a step. */
+typedef struct pare_offer {
+    const pare_impl *impl; /* NULL: none */
+    bool composed;         /* a dense implementation on an encoded weight */
+    double ns;             /* modelled or measured */
+} pare_offer;
+
+/* Offers are kept for each pair of layouts: takes, gives. */
+enum { PARE_LAYOUT_PAIRS = 4 };
+static inline int pare_layout_pair(const pare_impl *impl)
+{
+    return 2 * (int)impl->takes + (int)impl->gives;
+}
+
 /* One step as planned. */
 typedef struct pare_work {
     const pare_node *node; /* the operator; what follows it is in `chain` */
+    pare_offer offer[PARE_LAYOUT_PAIRS], next[PARE_LAYOUT_PAIRS]; /* best and second of each pair */
+    int chosen, offers; /* index into offer; how many implementations accept */
+    bool forced;
     const pare_impl *impl;
     pare_chain chain;
     void *packed;
     size_t packed_bytes, scratch_bytes;
-    bool composed; /* runs a dense implementation on an encoded weight */
+    bool composed;
     const char *codec;
     double macs;
     char why[120];
 } pare_work;
+
+/* The node of a reorder step: no graph has it. Its only input and output is one value. */
+typedef struct pare_reorder {
+    pare_node node;
+    pare_id value;
+} pare_reorder;
 
 typedef struct pare_core {
     atomic_int shares;
@@ -44,9 +67,10 @@ typedef struct pare_core {
     pare_choice choice;
     pare_work *work;
     size_t n_work;
-    pare_id *root;        /* per value: the value whose memory it is (views) */
-    pare_place *place;    /* per value */
-    pare_tensor *decoded; /* per value: dense form of encoded constants where a step wants it */
+    pare_id *root;         /* per value: the value whose memory it is (views) */
+    pare_place *place;     /* per value and layout: [v] plain, [n_values + v] blocked */
+    pare_reorder *reorder; /* as many as there are reorder steps, and more */
+    pare_tensor *decoded;  /* per value: dense form of encoded constants where a step wants it */
     size_t block_bytes, scratch_bytes, weight_bytes;
 } pare_core;
 
@@ -60,15 +84,24 @@ typedef struct pare_question {
     const char *codec;                  /* of the first encoded weight; NULL: all dense */
 } pare_question;
 
-/* choose.c: picks w->impl for the chain w->chain, or for its first node alone (w->chain is then
- * cut), prepares it. */
-pare_status pare_choose(pare_core *c, const char *force, pare_work *w);
+/* choose.c: asks for offers for the chain w->chain, or for its first node alone if nothing runs the
+ * whole chain (w->chain is then cut). */
+pare_status pare_ask(pare_core *c, const char *force, pare_work *w);
+/* Takes the offer w->chosen: sets w->impl, says why, packs weights. */
+pare_status pare_take(pare_core *c, pare_work *w);
 /* Does `force` name only things that exist? */
 pare_status pare_force_check(const pare_graph *g, const char *force);
 /* Does a rule of `force` name this layer? Then it must be a step of its own. */
 bool pare_force_names(const char *force, const char *layer);
 /* Is there an implementation of this operator that takes an epilogue? */
 bool pare_fuses_any(const char *op);
+
+/* Index into c->place of value v in a layout. Views share the plain memory of their root; a blocked
+ * copy is of one value. */
+static inline size_t pare_slot(const pare_core *c, pare_id v, pare_layout layout)
+{
+    return layout == PARE_BLOCKED ? (size_t)c->graph->n_values + v : c->root[v];
+}
 
 /* memory.c: places of all values, size of the block. */
 pare_status pare_place_all(pare_core *c);

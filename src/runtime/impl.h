@@ -1,7 +1,8 @@
 /* One way to execute an operator, and the ordered list of all of them.
  *
- * The plan asks the candidates of a node in list order; among those that accept, the smallest
- * modelled (or measured) time wins, the earlier one on a tie. The last entry accepts everything:
+ * The plan asks the candidates of a node in list order; among those that accept and take and give
+ * the layouts that suit the neighbours, the smallest modelled (or measured) time wins, the earlier
+ * one on a tie. The last entry accepts everything:
  * the operator's own eval on decoded weights. */
 #ifndef RUNTIME_IMPL_H
 #define RUNTIME_IMPL_H
@@ -22,6 +23,14 @@ typedef struct pare_epilogue {
     bool residual; /* one more operand of the output's type: in[n_in] of the step, added before act
                     */
 } pare_epilogue;
+
+/* How the numbers of an activation lie in memory. Layouts exist inside a plan only: types and
+ * graphs never speak of them, and every tensor of a step keeps its logical N C H W dimensions. */
+typedef enum pare_layout {
+    PARE_PLAIN,   /* row-major N C H W */
+    PARE_BLOCKED, /* [N][ceil(C / vl)][H][W][vl], vl = kernels->vl for every element type. Lanes
+                     beyond C hold anything: readers must not let them reach a result */
+} pare_layout;
 
 /* A node as an implementation sees it when the plan is made. */
 typedef struct pare_prepare {
@@ -52,6 +61,8 @@ typedef struct pare_impl {
                           whatever it is */
     bool packs;        /* run reads no constant inputs: all it needs of them is in `packed` */
     bool fuses;        /* honours the epilogue; otherwise accepts is only asked with an empty one */
+    pare_layout takes; /* layout of every computed input of rank 4, the residual among them */
+    pare_layout gives; /* layout of output 0; PARE_BLOCKED: accepts sees to it that its rank is 4 */
     bool (*accepts)(const pare_prepare *p);
     double (*model_ns)(const pare_prepare *p); /* one run with p->threads on this machine; NULL:
                                                   1e18 (last resort) */
@@ -67,6 +78,12 @@ typedef struct pare_impl {
 } pare_impl;
 
 extern const pare_impl *const pare_impls[]; /* NULL-terminated; impls.c */
+
+/* Values of this type can be blocked. */
+static inline bool pare_blockable(const pare_type *t)
+{
+    return t->rank == 4 && (t->dtype == PARE_F32 || t->dtype == PARE_U8 || t->dtype == PARE_I8);
+}
 
 /* Is operator `op` one that `impl` names? */
 static inline bool pare_impl_for(const pare_impl *impl, const char *op)

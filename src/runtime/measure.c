@@ -13,9 +13,20 @@ static double now_ns(void)
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-static pare_status filled(const pare_type *type, uint64_t seed, pare_tensor *out)
+/* A tensor of this type whose memory also holds the type blocked; vl 0: no need for that. */
+static pare_status room(const pare_type *type, size_t vl, pare_tensor *out)
 {
-    PARE_TRY(pare_tensor_of(type, out));
+    pare_type t = *type;
+    if (vl && pare_blockable(type))
+        t.dim[1] = (t.dim[1] + (int64_t)vl - 1) / (int64_t)vl * (int64_t)vl;
+    PARE_TRY(pare_tensor_of(&t, out));
+    for (int d = 0; d < type->rank; d++) out->dim[d] = type->dim[d];
+    return PARE_OK;
+}
+
+static pare_status filled(const pare_type *type, size_t vl, uint64_t seed, pare_tensor *out)
+{
+    PARE_TRY(room(type, vl, out));
     if (type->dtype != PARE_F32) return PARE_OK; /* zeros do */
     pare_rng rng = pare_rng_stream(1, seed);
     float *x = out->data;
@@ -41,10 +52,11 @@ pare_status pare_measure(const pare_core *c, const pare_work *w, const pare_impl
         if (k && !k->codec)
             in[i] = pare_tensor_ref(&k->part[0]);
         else if (!k)
-            st = filled(type, i, &in[i]);
+            st = filled(type, impl->takes == PARE_BLOCKED ? c->kernels.vl : 0, i, &in[i]);
     }
     for (uint32_t i = 0; st == PARE_OK && i < w->node->n_out; i++)
-        if (p->out[i].dtype != PARE_UNDEFINED) st = pare_tensor_of(&p->out[i], &out[i]);
+        if (p->out[i].dtype != PARE_UNDEFINED)
+            st = room(&p->out[i], impl->gives == PARE_BLOCKED ? c->kernels.vl : 0, &out[i]);
     if (st == PARE_OK && impl->prepare)
         st = impl->prepare(p, &packed, &packed_bytes, &scratch_bytes);
     if (st == PARE_OK &&

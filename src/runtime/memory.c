@@ -1,6 +1,6 @@
 /* Places: views share memory, outputs are written where the caller wants them, the rest lies in one
  * block. */
-#include "runtime/core.h"
+#include "runtime/layouts.h"
 
 #include <stdlib.h>
 
@@ -38,28 +38,37 @@ pare_status pare_roots(pare_core *c, const char *force, bool *is_view)
     return PARE_OK;
 }
 
-/* The value whose memory an input slot reads, PARE_NONE for constants and absent inputs. */
-static void touch(const pare_core *c, pare_range *range, pare_id v, uint32_t step)
+static void touch(pare_range *r, uint32_t step)
 {
-    if (v == PARE_NONE) return;
-    pare_range *r = &range[c->root[v]];
     if (step < r->first) r->first = step;
     if (step > r->last) r->last = step;
+}
+
+/* Bytes of what lies in a slot. */
+static pare_status slot_bytes(const pare_core *c, size_t slot, size_t *out)
+{
+    size_t n = c->graph->n_values;
+    return slot < n ? pare_type_bytes(&c->graph->value[slot].type, out)
+                    : pare_blocked_bytes(&c->graph->value[slot - n].type, c->kernels.vl, out);
 }
 
 pare_status pare_place_all(pare_core *c)
 {
     const pare_graph *g = c->graph;
-    size_t n = g->n_values;
-    pare_range *range = calloc(n + 1, sizeof *range);
+    size_t n = g->n_values, slots = 2 * n;
+    pare_range *range = calloc(slots + 1, sizeof *range);
     if (!range) return pare_fail(PARE_ENOMEM, "no memory for the live ranges of %zu values", n);
-    for (size_t v = 0; v < n; v++) range[v].first = UINT32_MAX;
+    for (size_t v = 0; v < slots; v++) range[v].first = UINT32_MAX;
     for (uint32_t s = 0; s < c->n_work; s++) {
         const pare_work *w = &c->work[s];
-        for (uint32_t i = 0; i < w->node->n_in; i++) touch(c, range, w->node->in[i], s);
-        touch(c, range, w->chain.residual, s);
-        touch(c, range, w->chain.out, s);
-        for (uint32_t i = 1; i < w->node->n_out; i++) touch(c, range, w->node->out[i], s);
+        for (uint32_t i = 0; i < w->node->n_in + 1; i++) {
+            pare_id v = i < w->node->n_in ? w->node->in[i] : w->chain.residual;
+            if (v != PARE_NONE) touch(&range[pare_slot(c, v, pare_reads(c, w, v))], s);
+        }
+        touch(&range[pare_slot(c, w->chain.out, w->impl->gives)], s);
+        for (uint32_t i = 1; i < w->node->n_out; i++)
+            if (w->node->out[i] != PARE_NONE)
+                touch(&range[pare_slot(c, w->node->out[i], PARE_PLAIN)], s);
     }
     for (uint32_t i = 0; i < g->n_inputs; i++)
         c->place[g->input[i]] = (pare_place){ PARE_PLACE_INPUT, i };
@@ -69,17 +78,16 @@ pare_status pare_place_all(pare_core *c)
             c->place[root] = (pare_place){ PARE_PLACE_OUTPUT, i };
     }
     pare_status st = PARE_OK;
-    for (uint32_t v = 0; st == PARE_OK && v < n; v++) {
-        if (g->value[v].weight) {
+    for (size_t v = 0; st == PARE_OK && v < slots; v++) {
+        if (v < n && g->value[v].weight) {
             c->place[v] = (pare_place){ PARE_PLACE_CONST, v };
-        } else if (c->place[v].kind == PARE_PLACE_NONE && c->root[v] == v &&
-                   range[v].first != UINT32_MAX) {
-            st = pare_type_bytes(&g->value[v].type, &range[v].size);
+        } else if (c->place[v].kind == PARE_PLACE_NONE && range[v].first != UINT32_MAX) {
+            st = slot_bytes(c, v, &range[v].size);
             c->place[v].kind = PARE_PLACE_BLOCK;
         }
     }
-    if (st == PARE_OK) st = pare_layout(range, n, &c->block_bytes);
-    for (size_t v = 0; st == PARE_OK && v < n; v++)
+    if (st == PARE_OK) st = pare_offsets(range, slots, &c->block_bytes);
+    for (size_t v = 0; st == PARE_OK && v < slots; v++)
         if (c->place[v].kind == PARE_PLACE_BLOCK) c->place[v].at = range[v].offset;
     for (size_t v = 0; st == PARE_OK && v < n; v++)
         if (c->root[v] != v) c->place[v] = c->place[c->root[v]];

@@ -1,5 +1,6 @@
-/* Making a plan: exact rewrites, chains, implementations, memory. Running it is run.c. */
+/* Making a plan: exact rewrites, chains, implementations, layouts, memory. Running it is run.c. */
 #include "runtime/core.h"
+#include "runtime/layouts.h"
 #include "runtime/run.h"
 
 #include "base/cpu.h"
@@ -25,6 +26,7 @@ void pare_core_free(pare_core *c)
     free(c->root);
     free(c->place);
     free(c->decoded);
+    free(c->reorder);
     pare_graph_free(c->graph);
     free(c);
 }
@@ -90,7 +92,7 @@ static pare_status make_steps(pare_core *c, const char *force, const bool *is_vi
             pare_chain_alone(g, i, &w->chain);
         }
         c->n_work++;
-        st = pare_choose(c, force, w);
+        st = pare_ask(c, force, w);
         for (int k = 0; k < w->chain.n; k++) taken[w->chain.node[k]] = true;
         at[w->chain.node[w->chain.n - 1]] = c->n_work - 1;
     }
@@ -146,13 +148,16 @@ static pare_status build(pare_core *c, const pare_plan_options *o)
     size_t n = (size_t)c->graph->n_values + 1;
     bool *is_view = calloc((size_t)c->graph->n_nodes + 1, sizeof *is_view);
     c->root = calloc(n, sizeof *c->root);
-    c->place = calloc(n, sizeof *c->place);
+    c->place = calloc(2 * n, sizeof *c->place);
     c->decoded = calloc(n, sizeof *c->decoded);
     pare_status st = is_view && c->root && c->place && c->decoded
                          ? PARE_OK
                          : pare_fail(PARE_ENOMEM, "no memory for a plan of %zu values", n);
     if (st == PARE_OK) st = pare_roots(c, o->force, is_view);
     if (st == PARE_OK) st = make_steps(c, o->force, is_view);
+    if (st == PARE_OK) st = pare_layouts_choose(c);
+    for (size_t i = 0; st == PARE_OK && i < c->n_work; i++) st = pare_take(c, &c->work[i]);
+    if (st == PARE_OK) st = pare_layouts_meet(c);
     if (st == PARE_OK) st = drop_weights(c);
     if (st == PARE_OK) st = pare_place_all(c);
     free(is_view);

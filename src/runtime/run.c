@@ -1,6 +1,7 @@
 /* A plan's own memory, and the loop over its steps. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "runtime/run.h"
+#include "runtime/layouts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -42,14 +43,14 @@ static uint32_t inputs_of(const pare_work *w)
     return w->node->n_in + (w->chain.residual != PARE_NONE);
 }
 
-/* Fills `t` for value v; notes a patch if it lies with the caller. */
-static void bind(pare_plan *p, pare_id v, pare_tensor *t)
+/* Fills `t` for value v in a layout; notes a patch if it lies with the caller. */
+static void bind(pare_plan *p, pare_id v, pare_layout layout, pare_tensor *t)
 {
     const pare_core *c = p->core;
     *t = (pare_tensor){ 0 };
     if (v == PARE_NONE) return;
     *t = pare_tensor_borrow(&c->graph->value[v].type, NULL);
-    pare_place at = c->place[v];
+    pare_place at = c->place[pare_slot(c, v, layout)];
     const pare_weight *w;
     switch (at.kind) {
     case PARE_PLACE_BLOCK: t->data = p->block + at.at; break;
@@ -98,11 +99,13 @@ pare_status pare_plan_of(pare_core *c, pare_plan **out)
                           .scratch = p->scratch,
                           .scratch_bytes = w->scratch_bytes };
         s->in = t;
-        for (uint32_t k = 0; k < w->node->n_in; k++) bind(p, w->node->in[k], t++);
-        if (w->chain.residual != PARE_NONE) bind(p, w->chain.residual, t++);
+        for (uint32_t k = 0; k < inputs_of(w); k++) {
+            pare_id v = k < w->node->n_in ? w->node->in[k] : w->chain.residual;
+            bind(p, v, v == PARE_NONE ? PARE_PLAIN : pare_reads(c, w, v), t++);
+        }
         s->out = t;
-        bind(p, w->chain.out, t++);
-        for (uint32_t k = 1; k < w->node->n_out; k++) bind(p, w->node->out[k], t++);
+        bind(p, w->chain.out, w->impl->gives, t++);
+        for (uint32_t k = 1; k < w->node->n_out; k++) bind(p, w->node->out[k], PARE_PLAIN, t++);
     }
     *out = p;
     return PARE_OK;

@@ -277,13 +277,44 @@ static void test_rows(void **state)
     each_isa(check_rows, 10);
 }
 
+/* The definition is too short to be wrong in the same way: lane l of pixel p is plane l's number p.
+ */
+static void check_reorder(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 4);
+    size_t vl = k->vl, lanes = 1 + pare_rng_below(&rng, vl), pixels = 1 + pare_rng_below(&rng, 70),
+           plane = pixels + pare_rng_below(&rng, 5);
+    if (seed % 3 == 0) lanes = vl;
+    float *x = fresh(lanes * plane, &rng), *blocked = guarded(pixels * vl),
+          *want = guarded(pixels * vl), *back = guarded(lanes * plane),
+          *plain = guarded(lanes * plane);
+    char what[80];
+    snprintf(what, sizeof what, "reorder/%s %zu lanes, %zu pixels", k->isa, lanes, pixels);
+    for (size_t p = 0; p < pixels; p++)
+        for (size_t l = 0; l < vl; l++) want[p * vl + l] = l < lanes ? x[l * plane + p] : 0;
+    k->to_blocked(lanes, pixels, plane, x, blocked);
+    same(blocked, want, pixels * vl, 0, 0, what);
+    for (size_t l = 0; l < lanes; l++)
+        for (size_t p = 0; p < pixels; p++) plain[l * plane + p] = x[l * plane + p];
+    k->to_plain(lanes, pixels, plane, blocked, back); /* leaves what lies between the planes */
+    same(back, plain, lanes * plane, 0, 0, what);
+    drop_guarded(blocked);
+    drop_guarded(want);
+    drop_guarded(back);
+    drop_guarded(plain);
+    free(x);
+}
+static void test_reorder(void **state)
+{
+    (void)state;
+    each_isa(check_reorder, 40);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv),
-        cmocka_unit_test(test_fill),
-        cmocka_unit_test(test_gemm),
-        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_conv), cmocka_unit_test(test_fill),    cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_rows), cmocka_unit_test(test_reorder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

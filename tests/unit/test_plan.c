@@ -2,7 +2,7 @@
 #include "base/rng.h"
 #include "codecs/bitmap.h"
 #include "pare/plan.h"
-#include "runtime/layout.h"
+#include "runtime/offsets.h"
 #include "support/build.h"
 
 static void check_layout(uint64_t seed, size_t n)
@@ -18,7 +18,7 @@ static void check_layout(uint64_t seed, size_t n)
         sum += (r[i].size + 63) / 64 * 64;
     }
     size_t total = 1;
-    OK(pare_layout(r, n, &total));
+    OK(pare_offsets(r, n, &total));
     for (uint32_t s = 0; s < 72; s++) {
         size_t alive = 0;
         for (size_t i = 0; i < n; i++)
@@ -27,7 +27,7 @@ static void check_layout(uint64_t seed, size_t n)
     }
     assert_true(total <= sum && total >= peak);
     for (size_t i = 0; i < n; i++) {
-        assert_int_equal(r[i].offset % PARE_LAYOUT_ALIGN, 0);
+        assert_int_equal(r[i].offset % PARE_OFFSETS_ALIGN, 0);
         assert_true(r[i].offset + r[i].size <= total);
         for (size_t j = 0; j < i; j++) {
             if (r[i].last < r[j].first || r[j].last < r[i].first || !r[i].size || !r[j].size)
@@ -45,10 +45,10 @@ static void test_layout(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 50; seed++) check_layout(seed, seed * 3 % 101);
     size_t total = 1;
-    OK(pare_layout(NULL, 0, &total));
+    OK(pare_offsets(NULL, 0, &total));
     assert_int_equal(total, 0);
     pare_range huge[2] = { { .size = SIZE_MAX - 10 }, { .size = 100 } };
-    assert_int_equal(pare_layout(huge, 2, &total), PARE_ENOMEM);
+    assert_int_equal(pare_offsets(huge, 2, &total), PARE_ENOMEM);
 }
 
 static void test_layout_reuses(void **state)
@@ -58,7 +58,7 @@ static void test_layout_reuses(void **state)
         { 640, 0, 1, 0 }, { 640, 1, 2, 0 }, { 640, 2, 3, 0 }, { 640, 3, 4, 0 }
     };
     size_t total;
-    OK(pare_layout(chain, 4, &total));
+    OK(pare_offsets(chain, 4, &total));
     assert_int_equal(total, 1280);
 }
 

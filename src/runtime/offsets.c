@@ -1,6 +1,6 @@
-/* Offsets by live range. Ties are broken by index, so the same input always gives the same layout.
+/* Offsets by live range. Ties are broken by index, so the same input always gives the same offsets.
  */
-#include "runtime/layout.h"
+#include "runtime/offsets.h"
 
 #include <stdlib.h>
 
@@ -31,18 +31,18 @@ static size_t tightest(const pare_range *range, const size_t *placed, size_t n, 
             best = end;
         }
         size_t stop =
-            p->offset + ((p->size + PARE_LAYOUT_ALIGN - 1) & ~(size_t)(PARE_LAYOUT_ALIGN - 1));
+            p->offset + ((p->size + PARE_OFFSETS_ALIGN - 1) & ~(size_t)(PARE_OFFSETS_ALIGN - 1));
         if (stop > end) end = stop;
     }
     return best != SIZE_MAX ? best : end;
 }
 
-pare_status pare_layout(pare_range *range, size_t n, size_t *total)
+pare_status pare_offsets(pare_range *range, size_t n, size_t *total)
 {
     size_t sum = 0;
     for (size_t i = 0; i < n; i++) {
         size_t padded;
-        if (!pare_add_size(range[i].size, PARE_LAYOUT_ALIGN - 1, &padded) ||
+        if (!pare_add_size(range[i].size, PARE_OFFSETS_ALIGN - 1, &padded) ||
             !pare_add_size(sum, padded, &sum))
             return pare_fail(PARE_ENOMEM, "activations need more memory than can be addressed");
     }
@@ -58,7 +58,7 @@ pare_status pare_layout(pare_range *range, size_t n, size_t *total)
     size_t used = 0, top = 0;
     for (size_t i = 0; i < n && order[i].size > 0; i++) {
         pare_range *r = &range[order[i].index];
-        size_t size = (r->size + PARE_LAYOUT_ALIGN - 1) & ~(size_t)(PARE_LAYOUT_ALIGN - 1);
+        size_t size = (r->size + PARE_OFFSETS_ALIGN - 1) & ~(size_t)(PARE_OFFSETS_ALIGN - 1);
         r->offset = tightest(range, placed, used, r, size);
         if (r->offset + size > top) top = r->offset + size;
         size_t at = used++;
