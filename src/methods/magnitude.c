@@ -6,12 +6,14 @@
 #include "methods/method.h"
 #include "methods/penni_parts.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct options {
     double density, threshold, min_density;
     int scope, pointwise;
-    int64_t finetune;
+    int64_t steps, finetune;
     double lr, weight_decay;
     int schedule;
     bool shrink;
@@ -29,6 +31,7 @@ static const pare_field fields[] = {
     PARE_REAL(options, min_density, 0.01, 0, 1, "", "no layer keeps less than this share"),
     PARE_ENUM(options, pointwise, DENSE, "dense|sparse",
               "1x1 convolutions: left dense, or pruned as well"),
+    PARE_INT(options, steps, 1, 1, 100, "", "prune in this many steps with fine-tuning after each"),
     PARE_INT(options, finetune, 18, 0, 100000, "epochs",
              "fine-tuning, when the total is not given"),
     PARE_REAL(options, lr, 0.01, 1e-8, 10, "", "learning rate"),
@@ -53,7 +56,8 @@ typedef struct layer {
     pare_tensor dense;
 } layer;
 
-static pare_status collect(pare_job *job, pare_graph *g, const options *o, layer *l,
+/* `share`: of the way to the final density or threshold. */
+static pare_status collect(pare_job *job, pare_graph *g, const options *o, double share, layer *l,
                            pare_prune_item *item, size_t *n)
 {
     for (uint32_t i = 0; i < g->n_nodes; i++) {
@@ -68,7 +72,8 @@ static pare_status collect(pare_job *job, pare_graph *g, const options *o, layer
         if (skip || (own.pointwise == DENSE && pointwise(&w->type))) continue;
         l[*n].value = node->in[1];
         PARE_TRY(pare_weight_decode(w, &l[*n].dense));
-        item[*n].rule = (pare_prune_rule){ own.density, own.threshold, own.min_density };
+        double density = own.density > 0 ? exp(share * log(own.density)) : 0; /* equal ratios */
+        item[*n].rule = (pare_prune_rule){ density, own.threshold * share, own.min_density };
         size_t at = (*n)++;
         PARE_TRY(pare_tensor_writable(&l[at].dense));
         item[at].x = l[at].dense.data;
@@ -78,7 +83,7 @@ static pare_status collect(pare_job *job, pare_graph *g, const options *o, layer
               : pare_fail(PARE_EUNSUPPORTED, "magnitude: the network has no convolution to prune");
 }
 
-static pare_status prune(pare_job *job, pare_graph *g, const options *o)
+static pare_status prune(pare_job *job, pare_graph *g, const options *o, double share)
 {
     layer *l = calloc(g->n_nodes + (size_t)1, sizeof *l);
     pare_prune_item *item = calloc(g->n_nodes + (size_t)1, sizeof *item);
@@ -86,7 +91,7 @@ static pare_status prune(pare_job *job, pare_graph *g, const options *o)
     int64_t kept = 0, total = 0;
     pare_status st =
         l && item ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory to prune %u layers", g->n_nodes);
-    if (st == PARE_OK) st = collect(job, g, o, l, item, &n);
+    if (st == PARE_OK) st = collect(job, g, o, share, l, item, &n);
     if (st == PARE_OK) st = pare_prune_cuts(item, n, o->scope == GLOBAL);
     for (size_t i = 0; st == PARE_OK && i < n; i++) {
         pare_type type = pare_tensor_type(&l[i].dense);
@@ -105,28 +110,53 @@ static pare_status prune(pare_job *job, pare_graph *g, const options *o)
     return st;
 }
 
+typedef struct run {
+    pare_job *job;
+    pare_graph **g;
+    const options *o;
+    double share; /* of the way to the final density or threshold that this pruning goes */
+    pare_tune tune;
+} run;
+
+static pare_status tune(run *r) { return r->job->tune(r->job, *r->g, &r->tune); }
+static pare_status cut(run *r) { return prune(r->job, *r->g, r->o, r->share); }
+
+/* Does a stage unless an earlier run finished it. */
+static pare_status stage(run *r, const char *name, pare_status (*work)(run *r))
+{
+    bool found = false;
+    if (r->job->resume) PARE_TRY(r->job->resume(r->job, name, r->g, &found));
+    if (found) return PARE_OK;
+    PARE_TRY(work(r));
+    return r->job->checkpoint ? r->job->checkpoint(r->job, name, *r->g) : PARE_OK;
+}
+
+static pare_status prune_and_tune(run *r, int64_t epochs)
+{
+    const options *o = r->o;
+    int64_t steps = epochs == 0 ? 1 : o->steps < epochs ? o->steps : epochs;
+    for (int64_t i = 0; i < steps; i++) {
+        char pruned[32], tuned[32];
+        snprintf(pruned, sizeof pruned, steps > 1 ? "prune-%lld" : "prune", (long long)i + 1);
+        snprintf(tuned, sizeof tuned, steps > 1 ? "finetune-%lld" : "finetune", (long long)i + 1);
+        r->share = (double)(i + 1) / (double)steps;
+        r->tune = (pare_tune){ .stage = tuned,
+                               .epochs = epochs * (i + 1) / steps - epochs * i / steps,
+                               .lr = o->lr,
+                               .weight_decay = o->weight_decay,
+                               .schedule = r->share < 1 ? 0 : o->schedule, /* falls only at last */
+                               .step_gamma = 0.1 };
+        PARE_TRY(stage(r, pruned, cut));
+        if (r->tune.epochs > 0) PARE_TRY(stage(r, tuned, tune));
+    }
+    return PARE_OK;
+}
+
 static pare_status compress(pare_job *job, pare_graph **g, const void *opt)
 {
     const options *o = opt;
-    bool found = false;
-    if (job->resume) PARE_TRY(job->resume(job, "prune", g, &found));
-    if (!found) {
-        PARE_TRY(prune(job, *g, o));
-        if (job->checkpoint) PARE_TRY(job->checkpoint(job, "prune", *g));
-    }
-    int64_t epochs = !job->tune ? 0 : job->epochs < 0 ? o->finetune : job->epochs;
-    found = false;
-    if (job->resume) PARE_TRY(job->resume(job, "finetune", g, &found));
-    if (!found && epochs > 0) {
-        pare_tune t = { .stage = "finetune",
-                        .epochs = epochs,
-                        .lr = o->lr,
-                        .weight_decay = o->weight_decay,
-                        .schedule = o->schedule,
-                        .step_gamma = 0.1 };
-        PARE_TRY(job->tune(job, *g, &t));
-        if (job->checkpoint) PARE_TRY(job->checkpoint(job, "finetune", *g));
-    }
+    run r = { .job = job, .g = g, .o = o };
+    PARE_TRY(prune_and_tune(&r, !job->tune ? 0 : job->epochs < 0 ? o->finetune : job->epochs));
     if (!o->shrink) return PARE_OK;
     int64_t gone, of;
     pare_status st = pare_shrink(*g, true, &gone, &of);

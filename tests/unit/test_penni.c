@@ -657,6 +657,14 @@ static void test_one_shot(void **state)
     assert_string_equal(d3.text, "saved prune; tune finetune; saved finetune; ");
     pare_graph_free(s);
     forget(&d3);
+
+    diary d4 = { .epochs = 0 };
+    OK(pare_graph_clone(g, &s));
+    OK(run_method("magnitude", "density=0.25,steps=2", &d4, 3, &s));
+    assert_string_equal(d4.text, "saved prune-1; tune finetune-1; saved finetune-1; "
+                                 "saved prune-2; tune finetune-2; saved finetune-2; ");
+    pare_graph_free(s);
+    forget(&d4);
     pare_graph_free(g);
 }
 
