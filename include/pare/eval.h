@@ -53,12 +53,32 @@ PARE_API PARE_NODISCARD pare_status pare_verify(const pare_graph *a, const pare_
                                                 const pare_progress *progress,
                                                 pare_verification *out);
 
+/** Other runtimes to time beside pare, found at run time. */
+typedef struct pare_bench_peers {
+    const char *const *file; /**< the ONNX file of each network: what the others load; borrowed */
+    const char *ort;         /**< ONNX Runtime's shared library, or a folder with it; NULL: what the
+                                environment variable PARE_ORT names, else the system's, else the one in
+                                the Python package `onnxruntime` */
+    const char *python;      /**< program to ask for that package; NULL: python3 */
+} pare_bench_peers;
+
 /** Options of pare_bench(); zero-initialised means the defaults. */
 typedef struct pare_bench_options {
-    double seconds; /**< for each model; 0 means 2 */
-    int min_runs;   /**< 0 means 10 */
+    double seconds; /**< for each model and each peer of it; 0 means 2 */
+    int min_runs;   /**< 0 means 10; with peers: turns at least, each of one or more runs */
     pare_plan_options plan;
+    const pare_bench_peers *peers; /**< NULL: pare alone */
 } pare_bench_options;
+
+/** Timing of the same file in another runtime. */
+typedef struct pare_bench_peer {
+    char name[32], version[48], path[512]; /**< of the library that ran */
+    double median_ms, p10_ms, p90_ms;
+    double ratio, ratio_p10, ratio_p90; /**< time of the peer / time of pare in the same turn:
+                                           median and spread; above 1 pare is faster */
+    double max_rel_diff; /**< largest over all outputs of max |a-b| / max |a|, a the peer's */
+    int runs;
+} pare_bench_peer;
 
 /** Timing of one layer: the median of at most 51 runs of a profiling plan. Strings belong to the
  * bench result. */
@@ -72,20 +92,28 @@ typedef struct pare_bench_model {
     double median_ms, p10_ms, p90_ms, gflops, peak_mib, load_ms,
         ratio_to_first; /**< ratio: median of pairwise time_i / time_0 */
     double ratio_p10, ratio_p90;
+    double foreign_processors; /**< that other processes used while all were timed, on average; -1
+                                  where the system does not tell. Beyond 0.1 mistrust the figures */
     int runs;
     size_t n_layers;
     pare_bench_layer *layer;
+    size_t n_peers; /**< in pare_bench_options.peers' order of search */
+    pare_bench_peer *peer;
 } pare_bench_model;
 
-/** Times models interleaved, A B C A B C ..., on the same random inputs (seeded).
+/** Times models interleaved, A B C A B C ..., on the same random inputs (seeded). Each peer of a
+ * model has its turn after it. Where there are peers, a turn begins when the threads of the one
+ * before have stopped spinning, and has an untimed run first unless runs are long.
  * @param graphs  n networks
- * @param out     array of n, to pare_bench_free() */
+ * @param out     array of n, to pare_bench_free()
+ * @retval PARE_EIO          peers were asked for and none was found, or the named one is not there
+ * @retval PARE_EUNSUPPORTED a peer does not run the file (the message is the peer's) */
 PARE_API PARE_NODISCARD pare_status pare_bench(const pare_graph *const *graphs, size_t n,
                                                const pare_bench_options *options,
                                                const pare_progress *progress,
                                                pare_bench_model *out);
 PARE_API void pare_bench_free(pare_bench_model *models,
-                              size_t n); /**< Frees the layers of n results. */
+                              size_t n); /**< Frees the layers and peers of n results. */
 
 PARE_END
 #endif

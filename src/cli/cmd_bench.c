@@ -12,7 +12,9 @@ typedef struct options {
     cli_common common;
     int64_t batch, runs;
     double seconds;
-    bool layers;
+    bool layers, peers;
+    const char *peer_path, *peer_python;
+    double tolerance;
     int choose;
     const char *force;
     pare_strs shape;
@@ -32,11 +34,45 @@ static const pare_field fields[] = {
               "NAME=1x3x224x224: shape of an input with other free dimensions (repeatable)"),
     PARE_FIELDS_END,
 };
+static const pare_field peer_fields[] = {
+    PARE_FLAG(options, peers, false,
+              "time ONNX Runtime on the same files, in turn, and compare outputs"),
+    PARE_STR(options, peer_path, NULL,
+             "PATH: its shared library or the folder with it (else PARE_ORT, the system, Python)"),
+    PARE_STR(options, peer_python, NULL,
+             "PROGRAM: the Python whose package onnxruntime is used (else python3)"),
+    PARE_REAL(options, tolerance, 1e-3, 0, 1e9, "",
+              "largest difference of outputs, relative to the largest number; beyond: exit code 7"),
+    PARE_FIELDS_END,
+};
 /* Preprocessing happens before the clock starts: accepted so that one set of
  * options fits every command. */
 static const cli_group groups[] = { { "Timing", fields, 0, NULL },
+                                    { "Other runtimes", peer_fields, 0, NULL },
                                     CLI_PREPROCESS(options),
                                     { NULL, NULL, 0, NULL } };
+
+static json_t *peers_json(const pare_bench_model *m)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < m->n_peers; i++) {
+        const pare_bench_peer *p = &m->peer[i];
+        json_t *j = json_object();
+        cli_set(j, "name", cli_json_text(p->name));
+        cli_set(j, "version", cli_json_text(p->version));
+        cli_set(j, "path", cli_json_text(p->path));
+        cli_set(j, "runs", json_integer(p->runs));
+        cli_set(j, "median_ms", cli_json_number(p->median_ms));
+        cli_set(j, "p10_ms", cli_json_number(p->p10_ms));
+        cli_set(j, "p90_ms", cli_json_number(p->p90_ms));
+        cli_set(j, "ratio", cli_json_number(p->ratio));
+        cli_set(j, "ratio_p10", cli_json_number(p->ratio_p10));
+        cli_set(j, "ratio_p90", cli_json_number(p->ratio_p90));
+        cli_set(j, "max_rel_diff", cli_json_number(p->max_rel_diff));
+        cli_push(list, j);
+    }
+    return list;
+}
 
 static pare_status print_json(const options *o, int threads, char **files,
                               const pare_bench_model *m, size_t n)
@@ -59,6 +95,7 @@ static pare_status print_json(const options *o, int threads, char **files,
         cli_set(j, "ratio_to_first", cli_json_number(m[i].ratio_to_first));
         cli_set(j, "ratio_p10", cli_json_number(m[i].ratio_p10));
         cli_set(j, "ratio_p90", cli_json_number(m[i].ratio_p90));
+        cli_set(j, "foreign_processors", cli_json_known(m[i].foreign_processors));
         for (size_t k = 0; k < m[i].n_layers; k++) {
             const pare_bench_layer *l = &m[i].layer[k];
             json_t *y = json_object();
@@ -71,10 +108,39 @@ static pare_status print_json(const options *o, int threads, char **files,
             cli_push(layers, y);
         }
         cli_set(j, "layers", layers);
+        if (o->peers) cli_set(j, "peers", peers_json(&m[i]));
         cli_push(models, j);
     }
     cli_set(root, "models", models);
     return cli_json_print(root);
+}
+
+static void print_peers(char **files, const pare_bench_model *m, size_t n)
+{
+    printf("\n%-32s %10s %10s %10s %9s %7s %7s %10s  %s\n", "model", "peer's ms", "p10", "p90",
+           "peer/pare", "p10", "p90", "difference", "peer");
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < m[i].n_peers; k++) {
+            const pare_bench_peer *p = &m[i].peer[k];
+            printf("%-32s %10.3f %10.3f %10.3f %9.3f %7.3f %7.3f %10.1e  %s %s\n",
+                   cli_text(files[i]), p->median_ms, p->p10_ms, p->p90_ms, p->ratio, p->ratio_p10,
+                   p->ratio_p90, p->max_rel_diff, cli_text(p->name), cli_text(p->version));
+        }
+    const pare_bench_peer *p = m[0].peer; /* the same for all models */
+    for (size_t k = 0; k < m[0].n_peers; k++)
+        printf("%s %s: %s\n", cli_text(p[k].name), cli_text(p[k].version), cli_text(p[k].path));
+}
+
+/* Different numbers make a comparison of times worthless. */
+static pare_status judge(double tolerance, char **files, const pare_bench_model *m, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < m[i].n_peers; k++)
+            if (!(m[i].peer[k].max_rel_diff <= tolerance))
+                return pare_fail(PARE_EMISMATCH,
+                                 "'%s': outputs differ from those of %s by %.3g, more than %g",
+                                 files[i], m[i].peer[k].name, m[i].peer[k].max_rel_diff, tolerance);
+    return PARE_OK;
 }
 
 static void print_text(const options *o, int threads, char **files, const pare_bench_model *m,
@@ -89,6 +155,10 @@ static void print_text(const options *o, int threads, char **files, const pare_b
         printf("%-32s %10.3f %10.3f %10.3f %9.1f %9.1f %8.3f %7d\n", cli_text(files[i]),
                m[i].median_ms, m[i].p10_ms, m[i].p90_ms, m[i].gflops, m[i].peak_mib,
                m[i].ratio_to_first, m[i].runs);
+    if (m[0].foreign_processors > 0.1)
+        printf("other processes used %.1f processors meanwhile: measure again on a quiet machine\n",
+               m[0].foreign_processors);
+    if (o->peers) print_peers(files, m, n);
     for (size_t i = 0; o->layers && i < n; i++) {
         printf("\n%s\n%-32s %-18s %-24s %9s %14s  %s\n", cli_text(files[i]), "layer", "operator",
                "implementation", "ms", "MACs", "why");
@@ -116,9 +186,13 @@ static pare_status run(const void *opt, char **args)
     for (size_t i = 0; st == PARE_OK && i < n; i++)
         cli_warn_batch(args[i], graphs[i], o->batch, shapes, n_shapes);
     if (st == PARE_OK) {
+        pare_bench_peers peers = { .file = (const char *const *)args,
+                                   .ort = o->peer_path,
+                                   .python = o->peer_python };
         pare_bench_options b = {
             .seconds = o->seconds,
             .min_runs = (int)o->runs,
+            .peers = o->peers ? &peers : NULL,
             .plan = { .threads = threads,
                       .batch = o->batch,
                       .shapes = shapes,
@@ -134,6 +208,7 @@ static pare_status run(const void *opt, char **args)
                 st = print_json(o, threads, args, models, n);
             else
                 print_text(o, threads, args, models, n);
+            if (st == PARE_OK) st = judge(o->tolerance, args, models, n);
             pare_bench_free(models, n);
         }
     }
@@ -150,11 +225,16 @@ const cli_command cli_command_bench = {
     .arguments = "A.onnx [B.onnx ...]",
     .examples = "pare bench net.onnx small.onnx --threads 1\npare bench net.onnx --layers --choose "
                 "measure\n"
-                "pare bench net.onnx --force 'conv_gemm*' --batch 8 --json\n",
+                "pare bench net.onnx --force 'conv_gemm*' --batch 8 --json\n"
+                "pare bench net.onnx --peers --threads 1\n",
     .notes = "Models run in turn, A B A B ..., on the same random inputs. ratio: median of time / "
              "time of "
              "the first model\n"
-             "of the same turn; below 1 is faster.\n",
+             "of the same turn; below 1 is faster.\n"
+             "--peers: ONNX Runtime is loaded from its own library, all optimisations on, with the "
+             "same threads and inputs.\n"
+             "peer/pare: its time / pare's of the same turn; above 1 pare is faster. Turns begin "
+             "when nothing spins any more.\n",
     .min_args = 1,
     .max_args = 64,
     .options_size = sizeof(options),

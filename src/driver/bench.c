@@ -1,24 +1,37 @@
-/* pare_bench: models timed in turn, A B C A B C ..., so that what disturbs the machine disturbs all
- * of them alike. */
+/* pare_bench: models and their peers timed in turn, A B C A B C ..., so that what disturbs the
+ * machine disturbs all of them alike. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "pare/eval.h"
 
+#include "base/parallel.h"
 #include "base/rng.h"
+#include "driver/peers.h"
+#include "driver/spread.h"
 #include "tensor/tensor.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { WARM_UP = 3, SEED = 1 };
+enum { WARM_UP = 3, SEED = 1, BURST_MOST = 32 };
+/* A turn beside peers: timed runs for about so long, after an untimed one unless a run takes longer
+ * than the second number. */
+static const double turn_ms = 10, long_ms = 20;
 
+/* What has a turn: a plan, or a peer of the plan before it. */
 typedef struct runner {
     pare_plan *plan;
-    pare_tensor *in, *out;
-    double *ms;
+    pare_peer *peer;
+    pare_tensor *in, *out; /* of the plan */
+    bool warms;            /* has an untimed run at the beginning of a turn */
+    int burst;             /* timed runs of a turn */
+    double *ms, *turn;     /* of every timed run; medians of the turns */
+    size_t room;           /* turns */
 } runner;
 
-static double now_ms(void)
+double pare_now_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -53,14 +66,28 @@ static void drop(runner *r)
     free(r->in);
     free(r->out);
     free(r->ms);
+    free(r->turn);
     pare_plan_free(r->plan);
+    if (r->peer) r->peer->close(r->peer);
     *r = (runner){ 0 };
+}
+
+static pare_status run(runner *r, int runs, double *ms)
+{
+    if (r->peer) return r->peer->run(r->peer, runs, ms);
+    for (int i = 0; i < runs; i++) {
+        double start = pare_now_ms();
+        PARE_TRY(pare_plan_run(r->plan, r->in, r->out));
+        ms[i] = pare_now_ms() - start;
+    }
+    return PARE_OK;
 }
 
 static pare_status set_up(const pare_graph *g, const pare_plan_options *o, runner *r)
 {
     PARE_TRY(pare_plan_create(g, o, &r->plan));
     size_t n_in = pare_plan_inputs(r->plan), n_out = pare_plan_outputs(r->plan);
+    r->burst = 1;
     r->in = calloc(n_in + 1, sizeof *r->in);
     r->out = calloc(n_out + 1, sizeof *r->out);
     if (!r->in || !r->out)
@@ -76,8 +103,8 @@ static pare_status set_up(const pare_graph *g, const pare_plan_options *o, runne
         pare_plan_output(r->plan, i, &t);
         PARE_TRY(pare_tensor_of(&t, &r->out[i]));
     }
-    for (int w = 0; w < WARM_UP; w++) PARE_TRY(pare_plan_run(r->plan, r->in, r->out));
-    return PARE_OK;
+    double ms[WARM_UP];
+    return run(r, WARM_UP, ms);
 }
 
 static int rising(const void *a, const void *b)
@@ -93,21 +120,31 @@ static double quantile(const double *sorted, size_t n, double p)
     return sorted[i < n ? i : n - 1];
 }
 
-static pare_status summarise(const runner *r, const runner *first, size_t rounds,
-                             pare_bench_model *m)
+/* Sorts v, which has n numbers, and gives its median and the ends of its middle four fifths. */
+static void middle(double *v, size_t n, double *median, double *p10, double *p90)
+{
+    qsort(v, n, sizeof *v, rising);
+    *median = quantile(v, n, 0.5), *p10 = quantile(v, n, 0.1), *p90 = quantile(v, n, 0.9);
+}
+
+/* The same of the ratio between the turns of a and b. */
+static pare_status ratios(const runner *a, const runner *b, size_t rounds, double *median,
+                          double *p10, double *p90)
 {
     double *v = malloc((rounds + 1) * sizeof *v);
     if (!v) return pare_fail(PARE_ENOMEM, "no memory for %zu timings", rounds);
-    memcpy(v, r->ms, rounds * sizeof *v);
-    qsort(v, rounds, sizeof *v, rising);
-    m->median_ms = quantile(v, rounds, 0.5), m->p10_ms = quantile(v, rounds, 0.1),
-    m->p90_ms = quantile(v, rounds, 0.9);
-    for (size_t i = 0; i < rounds; i++) v[i] = r->ms[i] / first->ms[i];
-    qsort(v, rounds, sizeof *v, rising);
-    m->ratio_to_first = quantile(v, rounds, 0.5), m->ratio_p10 = quantile(v, rounds, 0.1),
-    m->ratio_p90 = quantile(v, rounds, 0.9);
+    for (size_t i = 0; i < rounds; i++) v[i] = a->turn[i] / b->turn[i];
+    middle(v, rounds, median, p10, p90);
     free(v);
-    m->runs = (int)rounds;
+    return PARE_OK;
+}
+
+static pare_status summarise(runner *r, const runner *first, size_t rounds, pare_bench_model *m)
+{
+    PARE_TRY(ratios(r, first, rounds, &m->ratio_to_first, &m->ratio_p10, &m->ratio_p90));
+    size_t runs = rounds * (size_t)r->burst;
+    middle(r->ms, runs, &m->median_ms, &m->p10_ms, &m->p90_ms);
+    m->runs = (int)runs;
     double macs = 0;
     for (size_t s = 0; s < pare_plan_steps(r->plan); s++) {
         pare_step_info info;
@@ -123,6 +160,81 @@ static pare_status summarise(const runner *r, const runner *first, size_t rounds
     for (size_t i = 0; i < pare_plan_outputs(r->plan); i++)
         bytes += (double)pare_tensor_bytes(&r->out[i]);
     m->peak_mib = bytes / (1 << 20);
+    return PARE_OK;
+}
+
+/* --- peers --- */
+/* The outputs of the last runs of both. */
+static pare_status compare(const runner *own, pare_peer *peer, double *max_rel_diff)
+{
+    *max_rel_diff = 0;
+    for (size_t i = 0; i < pare_plan_outputs(own->plan); i++) {
+        pare_tensor theirs;
+        PARE_TRY(peer->output(peer, i, &theirs));
+        const pare_tensor *ours = &own->out[i];
+        pare_type a = pare_tensor_type(&theirs), b = pare_tensor_type(ours), t;
+        char at[PARE_TYPE_TEXT], bt[PARE_TYPE_TEXT];
+        if (a.dtype != b.dtype || !pare_same_shape(&a, &b))
+            return pare_fail(PARE_EMISMATCH, "output '%s' is %s in %s and %s here",
+                             pare_plan_output(own->plan, i, &t), pare_type_text(&a, at, sizeof at),
+                             peer->name, pare_type_text(&b, bt, sizeof bt));
+        pare_spread s = { 0 };
+        pare_spread_add(&theirs, ours, 0, pare_tensor_count(ours), &s);
+        *max_rel_diff = fmax(*max_rel_diff, pare_spread_relative(&s));
+    }
+    return PARE_OK;
+}
+
+/* Threads that spin for a while after a run would take a processor from whoever is next. */
+static void wait_for_rest(void)
+{
+    enum { MOST = 200 };
+    const struct timespec nap = { 0, 1000000 };
+    for (int i = 0; i < MOST; i++) {
+        struct timespec a, b;
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
+        nanosleep(&nap, NULL);
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
+        if ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec) < 2e5) return;
+    }
+}
+
+/* How many runs make a turn. */
+static pare_status plan_turn(runner *r)
+{
+    double ms[WARM_UP];
+    wait_for_rest();
+    PARE_TRY(run(r, WARM_UP, ms));
+    qsort(ms, WARM_UP, sizeof *ms, rising);
+    double runs = turn_ms / (ms[0] + 1e-6);
+    r->burst = runs < 1 ? 1 : runs > BURST_MOST ? BURST_MOST : (int)runs;
+    r->warms = ms[0] < long_ms;
+    return PARE_OK;
+}
+
+/* Opens the peers of the model whose plan is `own`, lets them run, compares. r[0] takes the peer.
+ */
+static pare_status set_up_peer(pare_ort *ort, const char *file, int threads, const runner *own,
+                               runner *r, pare_bench_model *m)
+{
+    m->peer = calloc(1, sizeof *m->peer);
+    if (!m->peer) return pare_fail(PARE_ENOMEM, "no memory for a peer");
+    PARE_TRY(pare_ort_open(ort, file, threads, own->plan, own->in, &r->peer));
+    pare_bench_peer *p = &m->peer[0];
+    m->n_peers = 1;
+    memcpy(p->name, r->peer->name, sizeof p->name);
+    memcpy(p->version, r->peer->version, sizeof p->version);
+    memcpy(p->path, r->peer->path, sizeof p->path);
+    PARE_TRY(plan_turn(r));
+    return compare(own, r->peer, &p->max_rel_diff);
+}
+
+static pare_status summarise_peer(runner *r, const runner *own, size_t rounds, pare_bench_peer *p)
+{
+    size_t runs = rounds * (size_t)r->burst;
+    PARE_TRY(ratios(r, own, rounds, &p->ratio, &p->ratio_p10, &p->ratio_p90));
+    middle(r->ms, runs, &p->median_ms, &p->p10_ms, &p->p90_ms);
+    p->runs = (int)runs;
     return PARE_OK;
 }
 
@@ -193,31 +305,86 @@ static pare_status layers(const pare_graph *g, const pare_plan_options *o, int r
     return st;
 }
 
-static pare_status time_all(runner *r, size_t n, double seconds, size_t min_runs,
-                            const pare_progress *progress, size_t *rounds)
+/* Seconds that all processes, and this one, have used so far; false where the system does not tell.
+ */
+static bool used(double *all, double *own)
 {
-    double start = now_ms(), budget = seconds * 1e3 * (double)n, reported = 0;
-    size_t room = 0;
+    FILE *f = fopen("/proc/stat", "r");
+    unsigned long long user, nice, system, idle, wait, irq, soft;
+    int n = f ? fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle,
+                       &wait, &irq, &soft)
+              : 0;
+    if (f) fclose(f);
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    *all = (double)(user + nice + system + irq + soft) / (double)sysconf(_SC_CLK_TCK);
+    *own = (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+    return n == 7;
+}
+
+static pare_status more_room(runner *r)
+{
+    size_t room = r->room ? r->room * 2 : 64;
+    double *ms = realloc(r->ms, room * (size_t)r->burst * sizeof *ms);
+    if (ms) r->ms = ms;
+    double *turn = realloc(r->turn, room * sizeof *turn);
+    if (turn) r->turn = turn;
+    if (!ms || !turn) return pare_fail(PARE_ENOMEM, "no memory for the timings of %zu turns", room);
+    r->room = room;
+    return PARE_OK;
+}
+
+static pare_status take_turn(runner *r, size_t round, bool among_peers)
+{
+    double untimed, v[BURST_MOST], *ms = r->ms + round * (size_t)r->burst;
+    if (among_peers) wait_for_rest();
+    if (r->warms) PARE_TRY(run(r, 1, &untimed));
+    PARE_TRY(run(r, r->burst, ms));
+    memcpy(v, ms, (size_t)r->burst * sizeof *v);
+    qsort(v, (size_t)r->burst, sizeof *v, rising);
+    r->turn[round] = quantile(v, (size_t)r->burst, 0.5);
+    return PARE_OK;
+}
+
+static pare_status time_all(runner *r, size_t n, double seconds, size_t min_rounds, bool peers,
+                            const pare_progress *progress, size_t *rounds, double *foreign)
+{
+    double all[2], own[2];
+    bool known = used(&all[0], &own[0]);
+    double start = pare_now_ms(), budget = seconds * 1e3 * (double)n, reported = 0;
     *rounds = 0;
-    for (double spent = 0; *rounds < min_runs || spent < budget; spent = now_ms() - start) {
-        if (*rounds == room) {
-            room = room ? room * 2 : 256;
-            for (size_t i = 0; i < n; i++) {
-                double *more = realloc(r[i].ms, room * sizeof *more);
-                if (!more) return pare_fail(PARE_ENOMEM, "no memory for %zu timings", room);
-                r[i].ms = more;
-            }
-        }
+    for (double spent = 0; *rounds < min_rounds || spent < budget; spent = pare_now_ms() - start) {
         for (size_t i = 0; i < n; i++) {
-            double t = now_ms();
-            PARE_TRY(pare_plan_run(r[i].plan, r[i].in, r[i].out));
-            r[i].ms[*rounds] = now_ms() - t;
+            if (*rounds == r[i].room) PARE_TRY(more_room(&r[i]));
+            PARE_TRY(take_turn(&r[i], *rounds, peers));
         }
         ++*rounds;
         if (spent - reported < 100) continue;
         reported = spent;
         PARE_TRY(pare_report(progress, "bench", (int64_t)(spent < budget ? spent : budget),
                              (int64_t)budget, "%zu rounds", *rounds));
+    }
+    *foreign = -1;
+    if (known && used(&all[1], &own[1])) {
+        double seconds_used = all[1] - all[0] - (own[1] - own[0]);
+        *foreign = fmax(0, seconds_used * 1e3 / (pare_now_ms() - start));
+    }
+    return PARE_OK;
+}
+
+/* r has room for two runners a model: a plan each, and behind each its peer if there are peers. */
+static pare_status set_up_all(const pare_graph *const *graphs, size_t n,
+                              const pare_bench_options *o, pare_ort *ort, runner *r,
+                              size_t *n_runners, pare_bench_model *out)
+{
+    int threads = o->plan.threads ? o->plan.threads : pare_cpu_count();
+    *n_runners = 0;
+    for (size_t i = 0; i < n; i++) {
+        runner *own = &r[(*n_runners)++];
+        PARE_TRY(set_up(graphs[i], &o->plan, own));
+        if (!ort) continue;
+        PARE_TRY(set_up_peer(ort, o->peers->file[i], threads, own, &r[(*n_runners)++], &out[i]));
+        PARE_TRY(plan_turn(own));
     }
     return PARE_OK;
 }
@@ -231,17 +398,31 @@ pare_status pare_bench(const pare_graph *const *graphs, size_t n, const pare_ben
     if (!(o->seconds >= 0) || o->seconds > 1e6 || o->min_runs < 0)
         return pare_fail(PARE_EINVAL, "bench: %g seconds and %d runs make no sense", o->seconds,
                          o->min_runs);
-    size_t min_runs = o->min_runs ? (size_t)o->min_runs : 10, rounds = 0;
+    size_t min_rounds = o->min_runs ? (size_t)o->min_runs : 10, rounds = 0, n_runners = 0;
     for (size_t i = 0; i < n; i++) out[i] = (pare_bench_model){ 0 };
-    runner *r = calloc(n, sizeof *r);
-    if (!r) return pare_fail(PARE_ENOMEM, "no memory for %zu models", n);
-    pare_status st = PARE_OK;
-    for (size_t i = 0; st == PARE_OK && i < n; i++) st = set_up(graphs[i], &o->plan, &r[i]);
+    double foreign = -1;
+    pare_ort *ort = NULL;
+    if (o->peers) PARE_TRY(pare_ort_find(o->peers->ort, o->peers->python, &ort));
+    if (o->peers && !ort)
+        return pare_fail(PARE_EIO, "no peer was found: install ONNX Runtime (pip install "
+                                   "onnxruntime) or name its library (--peer-path, PARE_ORT)");
+    runner *r = calloc(2 * n, sizeof *r);
+    pare_status st = r ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for %zu models", n);
+    if (st == PARE_OK) st = set_up_all(graphs, n, o, ort, r, &n_runners, out);
     if (st == PARE_OK)
-        st = time_all(r, n, o->seconds > 0 ? o->seconds : 2, min_runs, progress, &rounds);
-    for (size_t i = 0; st == PARE_OK && i < n; i++) st = summarise(&r[i], &r[0], rounds, &out[i]);
-    for (size_t i = 0; i < n; i++) drop(&r[i]);
+        st = time_all(r, n_runners, o->seconds > 0 ? o->seconds : 2, min_rounds, ort != NULL,
+                      progress, &rounds, &foreign);
+    for (size_t i = 0, k = 0; st == PARE_OK && i < n; i++) {
+        runner *own = &r[k++];
+        st = summarise(own, &r[0], rounds, &out[i]);
+        out[i].foreign_processors = foreign;
+        for (size_t p = 0; st == PARE_OK && p < out[i].n_peers; p++)
+            st = summarise_peer(&r[k++], own, rounds, &out[i].peer[p]);
+    }
+    /* Peers hold the names and inputs of the plans before them. */
+    for (size_t i = n_runners; i-- > 0;) drop(&r[i]);
     free(r);
+    pare_ort_free(ort);
     for (size_t i = 0; st == PARE_OK && i < n; i++)
         st = layers(graphs[i], &o->plan, (int)(rounds < 51 ? rounds : 51), &out[i]);
     if (st != PARE_OK) pare_bench_free(out, n);
@@ -252,7 +433,9 @@ void pare_bench_free(pare_bench_model *models, size_t n)
 {
     for (size_t i = 0; models && i < n; i++) {
         free(models[i].layer);
+        free(models[i].peer);
         models[i].layer = NULL;
-        models[i].n_layers = 0;
+        models[i].peer = NULL;
+        models[i].n_layers = models[i].n_peers = 0;
     }
 }

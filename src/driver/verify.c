@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "base/status.h"
 #include "driver/feed.h"
+#include "driver/spread.h"
 #include "ops/op.h"
 #include "tensor/tensor.h"
 
@@ -23,36 +24,12 @@ typedef struct side {
     pare_tensor *out;
 } side;
 
-/* The difference of an output, over all samples. */
-typedef struct spread {
-    double difference, largest; /* max |a-b|, max |a| */
-} spread;
-
 static void side_free(side *s)
 {
     if (s->plan) pare_outputs_free(s->plan, s->out);
     pare_plan_free(s->plan);
     s->plan = NULL;
     s->out = NULL;
-}
-
-/* Adds the elements [first, first + n) of two tensors. A NaN, or an infinity that the other does
- * not have, differs infinitely. */
-static void compare(const pare_tensor *a, const pare_tensor *b, int64_t first, int64_t n, spread *s)
-{
-    for (int64_t i = first; i < first + n; i++) {
-        double x = pare_tensor_get_f64(a, i), y = pare_tensor_get_f64(b, i);
-        double d = x == y ? 0 : fabs(x - y);
-        if (!(d <= INFINITY)) d = INFINITY;
-        if (d > s->difference) s->difference = d;
-        if (isfinite(x) && fabs(x) > s->largest) s->largest = fabs(x);
-    }
-}
-
-static double relative(const spread *s)
-{
-    if (s->difference == 0) return 0;
-    return s->largest > 0 ? s->difference / s->largest : INFINITY;
 }
 
 /* The same inputs and outputs, as far as the caller can see? */
@@ -162,9 +139,9 @@ static pare_status first_divergent(const side *a, const side *b, const pare_tens
             bool same = p->dtype == q->dtype && p->rank == q->rank;
             for (int k = 0; same && k < p->rank; k++) same = p->dim[k] == q->dim[k];
             if (!same) continue;
-            spread s = { 0 };
-            compare(p, q, 0, pare_tensor_count(p), &s);
-            if (relative(&s) <= tolerance) continue;
+            pare_spread s = { 0 };
+            pare_spread_add(p, q, 0, pare_tensor_count(p), &s);
+            if (pare_spread_relative(&s) <= tolerance) continue;
             *name = strdup(a->graph->node[node[i]].name);
             if (!*name) st = pare_fail(PARE_ENOMEM, "no memory for a name");
             break;
@@ -181,7 +158,7 @@ static pare_status first_divergent(const side *a, const side *b, const pare_tens
 
 /* What a comparison gathers on its way. */
 typedef struct totals {
-    spread *output;
+    pare_spread *output;
     int64_t correct_a, correct_b, images;
     pare_tensor *worst; /* inputs of the first batch whose outputs differ beyond the tolerance (of
                            its worst sample alone, where the batch is free); NULL before */
@@ -221,15 +198,15 @@ static pare_status one_batch(side *a, side *b, const pare_tensor *in, int64_t n,
         bool per_sample = batch > 0 && a->out[i].rank > 0 && a->out[i].dim[0] == batch;
         int64_t parts = per_sample ? n : 1, each = per_sample ? count / batch : count;
         split = split && per_sample;
-        spread here = { 0 };
+        pare_spread here = { 0 };
         for (int64_t k = 0; k < parts; k++) {
-            spread sample = { 0 };
-            compare(&a->out[i], &b->out[i], k * each, each, &sample);
+            pare_spread sample = { 0 };
+            pare_spread_add(&a->out[i], &b->out[i], k * each, each, &sample);
             if (sample.difference > most) most = sample.difference, worst = k;
             if (sample.difference > here.difference) here.difference = sample.difference;
             if (sample.largest > here.largest) here.largest = sample.largest;
         }
-        apart = apart || !(relative(&here) <= tolerance);
+        apart = apart || !(pare_spread_relative(&here) <= tolerance);
         if (here.difference > t->output[i].difference) t->output[i].difference = here.difference;
         if (here.largest > t->output[i].largest) t->output[i].largest = here.largest;
     }
@@ -356,7 +333,7 @@ pare_status pare_verify(const pare_graph *a, const pare_graph *b, const pare_dat
     if (st == PARE_OK) {
         v.max_rel_error = 0;
         for (size_t i = 0; i < pare_plan_outputs(x.plan); i++)
-            v.max_rel_error = fmax(v.max_rel_error, relative(&t.output[i]));
+            v.max_rel_error = fmax(v.max_rel_error, pare_spread_relative(&t.output[i]));
         v.images = t.images;
         if (judged)
             v.top1_a = (double)t.correct_a / (double)t.images,

@@ -98,6 +98,25 @@ expect 2 "$pare" bench a.onnx --force 'no_such_*'
 expect 2 "$pare" bench a.onnx --seconds 0
 expect 5 "$pare" bench missing.onnx
 
+# bench beside another runtime: a stand-in for its library lies beside the tests' programs
+ort=$(dirname "$pare")/tests/libonnxruntime.so.0
+base64 -d >relu.onnx <<END
+CAg6OwoMCgF4EgF5IgRSZWx1EgFnWhMKAXgSDgoMCAESCAoCCAIKAggDYhMKAXkSDgoMCAESCAoC
+CAIKAggDQgQKABAN
+END
+expect 0 "$pare" bench relu.onnx --peers --peer-path "$ort" --seconds 0.001 --runs 3 --json
+json_keys peers name version path ratio ratio_p10 ratio_p90 max_rel_diff foreign_processors
+[ "$(json_value version)" = '"0.0.1-stand-in"' ] || fail "version is $(json_value version)"
+expect 0 "$pare" bench relu.onnx relu.onnx --peers --peer-path "$ort" --seconds 0.001 --runs 3
+stdout_has '^ONNX Runtime 0.0.1-stand-in: .*libonnxruntime.so.0$'
+FAKE_ORT=off expect 7 "$pare" bench relu.onnx --peers --peer-path "$ort" --seconds 0.001 --runs 3
+stdout_has 'peer/pare'
+stderr_has 'outputs differ'
+FAKE_ORT=off expect 0 "$pare" bench relu.onnx --peers --peer-path "$ort" --seconds 0.001 --runs 3 --tolerance 1
+FAKE_ORT=refuse expect 4 "$pare" bench relu.onnx --peers --peer-path "$ort"
+stderr_has 'the stand-in refuses'
+expect 5 "$pare" bench relu.onnx --peers --peer-path missing.so
+
 # a result that cannot be written
 "$pare" eval a.onnx --data glyphs:test=5 --json >/dev/full 2>stderr
 [ $? = 5 ] || fail "eval into a full disk is exit 5"
