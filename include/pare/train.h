@@ -23,7 +23,9 @@ typedef struct pare_train_options {
     bool augment_flip;
     int64_t augment_pad;
     int64_t seed;
-    int64_t threads;    /**< 0: all processors; the result does not depend on it */
+    int64_t threads; /**< 0: all processors; the result does not depend on it */
+    int precision;   /**< of what convolutions multiply: 0 float32; 1 bfloat16, with float32 sums,
+                        weights and everything else (needs AVX512_BF16) */
     int64_t eval_limit; /**< test images looked at after each epoch; 0: all */
     const char
         *run_dir; /**< checkpoints go here, and an interrupted run resumes from here; NULL: none */
@@ -42,7 +44,8 @@ typedef struct pare_train_report {
 /** Trains `graph` in place (to the last epoch's weights, or the best's if keep_best).
  * @param test     NULL: no evaluation
  * @param teacher  network to distil from; NULL: none
- * @retval PARE_EUNSUPPORTED an operator has no gradient (named), or pare was built without oneDNN
+ * @retval PARE_EUNSUPPORTED an operator has no gradient (named), pare was built without oneDNN, or
+ * this processor lacks the precision's instructions
  * @retval PARE_ECANCELLED   stopped by the callback after writing a checkpoint */
 PARE_API PARE_NODISCARD pare_status pare_train(pare_graph *graph, const pare_dataset *train,
                                                const pare_dataset *test, const pare_preprocess *pp,

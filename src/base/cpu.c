@@ -21,6 +21,15 @@ unsigned pare_cpu_detect(void)
     return cpu;
 }
 
+bool pare_cpu_has_bf16(void)
+{
+#if defined(__x86_64__)
+    return (pare_cpu_detect() & PARE_CPU_AVX512) && __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}
+
 const char *pare_cpu_name(char *buffer, unsigned size)
 {
     snprintf(buffer, size, "unknown processor");

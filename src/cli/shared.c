@@ -98,6 +98,8 @@ const pare_field cli_train_fields[] = {
     PARE_FLAG(pare_train_options, augment_flip, false, "mirror training pictures at random"),
     PARE_INT(pare_train_options, augment_pad, 0, 0, 256, "N",
              "random crop after padding by N pixels"),
+    PARE_ENUM(pare_train_options, precision, 0, "fp32|bf16",
+              "of what convolutions multiply; sums and weights are fp32 (bf16 needs AVX512_BF16)"),
     PARE_INT(pare_train_options, eval_limit, 0, 0, 1e9, "N",
              "test images looked at after an epoch; 0: all"),
     PARE_FIELDS_END,

@@ -262,10 +262,10 @@ static pare_status key_of(const driver *d, char *key, size_t size)
     if (d->train) pare_dataset_about(d->train, &info);
     snprintf(text, sizeof text,
              "%" PRId64 " %" PRId64 " %" PRId64 " %d %.17g %d %.17g %.17g %.17g %.17g %d %" PRId64
-             " %" PRId64 " %.200s %" PRId64,
+             " %" PRId64 " %d %.200s %" PRId64,
              d->o->epochs, t->batch, t->max_steps, t->optimizer, t->momentum, t->nesterov,
              t->warmup, t->label_smoothing, t->distill, t->temperature, t->augment_flip,
-             t->augment_pad, t->seed, info.name, info.count);
+             t->augment_pad, t->seed, t->precision, info.name, info.count);
     h = pare_hash_bytes(h, text, strlen(text));
     h = pare_hash_bytes(h, d->spelled, strlen(d->spelled));
     for (const char *const *l = d->o->layers; l && *l; l++)

@@ -67,6 +67,8 @@ typedef struct pare_train_kernels {
     void (*sub)(size_t n, const float *a, const float *b, float *y);
     void (*mul)(size_t n, const float *a, const float *b, float *y);
     void (*div)(size_t n, const float *a, const float *b, float *y);
+    /* The nearest bfloat16, to even at half way; NaN stays NaN. */
+    void (*to_bf16)(size_t n, const float *x, uint16_t *y);
     void (*channel_sum)(const pare_map_dims *d, const float *x, float *sum); /* sum[c] += */
     void (*mean)(const pare_map_dims *d, const float *x,
                  float *y); /* over hw; y [n][blocks][lanes] */

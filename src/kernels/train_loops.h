@@ -423,6 +423,16 @@ static void adamw(size_t n, float *w, float *m, float *v, const float *g, float 
     }
 }
 
+static void to_bf16(size_t n, const float *restrict x, uint16_t *restrict y)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t u;
+        memcpy(&u, x + i, sizeof u);
+        uint32_t rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16, nan = u >> 16 | 0x40;
+        y[i] = (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? nan : rounded);
+    }
+}
+
 #define CAT_(a, b) a##b
 #define CAT(a, b)  CAT_(a, b)
 #define STR_(a)    #a
@@ -440,6 +450,7 @@ const pare_train_kernels CAT(pare_train_kernels_, PARE_ISA) = {
     .sub = sub,
     .mul = mul,
     .div = divide,
+    .to_bf16 = to_bf16,
     .channel_sum = channel_sum,
     .mean = mean_of,
     .mean_back = mean_back,

@@ -147,6 +147,7 @@ struct pare_engine {
     pare_dnn *dnn;
     bool training;
     int threads;
+    bool bf16;
     size_t batch, chunk, chunks;
     tv *value;
     int n_values, cap_values;
@@ -169,11 +170,12 @@ struct pare_engine {
     uint64_t seed, iteration; /* key of random numbers */
 };
 
-/* `batch` images a step; training: gradients for the params that ops declare trainable. `g` and
+/* bf16: convolutions multiply in bfloat16 where oneDNN has fast code for it.
+ * `batch` images a step; training: gradients for the params that ops declare trainable. `g` and
  * `ps` are borrowed and must outlive the engine. PARE_EUNSUPPORTED names a node without a gradient.
  */
 pare_status pare_engine_new(const pare_graph *g, tparams *ps, bool training, size_t batch,
-                            int threads, pare_engine **out);
+                            int threads, bool bf16, pare_engine **out);
 void pare_engine_free(pare_engine *e);
 /* Tells the ops that parameters changed (packs weights). */
 void pare_engine_begin(pare_engine *e);

@@ -2,6 +2,8 @@
  * thread; the caller runs several at once on different images. */
 #include "train/onednn.h"
 
+#include "base/cpu.h"
+
 #ifdef PARE_WITH_ONEDNN
 #include <dnnl.h>
 #include <stdlib.h>
@@ -21,6 +23,7 @@ typedef const dnnl_memory_desc_t *desc_ref;
 #endif
 
 enum { X, W, Y, BIAS, SCRATCH, ARGS };
+enum { FORWARD, DATA, WEIGHTS };
 
 /* A primitive with each thread's memory objects. */
 typedef struct prim {
@@ -29,10 +32,12 @@ typedef struct prim {
     dnnl_memory_t *mem; /* [threads][ARGS] */
     const void **
         at; /* likewise: where each points now; setting it again may cost a walk over the padding */
-    size_t scratch;
+    size_t scratch;            /* bytes of oneDNN's own */
+    size_t narrow_x, narrow_y; /* numbers to turn into bf16 before each run, behind `scratch` */
 } prim;
 
 struct pare_dnn {
+    const pare_train_kernels *k;
     dnnl_engine_t engine;
     dnnl_stream_t *stream;
     int threads;
@@ -89,9 +94,22 @@ static pare_status check(dnnl_status_t st, const char *what)
                      "oneDNN cannot make %s (status %d)", what, (int)st);
 }
 
-pare_status pare_dnn_new(int threads, pare_dnn **out)
+pare_status pare_dnn_bf16(void)
+{
+    /* The tile kernels of oneDNN 2.6 die with an illegal instruction where the system grants no
+     * tiles, and in threads of their own even where it does. Untested on such a processor. */
+    if (DNNL_VERSION_MAJOR < 3) dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx512_core_bf16);
+    if (pare_cpu_has_bf16()) return PARE_OK;
+    char name[128];
+    return pare_fail(PARE_EUNSUPPORTED,
+                     "%s has no bfloat16 arithmetic (AVX512_BF16): train with --precision fp32",
+                     pare_cpu_name(name, sizeof name));
+}
+
+pare_status pare_dnn_new(const pare_train_kernels *k, int threads, pare_dnn **out)
 {
     pare_dnn *d = calloc(1, sizeof *d);
+    if (d) d->k = k;
     if (d) d->threads = threads, d->stream = calloc((size_t)threads, sizeof(dnnl_stream_t));
     if (!d || !d->stream) {
         free(d);
@@ -112,9 +130,10 @@ pare_status pare_dnn_new(int threads, pare_dnn **out)
 /* --- descriptors: the part that differs between versions --- */
 
 #if DNNL_VERSION_MAJOR >= 3
-static pare_status describe(desc *d, int n, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+static pare_status describe(desc *d, int n, const dnnl_dims_t dims, dnnl_data_type_t type,
+                            dnnl_format_tag_t tag)
 {
-    return check(dnnl_memory_desc_create_with_tag(d, n, dims, dnnl_f32, tag), "a layout");
+    return check(dnnl_memory_desc_create_with_tag(d, n, dims, type, tag), "a layout");
 }
 static void forget(desc *d)
 {
@@ -123,9 +142,10 @@ static void forget(desc *d)
 }
 static size_t bytes_of(desc_ref d) { return dnnl_memory_desc_get_size(d); }
 #else
-static pare_status describe(desc *d, int n, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+static pare_status describe(desc *d, int n, const dnnl_dims_t dims, dnnl_data_type_t type,
+                            dnnl_format_tag_t tag)
 {
-    return check(dnnl_memory_desc_init_by_tag(d, n, dims, dnnl_f32, tag), "a layout");
+    return check(dnnl_memory_desc_init_by_tag(d, n, dims, type, tag), "a layout");
 }
 static void forget(desc *d) { (void)d; }
 static size_t bytes_of(desc_ref d) { return dnnl_memory_desc_get_size(d); }
@@ -148,21 +168,28 @@ static int64_t block_of(const pare_dnn_shape *s)
     return s->group == 1 && s->ic < s->src_lanes ? s->src_lanes : s->ic;
 }
 
-static pare_status layouts_of(const pare_dnn_shape *s, int64_t n, layouts *l)
+/* Of a computation of this kind for n images. With bf16, what is multiplied is in bf16 and what
+ * sums up stays in float32. `hint`: of the forward computation that the others are derived from, as
+ * oneDNN wants it: all three in bf16. */
+static pare_status layouts_of(const pare_dnn_shape *s, int kind, bool hint, int64_t n, layouts *l)
 {
+    dnnl_data_type_t narrow = s->bf16 ? dnnl_bf16 : dnnl_f32,
+                     x = kind == DATA && !hint ? dnnl_f32 : narrow,
+                     k = kind == WEIGHTS && !hint ? dnnl_f32 : narrow,
+                     y = kind == FORWARD && !hint ? dnnl_f32 : narrow;
     memset(l, 0, sizeof *l);
     int64_t ic = block_of(s);
     dnnl_dims_t src = { n, ic, s->in[0], s->in[1] }, dst = { n, s->oc, s->out[0], s->out[1] },
                 bias = { s->oc };
     dnnl_dims_t w = { s->oc, ic, s->kernel[0], s->kernel[1] };
     dnnl_dims_t wg = { s->group, s->oc / s->group, s->ic / s->group, s->kernel[0], s->kernel[1] };
-    PARE_TRY(describe(&l->src, 4, src, map_tag(s->src_lanes)));
-    PARE_TRY(describe(&l->dst, 4, dst, map_tag(s->dst_lanes)));
-    PARE_TRY(describe(&l->bias, 1, bias, dnnl_x));
-    PARE_TRY(s->group > 1 ? describe(&l->weights, 5, wg, dnnl_format_tag_any)
-                          : describe(&l->weights, 4, w, dnnl_format_tag_any));
-    PARE_TRY(s->group > 1 ? describe(&l->plain, 5, wg, dnnl_abcde)
-                          : describe(&l->plain, 4, w, dnnl_abcd));
+    PARE_TRY(describe(&l->src, 4, src, x, map_tag(s->src_lanes)));
+    PARE_TRY(describe(&l->dst, 4, dst, y, map_tag(s->dst_lanes)));
+    PARE_TRY(describe(&l->bias, 1, bias, dnnl_f32, dnnl_x));
+    PARE_TRY(s->group > 1 ? describe(&l->weights, 5, wg, k, dnnl_format_tag_any)
+                          : describe(&l->weights, 4, w, k, dnnl_format_tag_any));
+    PARE_TRY(s->group > 1 ? describe(&l->plain, 5, wg, dnnl_f32, dnnl_abcde)
+                          : describe(&l->plain, 4, w, dnnl_f32, dnnl_abcd));
     l->biased = s->bias;
     for (int i = 0; i < 2; i++) {
         l->stride[i] = s->stride[i];
@@ -181,8 +208,6 @@ static void layouts_free(layouts *l)
     forget(&l->dst);
     forget(&l->plain);
 }
-
-enum { FORWARD, DATA, WEIGHTS };
 
 static dnnl_status_t conv_desc(pare_dnn *d, int kind, const layouts *l,
                                const_dnnl_primitive_desc_t hint, dnnl_primitive_attr_t attr,
@@ -296,17 +321,19 @@ int pare_dnn_conv_slow(pare_dnn *d, const pare_dnn_shape *s, const pare_dnn_uses
     int slow = 0, before = pare_dnn_threads_hold();
     for (int kind = FORWARD; kind <= WEIGHTS; kind++) {
         if (!n[kind]) continue;
-        layouts l;
+        layouts l, h;
         dnnl_primitive_desc_t hint = NULL, pd = NULL;
         const char *name = "ref";
-        if (layouts_of(s, n[kind], &l) == PARE_OK &&
-            (kind == FORWARD || conv_desc(d, FORWARD, &l, NULL, NULL, &hint) == dnnl_success) &&
+        if (layouts_of(s, kind, false, n[kind], &l) == PARE_OK &&
+            layouts_of(s, kind, true, n[kind], &h) == PARE_OK &&
+            (kind == FORWARD || conv_desc(d, FORWARD, &h, NULL, NULL, &hint) == dnnl_success) &&
             conv_desc(d, kind, &l, hint, NULL, &pd) == dnnl_success)
             dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
         slow += strstr(name, "ref") != NULL;
         if (pd) dnnl_primitive_desc_destroy(pd);
         if (hint) dnnl_primitive_desc_destroy(hint);
         layouts_free(&l);
+        layouts_free(&h);
     }
     pare_dnn_threads_restore(before);
     return slow;
@@ -315,23 +342,26 @@ int pare_dnn_conv_slow(pare_dnn *d, const pare_dnn_shape *s, const pare_dnn_uses
 static pare_status make(pare_dnn_conv *c, int kind, const pare_dnn_shape *s, int64_t n)
 {
     pare_dnn *d = c->d;
-    layouts l;
+    layouts l, h;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t hint = NULL, pd = NULL;
-    pare_status st = layouts_of(s, n, &l);
+    pare_status st = layouts_of(s, kind, false, n, &l);
+    if (st == PARE_OK) st = layouts_of(s, kind, true, n, &h);
     if (st == PARE_OK) st = check(dnnl_primitive_attr_create(&attr), "attributes");
     if (st == PARE_OK)
         st = check(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user),
                    "attributes");
     if (st == PARE_OK && kind != FORWARD)
-        st = check(conv_desc(d, FORWARD, &l, NULL, attr, &hint), "a convolution");
+        st = check(conv_desc(d, FORWARD, &h, NULL, attr, &hint), "a convolution");
     if (st == PARE_OK) st = check(conv_desc(d, kind, &l, hint, attr, &pd), "a convolution");
     prim *p = kind == FORWARD ? &c->forward : kind == DATA ? &c->data : &c->weights;
     if (st == PARE_OK) st = check(dnnl_primitive_create(&p->p, pd), "a convolution");
     if (st == PARE_OK) {
         desc_ref pad = wanted(pd, dnnl_query_scratchpad_md);
-        p->scratch = bytes_of(pad);
+        p->scratch = (bytes_of(pad) + 63) & ~(size_t)63;
         if (p->scratch) st = prim_arg(d, p, SCRATCH, DNNL_ARG_SCRATCHPAD, pad);
+        if (s->bf16 && kind != DATA) p->narrow_x = bytes_of(REF(l.src)) / 2;
+        if (s->bf16 && kind != FORWARD) p->narrow_y = bytes_of(REF(l.dst)) / 2;
     }
     desc_ref w = st == PARE_OK ? wanted(pd, kind == WEIGHTS ? dnnl_query_diff_weights_md
                                                             : dnnl_query_weights_md)
@@ -360,6 +390,7 @@ static pare_status make(pare_dnn_conv *c, int kind, const pare_dnn_shape *s, int
     if (hint) dnnl_primitive_desc_destroy(hint);
     if (attr) dnnl_primitive_attr_destroy(attr);
     layouts_free(&l);
+    layouts_free(&h);
     return st;
 }
 
@@ -402,9 +433,12 @@ pare_status pare_dnn_conv_new(pare_dnn *d, const pare_dnn_shape *s, const pare_d
 
 size_t pare_dnn_conv_scratch(const pare_dnn_conv *c)
 {
-    size_t most = c->forward.scratch;
-    if (c->data.scratch > most) most = c->data.scratch;
-    if (c->weights.scratch > most) most = c->weights.scratch;
+    const prim *all[] = { &c->forward, &c->data, &c->weights };
+    size_t most = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        size_t bytes = all[i]->scratch + 2 * (all[i]->narrow_x + all[i]->narrow_y) + 2 * 64;
+        if (bytes > most) most = bytes;
+    }
     return most;
 }
 
@@ -420,21 +454,39 @@ void pare_dnn_conv_pack(pare_dnn_conv *c, int thread, const float *w)
     if (c->data_w) prim_run(c->d, &c->pack_data, thread, w, NULL, c->data_w, NULL, NULL);
 }
 
+/* As prim_run, with X and Y turned into bf16 where the primitive wants them so. */
+static void conv_run(pare_dnn_conv *c, prim *p, int thread, const float *x, const float *w,
+                     const float *y, const float *bias, void *scratch)
+{
+    const void *at_x = x, *at_y = y;
+    unsigned char *room = (unsigned char *)scratch + p->scratch;
+    if (p->narrow_x) {
+        c->d->k->to_bf16(p->narrow_x, x, (uint16_t *)(void *)room);
+        at_x = room;
+        room += (2 * p->narrow_x + 63) & ~(size_t)63;
+    }
+    if (p->narrow_y) {
+        c->d->k->to_bf16(p->narrow_y, y, (uint16_t *)(void *)room);
+        at_y = room;
+    }
+    prim_run(c->d, p, thread, at_x, w, at_y, bias, scratch);
+}
+
 void pare_dnn_conv_forward(pare_dnn_conv *c, int thread, const float *x, const float *bias,
                            float *y, void *scratch)
 {
-    prim_run(c->d, &c->forward, thread, x, c->forward_w, y, bias, scratch);
+    conv_run(c, &c->forward, thread, x, c->forward_w, y, bias, scratch);
 }
 
 void pare_dnn_conv_data(pare_dnn_conv *c, int thread, const float *dy, float *dx, void *scratch)
 {
-    prim_run(c->d, &c->data, thread, dx, c->data_w, dy, NULL, scratch);
+    conv_run(c, &c->data, thread, dx, c->data_w, dy, NULL, scratch);
 }
 
 void pare_dnn_conv_weights(pare_dnn_conv *c, int thread, const float *x, const float *dy, float *dw,
                            void *scratch)
 {
-    prim_run(c->d, &c->weights, thread, x, dw, dy, NULL, scratch);
+    conv_run(c, &c->weights, thread, x, dw, dy, NULL, scratch);
 }
 
 void pare_dnn_conv_unpack(pare_dnn_conv *c, int thread, const float *dw, float *w)
@@ -459,10 +511,11 @@ void pare_dnn_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, 
 static const char *const absent =
     "this pare was built without oneDNN (PARE_TRAIN=OFF), so it cannot train";
 
-pare_status pare_dnn_new(int threads, pare_dnn **out)
+pare_status pare_dnn_new(const pare_train_kernels *k, int threads, pare_dnn **out)
 {
     return pare_fail(PARE_EUNSUPPORTED, "%s", absent);
 }
+pare_status pare_dnn_bf16(void) { return pare_fail(PARE_EUNSUPPORTED, "%s", absent); }
 void pare_dnn_free(pare_dnn *d) {}
 int pare_dnn_threads_hold(void) { return 1; }
 void pare_dnn_threads_restore(int before) {}

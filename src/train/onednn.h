@@ -3,13 +3,17 @@
 #define TRAIN_ONEDNN_H
 
 #include "base/status.h"
+#include "kernels/train.h"
 
 typedef struct pare_dnn pare_dnn;
 typedef struct pare_dnn_conv pare_dnn_conv;
 
 /* PARE_EUNSUPPORTED when pare was built without oneDNN. Objects made from it serve threads 0 ..
  * threads-1. */
-pare_status pare_dnn_new(int threads, pare_dnn **out);
+pare_status pare_dnn_new(const pare_train_kernels *k, int threads, pare_dnn **out);
+/* To be called before the first engine that computes in bf16. PARE_EUNSUPPORTED: this processor has
+ * no instructions for it. */
+pare_status pare_dnn_bf16(void);
 void pare_dnn_free(pare_dnn *d);
 
 /* Holds oneDNN's own threads at one on the calling thread and the teams it starts, as the two calls
@@ -23,7 +27,7 @@ typedef struct pare_dnn_shape {
     int64_t ic, oc, group;
     int64_t in[2], out[2], kernel[2], stride[2], dilation[2], begin[2], end[2];
     int src_lanes, dst_lanes;
-    bool bias;
+    bool bias, bf16; /* bf16: factors are rounded to bfloat16, sums are float32 */
 } pare_dnn_shape;
 
 /* Which of the three computations, and for how many images at once; 0: not needed. */

@@ -150,10 +150,14 @@ static void choose_lanes(const tbuilder *b, pare_dnn_shape *s, bool transposed, 
     for (size_t i = 0; i < sizeof tries / sizeof *tries && most > 0; i++) {
         trial.src_lanes = tries[i][0];
         trial.dst_lanes = tries[i][1];
+        trial.bf16 = false;
         if (!blocks && (trial.src_lanes > 1 || trial.dst_lanes > 1)) continue;
         int slow = pare_dnn_conv_slow(b->e->dnn, &trial, &uses);
         if (slow < most) most = slow, *s = trial;
     }
+    trial = *s;
+    trial.bf16 = true; /* where oneDNN is fast with it */
+    s->bf16 = b->e->bf16 && pare_dnn_conv_slow(b->e->dnn, &trial, &uses) == 0;
 }
 
 static pare_status conv_inputs(tbuilder *b, const pare_node *n, const pare_type **x,

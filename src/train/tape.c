@@ -327,7 +327,7 @@ static pare_status build(tbuilder *b, bool *needed)
 }
 
 pare_status pare_engine_new(const pare_graph *g, tparams *ps, bool training, size_t batch,
-                            int threads, pare_engine **out)
+                            int threads, bool bf16, pare_engine **out)
 {
     enum { CHUNK = 16 };
     pare_engine *e = calloc(1, sizeof *e);
@@ -336,13 +336,16 @@ pare_status pare_engine_new(const pare_graph *g, tparams *ps, bool training, siz
     e->params = ps;
     e->training = training;
     e->threads = threads;
+    e->bf16 = bf16;
+    e->k = pare_train_kernels_for(pare_cpu_detect());
     e->batch = batch;
     /* The largest part of at most CHUNK images that divides the batch. */
     for (e->chunk = CHUNK; batch % e->chunk != 0;) e->chunk--;
     e->chunks = batch / e->chunk;
     tbuilder b = { .e = e };
     bool *needed = NULL;
-    pare_status st = e->arena ? pare_dnn_new(threads, &e->dnn) : no_memory();
+    pare_status st = bf16 ? pare_dnn_bf16() : PARE_OK;
+    if (st == PARE_OK) st = e->arena ? pare_dnn_new(e->k, threads, &e->dnn) : no_memory();
     if (st == PARE_OK) st = pare_graph_clone(g, &e->bound);
     for (uint32_t i = 0; st == PARE_OK && i < e->bound->n_inputs;
          i++) { /* a fixed batch is as good as a free one */
@@ -360,10 +363,7 @@ pare_status pare_engine_new(const pare_graph *g, tparams *ps, bool training, siz
         if (!b.plain || !b.blocked || !needed) st = no_memory();
         for (size_t i = 0; st == PARE_OK && i < values; i++) b.plain[i] = b.blocked[i] = -1;
     }
-    if (st == PARE_OK) {
-        e->k = pare_train_kernels_for(pare_cpu_detect());
-        st = build(&b, needed);
-    }
+    if (st == PARE_OK) st = build(&b, needed);
     free(b.plain);
     free(b.blocked);
     free(needed);

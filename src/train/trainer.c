@@ -253,6 +253,7 @@ static pare_status check_options(const pare_train_options *o, const char *stage,
         { "temperature", teacher ? o->temperature : 1, 1e-3, 1e3 },
         { "augment-pad", (double)o->augment_pad, 0, 64 },
         { "threads", (double)o->threads, 0, 256 },
+        { "precision", o->precision, 0, 1 },
         { "eval-limit", (double)o->eval_limit, 0, 1e12 },
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
@@ -292,6 +293,7 @@ static uint64_t key_of(const trainer *t, const pare_preprocess *pp)
         o->augment_flip,
         (double)o->augment_pad,
         (double)o->seed,
+        o->precision,
         t->hooks.l1,
         (double)t->train_info.count,
         t->keep_best,
@@ -354,7 +356,8 @@ static pare_status set_up(trainer *t, const pare_dataset *train, const pare_data
     if (o->max_steps > 0 && o->max_steps < t->steps) t->steps = o->max_steps;
     t->skip = (size_t)pp->skip;
     t->params.g = t->graph;
-    PARE_TRY(pare_engine_new(t->graph, &t->params, true, (size_t)t->batch, threads, &t->engine));
+    PARE_TRY(pare_engine_new(t->graph, &t->params, true, (size_t)t->batch, threads,
+                             o->precision == 1, &t->engine));
     PARE_TRY(check_classes(t->engine, &t->train_info, pp->skip, "the network"));
     t->engine->seed = (uint64_t)o->seed;
     if (test) {
@@ -364,14 +367,16 @@ static pare_status set_up(trainer *t, const pare_dataset *train, const pare_data
                             : t->test_info.count;
         int64_t batch = t->test_count < 128 ? t->test_count : 128;
         if (batch < 1) return pare_fail(PARE_EINVAL, "data set %s is empty", t->test_info.name);
-        PARE_TRY(pare_engine_new(t->graph, &t->params, false, (size_t)batch, threads, &t->judge));
+        /* Judged as it will run: in float32. */
+        PARE_TRY(
+            pare_engine_new(t->graph, &t->params, false, (size_t)batch, threads, false, &t->judge));
         PARE_TRY(check_classes(t->judge, &t->test_info, pp->skip, "the network"));
         PARE_TRY(pare_loader_new(test, pp, &t->judge->input_type, batch, &t->test));
     }
     if (teacher && o->distill > 0) {
         t->teacher_params.g = teacher;
         PARE_TRY(pare_note(pare_engine_new(teacher, &t->teacher_params, false, (size_t)t->batch,
-                                           threads, &t->teacher),
+                                           threads, o->precision == 1, &t->teacher),
                            "teacher"));
         if (t->teacher->classes != t->engine->classes ||
             !pare_same_shape(&t->teacher->input_type, &t->engine->input_type))

@@ -99,7 +99,7 @@ static void forget_runs(void)
 static bool can_train(void)
 {
     pare_dnn *d;
-    if (pare_dnn_new(1, &d) != PARE_OK) return false;
+    if (pare_dnn_new(pare_train_kernels_for(0), 1, &d) != PARE_OK) return false;
     pare_dnn_free(d);
     return true;
 }
