@@ -14,7 +14,9 @@ typedef struct pare_compress_options {
     const char *const
         *layers; /**< per-layer overrides "LAYER=basis=2" or "LAYER=skip" (wildcards); NULL: none */
     int64_t epochs;           /**< of all phases together; -1: the method's default; 0: one-shot */
-    pare_train_options train; /**< batch, seed, threads, schedule ... of the retraining */
+    double lr;                /**< learning rate of all retraining; 0: the methods' own */
+    pare_train_options train; /**< batch, seed, threads, distillation ... of the retraining; rates
+                                 and schedule are the methods' */
     const char *run_dir; /**< stage checkpoints; an interrupted run resumes from here; NULL: none */
     const char *out_path; /**< where the result goes; appears when everything else is done */
     bool force;           /**< replace out_path */

@@ -110,12 +110,18 @@ extern const pare_field cli_preprocess_fields[];
 pare_status cli_preprocess_resolve(const cli_preprocess *o, const pare_graph *graph,
                                    pare_preprocess *out);
 
-extern const pare_field
-    cli_train_fields[]; /* of pare_train_options, without epochs, seed, threads and run_dir */
+/* Of pare_train_options, without epochs, seed, threads and run_dir. A method of compression has its
+ * own rates for each phase. */
+extern const pare_field cli_train_fields[], cli_rate_fields[];
 void cli_train_defaults(void *options);
 #define CLI_TRAIN(T)                                                           \
     {                                                                          \
         "Retraining", cli_train_fields, offsetof(T, train), cli_train_defaults \
+    }
+
+#define CLI_RATES(T)                                                             \
+    {                                                                            \
+        "Learning rate", cli_rate_fields, offsetof(T, train), cli_train_defaults \
     }
 
 /* "NAME=1x3x224x224" or "1x3x224x224"; `n` of them. *out is the caller's to free(). */

@@ -12,6 +12,7 @@ typedef struct options {
     bool force, measure;
     int64_t epochs;
     pare_strs method, layer, shape;
+    double lr;
     pare_train_options train;
     cli_preprocess pp;
 } options;
@@ -25,6 +26,8 @@ static const pare_field fields[] = {
              "SPEC: labelled data with a training part, as in 'pare help eval'"),
     PARE_INT(options, epochs, -1, 0, 100000, "N",
              "of all retraining together; 0: one-shot; default: the method's"),
+    PARE_REAL(options, lr, 0, 0, 1000, "X",
+              "learning rate of all retraining; 0: the methods' own (NAME:lr=X)"),
     PARE_STR(options, run_dir, NULL,
              "DIR: checkpoints of every stage; an interrupted run continues from here"),
     PARE_STR(options, max_drop, NULL, "P: exit with 3 if top-1 falls by more (1% or 0.01)"),
@@ -143,6 +146,7 @@ static pare_status run(const void *opt, char **args)
         .layers = (const char *const *)o->layer.v,
         .epochs = o->epochs,
         .train = o->train,
+        .lr = o->lr,
         .run_dir = o->run_dir,
         .out_path = o->out,
         .force = o->force,

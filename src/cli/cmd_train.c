@@ -26,10 +26,8 @@ static const pare_field fields[] = {
     PARE_FIELDS_END,
 };
 static const cli_group groups[] = {
-    { "Training", fields, 0, NULL },
-    CLI_TRAIN(options),
-    CLI_PREPROCESS(options),
-    { NULL, NULL, 0, NULL },
+    { "Training", fields, 0, NULL }, CLI_TRAIN(options),      CLI_RATES(options),
+    CLI_PREPROCESS(options),         { NULL, NULL, 0, NULL },
 };
 
 static pare_status print(const options *o, const pare_train_report *r)

@@ -82,15 +82,8 @@ const pare_field cli_train_fields[] = {
     PARE_INT(pare_train_options, batch, 128, 1, 65536, "N", "images a step"),
     PARE_INT(pare_train_options, max_steps, 0, 0, 1e9, "N", "steps an epoch at most; 0: all"),
     PARE_ENUM(pare_train_options, optimizer, 0, "sgd|adamw", "optimiser"),
-    PARE_REAL(pare_train_options, lr, 0.1, 0, 1000, "X", "learning rate"),
     PARE_REAL(pare_train_options, momentum, 0.9, 0, 1, "X", "momentum of sgd"),
-    PARE_REAL(pare_train_options, weight_decay, 0, 0, 1, "X",
-              "weight decay; spares batch-norm and bias"),
     PARE_FLAG(pare_train_options, nesterov, false, "Nesterov's momentum"),
-    PARE_ENUM(pare_train_options, schedule, 0, "constant|step|cosine|one-cycle",
-              "course of the learning rate"),
-    PARE_REAL(pare_train_options, step_gamma, 0.1, 0, 1, "X",
-              "schedule step: factor at 50 and 75 % of the epochs"),
     PARE_REAL(pare_train_options, warmup, 0, 0, 1000, "X", "epochs of linear warm-up"),
     PARE_REAL(pare_train_options, label_smoothing, 0, 0, 1, "X", "label smoothing"),
     PARE_REAL(pare_train_options, distill, 0, 0, 1, "X", "weight of the teacher's soft labels"),
@@ -102,6 +95,17 @@ const pare_field cli_train_fields[] = {
               "of what convolutions multiply; sums and weights are fp32 (bf16 needs AVX512_BF16)"),
     PARE_INT(pare_train_options, eval_limit, 0, 0, 1e9, "N",
              "test images looked at after an epoch; 0: all"),
+    PARE_FIELDS_END,
+};
+
+const pare_field cli_rate_fields[] = {
+    PARE_REAL(pare_train_options, lr, 0.1, 0, 1000, "X", "learning rate"),
+    PARE_REAL(pare_train_options, weight_decay, 0, 0, 1, "X",
+              "weight decay; spares batch-norm and bias"),
+    PARE_ENUM(pare_train_options, schedule, 0, "constant|step|cosine|one-cycle",
+              "course of the learning rate"),
+    PARE_REAL(pare_train_options, step_gamma, 0.1, 0, 1, "X",
+              "schedule step: factor at 50 and 75 % of the epochs"),
     PARE_FIELDS_END,
 };
 

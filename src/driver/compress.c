@@ -189,7 +189,7 @@ static pare_status tune(pare_job *job, pare_graph *g, const pare_tune *t)
     stage_name(d, t->stage, name, sizeof name);
     pare_train_options o = d->o->train;
     o.epochs = t->epochs;
-    o.lr = t->lr;
+    o.lr = d->o->lr > 0 ? d->o->lr : t->lr;
     o.weight_decay = t->weight_decay;
     o.schedule = t->schedule;
     o.step_gamma = t->step_gamma;
@@ -262,10 +262,10 @@ static pare_status key_of(const driver *d, char *key, size_t size)
     if (d->train) pare_dataset_about(d->train, &info);
     snprintf(text, sizeof text,
              "%" PRId64 " %" PRId64 " %" PRId64 " %d %.17g %d %.17g %.17g %.17g %.17g %d %" PRId64
-             " %" PRId64 " %d %.200s %" PRId64,
+             " %" PRId64 " %d %.17g %.200s %" PRId64,
              d->o->epochs, t->batch, t->max_steps, t->optimizer, t->momentum, t->nesterov,
              t->warmup, t->label_smoothing, t->distill, t->temperature, t->augment_flip,
-             t->augment_pad, t->seed, t->precision, info.name, info.count);
+             t->augment_pad, t->seed, t->precision, d->o->lr, info.name, info.count);
     h = pare_hash_bytes(h, text, strlen(text));
     h = pare_hash_bytes(h, d->spelled, strlen(d->spelled));
     for (const char *const *l = d->o->layers; l && *l; l++)
