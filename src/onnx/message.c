@@ -33,7 +33,6 @@ ProtobufCAllocator pare_proto_allocator(pare_arena *arena)
 pare_status pare_proto_unpack(const uint8_t *data, size_t size, pare_arena *arena,
                               Onnx__ModelProto **out)
 {
-    PARE_TRY(pare_onnx_scan(data, size));
     counted c = { arena, false };
     ProtobufCAllocator a = { .alloc = take_counted, .free = leave, .allocator_data = &c };
     Onnx__ModelProto *m = onnx__model_proto__unpack(&a, size, data);

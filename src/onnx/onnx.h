@@ -1,8 +1,8 @@
 /* ONNX files: what the parts of the reader and the writer share. The public functions are in
  * pare/model.h.
  *
- *   bytes -> scan.c (limits) -> message.c (protobuf) -> reader.c (graph), through
- *            tensors.c, external.c (weights), draft.c (nodes, attributes), upgrade.c (older opsets)
+ *   bytes.c -> scan.c (limits) -> lean.c (no weights) -> message.c (protobuf) -> reader.c (graph),
+ * through tensors.c, external.c (weights), draft.c (nodes, attributes), upgrade.c (older opsets)
  *   graph -> writer.c, through downgrade.c (inner form -> a published opset), tensors.c -> bytes */
 #ifndef ONNX_ONNX_H
 #define ONNX_ONNX_H
@@ -49,12 +49,44 @@ pare_status pare_onnx_read_file(const char *path, pare_onnx_shapes shapes,
 /* *data is the caller's to free(). */
 pare_status pare_onnx_write(const pare_graph *g, uint8_t **data, size_t *size);
 
+/* --- bytes.c: a model's bytes, in memory or in a file --- */
+/* A file is read in pieces and never mapped: one that another process truncates would end this one
+ * with SIGBUS. */
+typedef struct pare_onnx_bytes {
+    const uint8_t *data; /* all of them, or NULL */
+    int fd;              /* else */
+    size_t size;
+    uint8_t *window; /* `have` bytes from `from` on, of a file */
+    size_t from, have;
+    pare_status failed; /* what reading the file came to; the message is pare_error() */
+} pare_onnx_bytes;
+/* Opens a regular file of at most `limit` bytes; close it whatever this returns. */
+pare_status pare_onnx_bytes_open(const char *path, size_t limit, pare_onnx_bytes *out);
+void pare_onnx_bytes_close(pare_onnx_bytes *b);
+/* Copies the bytes [at, at + n), which exist. */
+pare_status pare_onnx_bytes_read(pare_onnx_bytes *b, size_t at, void *into, size_t n);
+/* The byte at `at`, 0 once reading failed. */
+uint8_t pare_onnx_byte(pare_onnx_bytes *b, size_t at);
+/* False if the varint runs past `end` or past ten bytes, or reading failed. */
+bool pare_onnx_varint(pare_onnx_bytes *b, size_t *at, size_t end, uint64_t *out);
+
 /* --- scan.c: walks the bytes before protobuf-c sees them, which recurses without a limit --- */
-pare_status pare_onnx_scan(const uint8_t *data, size_t size);
+pare_status pare_onnx_scan(pare_onnx_bytes *b);
+
+/* --- lean.c --- */
+/* raw_data of an initialiser that was left out: `size` bytes from `at` on; size 0: nothing was. */
+typedef struct pare_onnx_cut {
+    size_t at, size;
+} pare_onnx_cut;
+/* A copy without the long raw_data of the main graph's initialisers, one cut for each of them in
+ * order. Both are the caller's to free(). */
+pare_status pare_onnx_lean(pare_onnx_bytes *in, uint8_t **data, size_t *size, pare_onnx_cut **cut,
+                           size_t *n_cuts);
 
 /* --- message.c: protobuf-c on an arena --- */
 /* All memory comes from `arena`; freeing is the arena's. */
 ProtobufCAllocator pare_proto_allocator(pare_arena *arena);
+/* The bytes must have passed pare_onnx_scan(). */
 pare_status pare_proto_unpack(const uint8_t *data, size_t size, pare_arena *arena,
                               Onnx__ModelProto **out);
 /* Packs what is left in a message from which everything that the graph holds itself was taken away.
@@ -72,8 +104,10 @@ pare_status pare_external_read(const char *folder, const char *location, uint64_
 
 /* --- tensors.c --- */
 typedef struct pare_tensor_source {
-    const char *folder; /* NULL: external data is refused */
-    size_t left;        /* bytes that external data may still take */
+    const char *folder;       /* NULL: external data is refused */
+    size_t left;              /* bytes that external data may still take */
+    pare_onnx_bytes *bytes;   /* of the model, for `cut` */
+    const pare_onnx_cut *cut; /* the tensor's raw_data where it was left out; NULL: it is there */
 } pare_tensor_source;
 pare_status pare_tensor_read(pare_tensor_source *src, const Onnx__TensorProto *t, pare_tensor *out);
 /* Fills an initialised message; the data stays the tensor's. */

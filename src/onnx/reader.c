@@ -21,6 +21,8 @@ typedef struct reader {
     pare_arena *arena; /* of the unpacked message and whatever lives as long */
     const Onnx__ModelProto *model;
     pare_tensor_source source;
+    pare_onnx_cut *cut; /* one an initialiser */
+    size_t n_cuts;
     const pare_onnx_sink *sink;
     pare_onnx_shapes shapes;
     int opset;
@@ -197,8 +199,10 @@ static pare_status read_initialisers(reader *r)
         }
         pare_tensor data;
         pare_id v;
+        r->source.cut = &r->cut[i];
         pare_status st =
             pare_note(pare_tensor_read(&r->source, t, &data), "initialiser '%s'", t->name);
+        r->source.cut = NULL;
         if (st == PARE_OK) st = pare_graph_add_constant(r->g, t->name, pare_weight_dense(data), &v);
         if (st != PARE_OK) {
             PARE_TRY(tell(
@@ -667,34 +671,51 @@ static const struct {
     { "\x93NUMPY", 6, "a NumPy array" },
 };
 
-static const char *stranger(const uint8_t *data, size_t size)
+/* NULL if the bytes begin like none of them. */
+static const char *stranger(pare_onnx_bytes *b)
 {
+    uint8_t start[32] = { 0 };
+    size_t size = b->size < sizeof start ? b->size : sizeof start;
+    if (pare_onnx_bytes_read(b, 0, start, size) != PARE_OK) return NULL;
     for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++)
-        if (size >= strangers[i].size && memcmp(data, strangers[i].start, strangers[i].size) == 0)
+        if (size >= strangers[i].size && memcmp(start, strangers[i].start, strangers[i].size) == 0)
             return strangers[i].what;
     return NULL;
 }
 
-pare_status pare_onnx_read(const void *data, size_t size, const char *name, const char *folder,
-                           pare_onnx_shapes shapes, const pare_onnx_sink *sink, pare_graph **out)
+/* The messages, without the long weights. */
+static pare_status unpack(reader *r, pare_onnx_bytes *bytes, Onnx__ModelProto **out)
+{
+    uint8_t *lean;
+    size_t size;
+    PARE_TRY(pare_onnx_scan(bytes));
+    PARE_TRY(pare_onnx_lean(bytes, &lean, &size, &r->cut, &r->n_cuts));
+    pare_status st = pare_proto_unpack(lean, size, r->arena, out);
+    free(lean);
+    size_t n = st == PARE_OK && (*out)->graph ? (*out)->graph->n_initializer : 0;
+    if (st == PARE_OK && n != r->n_cuts)
+        st = pare_fail(PARE_EFORMAT, "its %zu initialisers are not all in its graph", r->n_cuts);
+    return st;
+}
+
+static pare_status read_bytes(pare_onnx_bytes *bytes, const char *name, const char *folder,
+                              pare_onnx_shapes shapes, const pare_onnx_sink *sink, pare_graph **out)
 {
     size_t budget = 64u << 20;
-    if (size > PARE_ONNX_FILE_MOST)
-        return pare_fail(PARE_ELIMIT, "%s: %zu bytes are more than the %zu that are read", name,
-                         size, PARE_ONNX_FILE_MOST);
-    reader r = { .arena = pare_arena_new(budget + 4 * size),
-                 .source = { folder, PARE_ONNX_DATA_MOST },
+    reader r = { .arena = pare_arena_new(budget + 4 * bytes->size),
+                 .source = { .folder = folder, .left = PARE_ONNX_DATA_MOST, .bytes = bytes },
                  .sink = sink,
                  .shapes = shapes };
     Onnx__ModelProto *model = NULL;
     pare_status st = r.arena ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory to read a model");
     if (st == PARE_OK) st = pare_graph_new(&r.g);
-    if (st == PARE_OK) st = pare_proto_unpack(data, size, r.arena, &model);
-    if (st == PARE_EFORMAT && stranger(data, size))
-        pare_fail(st, "it is no ONNX model but %s", stranger(data, size));
+    if (st == PARE_OK) st = unpack(&r, bytes, &model);
+    const char *what = st == PARE_EFORMAT ? stranger(bytes) : NULL;
+    if (what) st = pare_fail(st, "it is no ONNX model but %s", what);
     r.model = model;
     if (st == PARE_OK) st = read_versions(&r);
     if (st == PARE_OK) st = build(&r);
+    free(r.cut);
     pare_arena_free(r.arena);
     if (st == PARE_OK) {
         *out = r.g;
@@ -702,6 +723,16 @@ pare_status pare_onnx_read(const void *data, size_t size, const char *name, cons
     }
     pare_graph_free(r.g);
     return pare_note(st, "%s", name);
+}
+
+pare_status pare_onnx_read(const void *data, size_t size, const char *name, const char *folder,
+                           pare_onnx_shapes shapes, const pare_onnx_sink *sink, pare_graph **out)
+{
+    pare_onnx_bytes bytes = { .data = data ? data : "", .fd = -1, .size = size };
+    if (size > PARE_ONNX_FILE_MOST)
+        return pare_fail(PARE_ELIMIT, "%s: %zu bytes are more than the %zu that are read", name,
+                         size, PARE_ONNX_FILE_MOST);
+    return read_bytes(&bytes, name, folder, shapes, sink, out);
 }
 
 pare_status pare_model_load_memory(const void *data, size_t size, const char *name,
@@ -713,15 +744,17 @@ pare_status pare_model_load_memory(const void *data, size_t size, const char *na
 pare_status pare_onnx_read_file(const char *path, pare_onnx_shapes shapes,
                                 const pare_onnx_sink *sink, pare_graph **out)
 {
-    uint8_t *data;
-    size_t size;
-    PARE_TRY(pare_read_file(path, PARE_ONNX_FILE_MOST, &data, &size));
+    pare_onnx_bytes bytes;
     const char *slash = strrchr(path, '/');
     char *folder = slash ? pare_format("%.*s", (int)(slash - path) + 1, path) : pare_format(".");
-    pare_status st = folder ? pare_onnx_read(data, size, path, folder, shapes, sink, out)
-                            : pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", path);
+    pare_status st =
+        folder ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", path);
+    if (st == PARE_OK) {
+        st = pare_onnx_bytes_open(path, PARE_ONNX_FILE_MOST, &bytes);
+        if (st == PARE_OK) st = read_bytes(&bytes, path, folder, shapes, sink, out);
+        pare_onnx_bytes_close(&bytes);
+    }
     free(folder);
-    free(data);
     return st;
 }
 

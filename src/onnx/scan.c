@@ -14,25 +14,9 @@ static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescript
     return protobuf_c_message_descriptor_get_field(type, number);
 }
 
-/* False if the varint runs past `end` or past ten bytes. */
-static bool varint(const uint8_t *data, size_t *at, size_t end, uint64_t *out)
-{
-    uint64_t v = 0;
-    for (int shift = 0; shift < 70 && *at < end; shift += 7) {
-        uint8_t b = data[(*at)++];
-        if (shift == 63 && b > 1) return false;
-        v |= (uint64_t)(b & 127) << shift;
-        if (!(b & 128)) {
-            *out = v;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* A packed list. Its items are not counted as fields: the budget for unpacking bounds them well
  * enough, and quantised weights may well be millions of varints. */
-static pare_status packed(const uint8_t *data, size_t at, size_t end, ProtobufCType type)
+static pare_status packed(pare_onnx_bytes *b, size_t at, size_t end, ProtobufCType type)
 {
     size_t from = at, step = 0;
     switch (type) {
@@ -53,21 +37,21 @@ static pare_status packed(const uint8_t *data, size_t at, size_t end, ProtobufCT
     }
     for (uint64_t v; at < end;) {
         size_t item = at;
-        if (!varint(data, &at, end, &v))
+        if (!pare_onnx_varint(b, &at, end, &v))
             return pare_fail(PARE_EFORMAT, "byte %zu: an unfinished number", item);
     }
     return PARE_OK;
 }
 
-pare_status pare_onnx_scan(const uint8_t *data, size_t size)
+static pare_status scan(pare_onnx_bytes *b)
 {
     struct {
         const ProtobufCMessageDescriptor *type;
         size_t end;
-    } stack[DEPTH_MOST] = { { &onnx__model_proto__descriptor, size } };
+    } stack[DEPTH_MOST] = { { &onnx__model_proto__descriptor, b->size } };
     int depth = 0;
     size_t at = 0, fields = 0, nodes = 0, attributes = 0;
-    if (size == 0) return pare_fail(PARE_EFORMAT, "the file is empty");
+    if (b->size == 0) return pare_fail(PARE_EFORMAT, "the file is empty");
     while (depth >= 0) {
         size_t end = stack[depth].end, start = at;
         if (at == end) {
@@ -75,7 +59,7 @@ pare_status pare_onnx_scan(const uint8_t *data, size_t size)
             continue;
         }
         uint64_t tag, length = 0;
-        if (!varint(data, &at, end, &tag))
+        if (!pare_onnx_varint(b, &at, end, &tag))
             return pare_fail(PARE_EFORMAT, "byte %zu: an unfinished field", start);
         uint64_t number = tag >> 3;
         if (number == 0 || number > 536870911)
@@ -86,13 +70,13 @@ pare_status pare_onnx_scan(const uint8_t *data, size_t size)
             return pare_fail(PARE_ELIMIT, "byte %zu: more than %d fields", start, FIELDS_MOST);
         switch (tag & 7) {
         case 0:
-            if (!varint(data, &at, end, &length))
+            if (!pare_onnx_varint(b, &at, end, &length))
                 return pare_fail(PARE_EFORMAT, "byte %zu: an unfinished number", start);
             continue;
         case 1: length = 8; break;
         case 5: length = 4; break;
         case 2:
-            if (!varint(data, &at, end, &length))
+            if (!pare_onnx_varint(b, &at, end, &length))
                 return pare_fail(PARE_EFORMAT, "byte %zu: an unfinished length", start);
             break;
         default:
@@ -120,8 +104,15 @@ pare_status pare_onnx_scan(const uint8_t *data, size_t size)
         }
         if ((tag & 7) == 2 && f && f->label == PROTOBUF_C_LABEL_REPEATED &&
             f->type != PROTOBUF_C_TYPE_STRING && f->type != PROTOBUF_C_TYPE_BYTES)
-            PARE_TRY(packed(data, at, at + (size_t)length, f->type));
+            PARE_TRY(packed(b, at, at + (size_t)length, f->type));
         at += (size_t)length;
     }
     return PARE_OK;
+}
+
+pare_status pare_onnx_scan(pare_onnx_bytes *b)
+{
+    pare_status st = scan(b);
+    /* A byte that could not be read looked like a fault of the format. */
+    return b->failed ? pare_fail(b->failed, "its %zu bytes cannot all be read", b->size) : st;
 }

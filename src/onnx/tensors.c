@@ -168,7 +168,7 @@ static pare_status from_external(pare_tensor_source *src, const Onnx__TensorProt
                          (unsigned long long)offset);
     if (bytes) PARE_TRY(pare_external_read(src->folder, location, end - 1, &last, 1));
     pare_tensor r;
-    PARE_TRY(pare_tensor_of(type, &r));
+    PARE_TRY(pare_tensor_room(type, &r));
     pare_status st = pare_external_read(src->folder, location, offset, r.data, bytes);
     if (st != PARE_OK) {
         pare_tensor_free(&r);
@@ -190,7 +190,10 @@ pare_status pare_tensor_read(pare_tensor_source *src, const Onnx__TensorProto *t
                  t->n_uint64_data;
     bool external =
         t->has_data_location && t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
-    bool raw = t->has_raw_data && t->raw_data.len;
+    size_t have = src->cut && src->cut->size ? src->cut->size
+                  : t->has_raw_data          ? t->raw_data.len
+                                             : 0;
+    bool raw = have > 0;
     if (typed + external + raw > 1)
         return pare_fail(PARE_EFORMAT, "its numbers are stored in more than one way");
     if (external)
@@ -198,12 +201,21 @@ pare_status pare_tensor_read(pare_tensor_source *src, const Onnx__TensorProto *t
     else if (typed)
         return from_typed(t, count, out);
     else {
-        size_t have = raw ? t->raw_data.len : 0;
         if (have != bytes)
             return pare_fail(PARE_EFORMAT, "it has %zu bytes of data, its shape needs %zu", have,
                              bytes);
-        PARE_TRY(pare_tensor_of(&type, out));
-        if (have) memcpy(out->data, t->raw_data.data, have);
+        pare_tensor r;
+        PARE_TRY(pare_tensor_room(&type, &r));
+        pare_status st = PARE_OK;
+        if (src->cut && src->cut->size)
+            st = pare_onnx_bytes_read(src->bytes, src->cut->at, r.data, have);
+        else if (have)
+            memcpy(r.data, t->raw_data.data, have);
+        if (st != PARE_OK) {
+            pare_tensor_free(&r);
+            return st;
+        }
+        *out = r;
     }
     if (type.dtype == PARE_BOOL) /* any other byte would be neither true nor false to C */
         for (int64_t i = 0; i < count; i++)

@@ -1,5 +1,7 @@
 #include "tensor/tensor.h"
 
+#include "base/pages.h"
+
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,7 +95,7 @@ bool pare_same_shape(const pare_type *a, const pare_type *b)
            memcmp(a->dim, b->dim, (size_t)(a->rank < 0 ? 0 : a->rank) * sizeof *a->dim) == 0;
 }
 
-pare_status pare_tensor_of(const pare_type *type, pare_tensor *out)
+pare_status pare_tensor_room(const pare_type *type, pare_tensor *out)
 {
     size_t bytes;
     PARE_TRY(pare_type_bytes(type, &bytes));
@@ -105,17 +107,24 @@ pare_status pare_tensor_of(const pare_type *type, pare_tensor *out)
     padded &= ~(
         size_t)63; /* a whole number of cache lines, never 0: kernels may read a full last vector */
     t.buffer = malloc(sizeof *t.buffer);
-    t.data = aligned_alloc(64, padded);
+    t.data = pare_alloc_large(padded);
     if (!t.buffer || !t.data) {
         free(t.buffer);
         free(t.data);
         return pare_fail(PARE_ENOMEM, "no memory for a tensor of %zu bytes", bytes);
     }
-    memset(t.data, 0, padded);
+    memset((char *)t.data + bytes, 0, padded - bytes);
     atomic_init(&t.buffer->shares, 1);
     t.buffer->release = NULL;
     t.buffer->owner = t.data;
     *out = t;
+    return PARE_OK;
+}
+
+pare_status pare_tensor_of(const pare_type *type, pare_tensor *out)
+{
+    PARE_TRY(pare_tensor_room(type, out));
+    memset(out->data, 0, pare_tensor_bytes(out));
     return PARE_OK;
 }
 

@@ -13,6 +13,9 @@ pare_status pare_tensor_writable(pare_tensor *t);
 pare_status pare_tensor_copy(const pare_tensor *t, pare_tensor *out);
 /* Same as pare_tensor_new from a type; every dimension must be known. */
 pare_status pare_tensor_of(const pare_type *type, pare_tensor *out);
+/* The same with undefined numbers, for who fills them all; what pads the last cache line is zero.
+ */
+pare_status pare_tensor_room(const pare_type *type, pare_tensor *out);
 
 /* Wraps memory that stays the caller's. */
 pare_tensor pare_tensor_borrow(const pare_type *type, void *data);
