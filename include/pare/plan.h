@@ -44,6 +44,11 @@ typedef struct pare_plan_options {
 PARE_API PARE_NODISCARD pare_status pare_plan_create(const pare_graph *graph,
                                                      const pare_plan_options *options,
                                                      pare_plan **out);
+/** The same, and takes over `graph`, on error too: each weight is freed when it is packed, so that
+ * the stored and the packed form are not all in memory at once. */
+PARE_API PARE_NODISCARD pare_status pare_plan_take(pare_graph *graph,
+                                                   const pare_plan_options *options,
+                                                   pare_plan **out);
 /** Another plan for another thread of the caller's; shares the packed weights. */
 PARE_API PARE_NODISCARD pare_status pare_plan_clone(const pare_plan *plan, pare_plan **out);
 PARE_API void pare_plan_free(pare_plan *plan); /**< Frees a plan; fine on NULL. */

@@ -143,12 +143,16 @@ static pare_status make_plan(state *s, int64_t batch)
                              .shapes = s->shape,
                              .n_shapes = s->n_shapes,
                              .force = s->o->force_impl };
-    pare_status st = pare_plan_create(s->graph, &po, &s->plan);
-    if (st != PARE_EUNSUPPORTED) return st;
     size_t bound = 0, left = 0;
     for (size_t i = 0; i < s->n_files; i++)
         if (is_integer(s->file[i].dtype)) bound++;
-    if (bound == 0) return st;
+    if (bound == 0) {
+        pare_graph *g = s->graph;
+        s->graph = NULL;
+        return pare_plan_take(g, &po, &s->plan);
+    }
+    pare_status st = pare_plan_create(s->graph, &po, &s->plan);
+    if (st != PARE_EUNSUPPORTED) return st;
     for (size_t i = 0; i < s->n_files; i++) {
         if (is_integer(s->file[i].dtype)) {
             PARE_TRY(pare_model_bind_input(s->graph, *s->name[i] ? s->name[i] : NULL, &s->file[i]));

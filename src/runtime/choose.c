@@ -111,19 +111,28 @@ static void question(const pare_core *c, const pare_work *w, pare_question *q)
     q->p.weight = q->weight;
 }
 
+/* Lets q->weight name the dense forms of encoded inputs, where they were decoded. */
+static void use_decoded(const pare_core *c, const pare_work *w, pare_question *q)
+{
+    for (uint32_t i = 0; i < w->node->n_in; i++) {
+        pare_id v = w->node->in[i];
+        if (v == PARE_NONE || !c->decoded[v].data) continue;
+        q->dense[i] = pare_weight_dense(c->decoded[v]);
+        q->weight[i] = &q->dense[i];
+    }
+}
+
 /* Decodes the encoded inputs, once for the whole plan, and lets q->weight name the dense forms. */
 static pare_status decode(pare_core *c, const pare_work *w, pare_question *q)
 {
     for (uint32_t i = 0; i < w->node->n_in; i++) {
         pare_id v = w->node->in[i];
         const pare_weight *stored = v == PARE_NONE ? NULL : c->graph->value[v].weight;
-        if (!stored || !stored->codec) continue;
-        if (!c->decoded[v].data)
-            PARE_TRY(pare_note(pare_weight_decode(stored, &c->decoded[v]), "weight '%s'",
-                               c->graph->value[v].name));
-        q->dense[i] = pare_weight_dense(c->decoded[v]);
-        q->weight[i] = &q->dense[i];
+        if (!stored || !stored->codec || c->decoded[v].data) continue;
+        PARE_TRY(pare_note(pare_weight_decode(stored, &c->decoded[v]), "weight '%s'",
+                           c->graph->value[v].name));
     }
+    use_decoded(c, w, q);
     return PARE_OK;
 }
 
@@ -244,8 +253,17 @@ pare_status pare_take(pare_core *c, pare_work *w)
         w->node->op->cost(w->node, q.in, q.out, &cost);
         w->macs = cost.macs;
     }
-    if (!o->impl->prepare) return PARE_OK;
-    return pare_note(o->impl->prepare(&q.p, &w->packed, &w->packed_bytes, &w->scratch_bytes),
+    return PARE_OK;
+}
+
+pare_status pare_prepare_step(const pare_core *c, pare_work *w)
+{
+    if (!w->impl->prepare) return PARE_OK;
+    bool for_codec = w->impl->codec && strcmp(w->impl->codec, "*") != 0;
+    pare_question q;
+    question(c, w, &q);
+    if (!for_codec) use_decoded(c, w, &q);
+    return pare_note(w->impl->prepare(&q.p, &w->packed, &w->packed_bytes, &w->scratch_bytes),
                      "node '%s'", w->node->name);
 }
 

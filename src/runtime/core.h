@@ -87,14 +87,19 @@ typedef struct pare_question {
 /* choose.c: asks for offers for the chain w->chain, or for its first node alone if nothing runs the
  * whole chain (w->chain is then cut). */
 pare_status pare_ask(pare_core *c, const char *force, pare_work *w);
-/* Takes the offer w->chosen: sets w->impl, says why, packs weights. */
+/* Takes the offer w->chosen: sets w->impl, says why, decodes what it wants decoded. */
 pare_status pare_take(pare_core *c, pare_work *w);
+/* Packs the weights of a step whose offer was taken. May run beside other steps' packing. */
+pare_status pare_prepare_step(const pare_core *c, pare_work *w);
 /* Does `force` name only things that exist? */
 pare_status pare_force_check(const pare_graph *g, const char *force);
 /* Does a rule of `force` name this layer? Then it must be a step of its own. */
 bool pare_force_names(const char *force, const char *layer);
 /* Is there an implementation of this operator that takes an epilogue? */
 bool pare_fuses_any(const char *op);
+
+/* pack.c: prepares all steps and frees constants as soon as nobody reads them any more. */
+pare_status pare_pack_all(pare_core *c);
 
 /* Index into c->place of value v in a layout. Views share the plain memory of their root; a blocked
  * copy is of one value. */

@@ -45,19 +45,12 @@ static pare_status name_outputs(pare_graph *g)
     return PARE_OK;
 }
 
-static pare_status rewrite(const pare_graph *graph, const pare_plan_options *o, pare_graph **out)
+static pare_status rewrite(pare_graph *g, const pare_plan_options *o)
 {
-    pare_graph *g;
-    PARE_TRY(pare_graph_clone(graph, &g));
-    pare_status st = pare_bind_shapes(g, o->batch, o->shapes, o->n_shapes);
-    if (st == PARE_OK) st = pare_passes_run(g);
-    if (st == PARE_OK) st = name_outputs(g);
-    if (st == PARE_OK) st = pare_infer(g, false);
-    if (st == PARE_OK)
-        *out = g;
-    else
-        pare_graph_free(g);
-    return st;
+    PARE_TRY(pare_bind_shapes(g, o->batch, o->shapes, o->n_shapes));
+    PARE_TRY(pare_passes_run(g));
+    PARE_TRY(name_outputs(g));
+    return pare_infer(g, false);
 }
 
 /* Steps in order; a chain stands where its last node stood, because by then its residual exists. */
@@ -109,39 +102,6 @@ static pare_status make_steps(pare_core *c, const char *force, const bool *is_vi
     return st;
 }
 
-/* Constants that every reader packed are not needed any more. */
-static pare_status drop_weights(pare_core *c)
-{
-    pare_graph *g = c->graph;
-    bool *read = calloc((size_t)g->n_values + 1, sizeof *read);
-    if (!read) return pare_fail(PARE_ENOMEM, "no memory for the readers of %u values", g->n_values);
-    for (size_t s = 0; s < c->n_work; s++) {
-        const pare_work *w = &c->work[s];
-        for (uint32_t i = 0; i < w->node->n_in; i++)
-            if (w->node->in[i] != PARE_NONE && !w->impl->packs)
-                read[c->root[w->node->in[i]]] = true;
-        if (w->chain.residual != PARE_NONE) read[c->root[w->chain.residual]] = true;
-    }
-    pare_status st = PARE_OK;
-    for (uint32_t i = 0; st == PARE_OK && i < g->n_outputs;
-         i++) { /* constants that are outputs are copied from at every run */
-        pare_id v = c->root[g->output[i]];
-        const pare_weight *w = g->value[v].weight;
-        read[v] = true;
-        if (w && w->codec && !c->decoded[v].data) st = pare_weight_decode(w, &c->decoded[v]);
-    }
-    for (uint32_t v = 0; st == PARE_OK && v < g->n_values; v++) {
-        pare_weight *w = g->value[v].weight;
-        if (c->decoded[v].data && !read[v]) pare_tensor_free(&c->decoded[v]);
-        if (c->decoded[v].data) c->weight_bytes += pare_tensor_bytes(&c->decoded[v]);
-        if (w && !read[v]) pare_weight_free(w);
-        for (int k = 0; w && read[v] && k < pare_weight_parts(w); k++)
-            c->weight_bytes += pare_tensor_bytes(&w->part[k]);
-    }
-    free(read);
-    return st;
-}
-
 static pare_status build(pare_core *c, const pare_plan_options *o)
 {
     PARE_TRY(pare_force_check(c->graph, o->force));
@@ -157,8 +117,8 @@ static pare_status build(pare_core *c, const pare_plan_options *o)
     if (st == PARE_OK) st = make_steps(c, o->force, is_view);
     if (st == PARE_OK) st = pare_layouts_choose(c);
     for (size_t i = 0; st == PARE_OK && i < c->n_work; i++) st = pare_take(c, &c->work[i]);
+    if (st == PARE_OK) st = pare_pack_all(c);
     if (st == PARE_OK) st = pare_layouts_meet(c);
-    if (st == PARE_OK) st = drop_weights(c);
     if (st == PARE_OK) st = pare_place_all(c);
     free(is_view);
     if (st != PARE_OK) return st;
@@ -173,26 +133,43 @@ static pare_status build(pare_core *c, const pare_plan_options *o)
     return PARE_OK;
 }
 
-pare_status pare_plan_create(const pare_graph *graph, const pare_plan_options *options,
-                             pare_plan **out)
+static pare_status check_options(const pare_plan_options *o)
 {
-    static const pare_plan_options defaults = { 0 };
-    const pare_plan_options *o = options ? options : &defaults;
     if (o->threads < 0 || o->threads > MOST_THREADS)
         return pare_fail(PARE_EINVAL, "%d threads are not within 0 to %d", o->threads,
                          MOST_THREADS);
     if (o->batch < 0)
         return pare_fail(PARE_EINVAL, "a batch of %lld is negative", (long long)o->batch);
+    return PARE_OK;
+}
+
+pare_status pare_plan_take(pare_graph *graph, const pare_plan_options *options, pare_plan **out)
+{
+    static const pare_plan_options defaults = { 0 };
+    const pare_plan_options *o = options ? options : &defaults;
     pare_core *c = calloc(1, sizeof *c);
-    if (!c) return pare_fail(PARE_ENOMEM, "no memory for a plan");
+    if (!c) {
+        pare_graph_free(graph);
+        return pare_fail(PARE_ENOMEM, "no memory for a plan");
+    }
     atomic_init(&c->shares, 1);
+    c->graph = graph;
     c->threads = o->threads ? o->threads : pare_cpu_count();
     c->profile = o->profile;
     c->choice = o->choice;
     pare_kernels_init(&c->kernels, pare_cpu_detect());
-    pare_status st = rewrite(graph, o, &c->graph);
+    pare_status st = check_options(o);
+    if (st == PARE_OK) st = rewrite(graph, o);
     if (st == PARE_OK) st = build(c, o);
     if (st == PARE_OK) st = pare_plan_of(c, out);
     pare_core_free(c);
     return st;
+}
+
+pare_status pare_plan_create(const pare_graph *graph, const pare_plan_options *options,
+                             pare_plan **out)
+{
+    pare_graph *own;
+    PARE_TRY(pare_graph_clone(graph, &own));
+    return pare_plan_take(own, options, out);
 }
