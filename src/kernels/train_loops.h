@@ -335,15 +335,28 @@ static void max_pool_back(const pare_pool_dims *d, const float *x, const float *
 {
     memset(dx, 0, d->n * d->blocks * (size_t)(d->h * d->w) * d->lanes * sizeof *dx);
     WINDOWS(d, {
-        for (size_t l = 0; l < d->lanes; l++) {
-            float m = -INFINITY;
-            size_t where = SIZE_MAX;
+        if (ra >= rb || qa >= qb) continue;
+        int32_t tap = 0;
+        if (d->lanes == 1) {
+            size_t where = POOL_AT(d, ra, qa);
+            for (int64_t a = ra; a < rb; a++)
+                for (int64_t b = qa; b < qb; b++)
+                    if (x[POOL_AT(d, a, b)] > x[where]) where = POOL_AT(d, a, b);
+            dx[where] += dy[o];
+        } else {
+            vec m = ATC(x + POOL_AT(d, ra, qa));
+            ivec where = { 0 };
             for (int64_t a = ra; a < rb; a++)
                 for (int64_t b = qa; b < qb; b++) {
-                    size_t at = POOL_AT(d, a, b) + l;
-                    if (x[at] > m || where == SIZE_MAX) m = x[at], where = at;
+                    vec v = ATC(x + POOL_AT(d, a, b));
+                    ivec more = v > m;
+                    m = SELECT(more, v, m);
+                    where = (where & ~more) | (more & tap++);
                 }
-            if (where != SIZE_MAX) dx[where] += dy[o + l];
+            tap = 0;
+            for (int64_t a = ra; a < rb; a++)
+                for (int64_t b = qa; b < qb; b++)
+                    AT(dx + POOL_AT(d, a, b)) += (vec)((ivec)ATC(dy + o) & (where == tap++));
         }
     })
 }
