@@ -22,6 +22,10 @@
         .sum = pare_sum_##ISA,                     \
         .largest = pare_largest_##ISA,             \
         .finish_row = pare_finish_row_##ISA,       \
+        .window_blocked = pare_window_blocked_##ISA, \
+        .affine_blocked = pare_affine_blocked_##ISA, \
+        .sum_blocked = pare_sum_blocked_##ISA,     \
+        .largest_blocked = pare_largest_blocked_##ISA, \
         .to_blocked = pare_to_blocked_##ISA,       \
         .to_plain = pare_to_plain_##ISA,           \
         .penni_basis = pare_penni_basis_##ISA,     \
@@ -38,6 +42,10 @@
     pare_sum_fn pare_sum_##ISA;                    \
     pare_largest_fn pare_largest_##ISA;            \
     pare_finish_row_fn pare_finish_row_##ISA;      \
+    pare_window_blocked_fn pare_window_blocked_##ISA; \
+    pare_affine_blocked_fn pare_affine_blocked_##ISA; \
+    pare_reduce_blocked_fn pare_sum_blocked_##ISA; \
+    pare_reduce_blocked_fn pare_largest_blocked_##ISA; \
     pare_to_blocked_fn pare_to_blocked_##ISA;      \
     pare_to_plain_fn pare_to_plain_##ISA;          \
     pare_penni_basis_fn pare_penni_basis_##ISA;    \

@@ -10,6 +10,8 @@
 #include "kernels/penni.h"
 #include "kernels/reorder.h"
 #include "kernels/rows.h"
+#include "kernels/rows_blocked.h"
+#include "kernels/window_blocked.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +31,10 @@ typedef struct pare_kernels {
     pare_binary_fn *binary;
     pare_sum_fn *sum;
     pare_largest_fn *largest;
+    pare_window_blocked_fn *window_blocked;
+    pare_affine_blocked_fn *affine_blocked;
+    pare_reduce_blocked_fn *sum_blocked;
+    pare_reduce_blocked_fn *largest_blocked;
     pare_to_blocked_fn *to_blocked;
     pare_to_plain_fn *to_plain;
     pare_penni_basis_fn *penni_basis;
@@ -45,6 +51,7 @@ pare_unary_fn pare_unary_c;
 pare_binary_fn pare_binary_c;
 pare_sum_fn pare_sum_c;
 pare_largest_fn pare_largest_c;
+pare_window_blocked_fn pare_window_blocked_c;
 
 /* The table for the instruction sets in `cpu` (pare_cpu_detect()). */
 void pare_kernels_init(pare_kernels *k, unsigned cpu);

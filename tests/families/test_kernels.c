@@ -310,11 +310,127 @@ static void test_reorder(void **state)
     each_isa(check_reorder, 40);
 }
 
+/* Windows of every kind, with padding, strides and dilations that leave taps outside; the plain
+ * version with this table's vl defines the result. */
+static void check_window_blocked(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 5);
+    int64_t below[] = { 4, 4, 3, 3, 3, 3, 5, 5, 12, 40 }, v[10];
+    for (int i = 0; i < 10; i++) v[i] = (int64_t)pare_rng_below(&rng, (uint64_t)below[i]);
+    pare_window_blocked t = { .vl = k->vl,
+                              .kernel_y = 1 + v[0],
+                              .kernel_x = 1 + v[1],
+                              .stride_y = 1 + v[2],
+                              .stride_x = 1 + v[3],
+                              .dil_y = 1 + v[4],
+                              .dil_x = 1 + v[5],
+                              .pad_y = v[6],
+                              .pad_x = v[7],
+                              .in_y = 1 + v[8],
+                              .in_x = 1 + v[9],
+                              .lo = -1,
+                              .hi = 2,
+                              .alpha = 0.1f };
+    int64_t wide = t.in_x + t.pad_x + 3, reach = (t.kernel_x - 1) * t.dil_x;
+    int64_t out_y = (t.in_y + t.pad_y + 1) / t.stride_y + 1;
+    t.out_x = wide / t.stride_x + 1; /* windows that lie outside altogether, too */
+    t.first = (int64_t)pare_rng_below(&rng, (uint64_t)out_y);
+    t.end = t.first + 1 + (int64_t)pare_rng_below(&rng, (uint64_t)(out_y - t.first));
+    while (t.inner < t.out_x && t.inner * t.stride_x < t.pad_x) t.inner++;
+    for (t.outer = t.inner; t.outer < t.out_x && t.outer * t.stride_x - t.pad_x + reach < t.in_x;)
+        t.outer++;
+    size_t vl = k->vl, in = (size_t)(t.in_y * t.in_x) * vl, out = (size_t)(out_y * t.out_x) * vl;
+    float *x = fresh(in, &rng), *w = fresh((size_t)(t.kernel_y * t.kernel_x) * vl, &rng),
+          *shift = fresh(vl, &rng), *residual = fresh(out, &rng),
+          *share = fresh((size_t)(out_y + t.out_x), &rng);
+    if (seed % 4 == 0) x[pare_rng_below(&rng, in)] = NAN;
+    t.x = x;
+    for (int kind = 0; kind < 6; kind++) { /* the sum with every activation */
+        t.kind = kind < 4 ? PARE_WINDOW_SUM : kind == 4 ? PARE_WINDOW_MAX : PARE_WINDOW_MEAN;
+        bool sums = t.kind == PARE_WINDOW_SUM;
+        t.w = sums ? w : NULL;
+        t.shift = sums ? shift : NULL;
+        t.residual = sums && seed % 2 ? residual : NULL;
+        t.count_y = kind == 5 ? share : NULL;
+        t.count_x = kind == 5 ? share + out_y : NULL;
+        t.act = kind < 4 ? (pare_act)kind : PARE_ACT_NONE;
+        float *want = guarded(out), *got = guarded(out);
+        t.y = want;
+        pare_window_blocked_c(&t);
+        t.y = got;
+        k->window_blocked(&t);
+        char what[160];
+        snprintf(what, sizeof what,
+                 "window_blocked/%s kind %d %lldx%lld kernel %lldx%lld seed=%llu", k->isa, kind,
+                 (long long)t.in_y, (long long)t.in_x, (long long)t.kernel_y, (long long)t.kernel_x,
+                 (unsigned long long)seed);
+        same(got, want, out, 8, 1e-6, what);
+        drop_guarded(want);
+        drop_guarded(got);
+    }
+    free(x), free(w), free(shift), free(residual), free(share);
+}
+static void test_window_blocked(void **state)
+{
+    (void)state;
+    each_isa(check_window_blocked, 400);
+}
+
+/* Against the definition with this table's vl. */
+static void check_rows_blocked(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 6);
+    size_t vl = k->vl, n = pare_rng_below(&rng, 40), all = n * vl;
+    float *x = fresh(all, &rng), *scale = fresh(vl, &rng), *shift = fresh(vl, &rng),
+          *residual = fresh(all, &rng), *want = guarded(all), *got = guarded(all);
+    if (seed % 3 == 0 && all) x[pare_rng_below(&rng, all)] = NAN;
+    char what[80];
+    for (int act = 0; act < 8; act++) {
+        pare_finish f = { .act = (pare_act)(act % 4), .lo = -0.5f, .hi = 1, .alpha = 0.3f };
+        const float *r = act < 4 ? NULL : residual;
+        for (size_t i = 0; i < all; i++)
+            want[i] = pare_act_apply(f.act, x[i] * scale[i % vl] + shift[i % vl] + (r ? r[i] : 0),
+                                     f.lo, f.hi, f.alpha);
+        k->affine_blocked(n, x, scale, shift, r, &f, got);
+        snprintf(what, sizeof what, "affine_blocked/%s n=%zu act %d", k->isa, n, act);
+        same(got, want, all, 8, 1e-6, what);
+    }
+    float *sum = guarded(vl), *most = guarded(vl);
+    k->sum_blocked(n, x, sum);
+    k->largest_blocked(n, x, most);
+    for (size_t l = 0; l < vl; l++) {
+        double s = 0;
+        float best = -INFINITY;
+        for (size_t i = l; i < all; i += vl) {
+            s += (double)x[i];
+            if (x[i] > best || isnan(x[i])) best = x[i];
+        }
+        if (!(fabs(s - (double)sum[l]) < 1e-5) && !(isnan(s) && isnan(sum[l])))
+            fail_msg("sum_blocked/%s n=%zu: %g instead of %g", k->isa, n, (double)sum[l], s);
+        bool same_most = most[l] == best || (isnan(most[l]) && isnan(best));
+        if (!same_most)
+            fail_msg("largest_blocked/%s n=%zu: %g, not %g", k->isa, n, (double)most[l],
+                     (double)best);
+    }
+    for (size_t i = 0; i < GUARD; i++)
+        assert_true(sum[-1 - (ptrdiff_t)i] == guard && sum[vl + i] == guard &&
+                    most[-1 - (ptrdiff_t)i] == guard && most[vl + i] == guard);
+    free(x), free(scale), free(shift), free(residual);
+    drop_guarded(want), drop_guarded(got), drop_guarded(sum), drop_guarded(most);
+}
+static void test_rows_blocked(void **state)
+{
+    (void)state;
+    each_isa(check_rows_blocked, 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv), cmocka_unit_test(test_fill),    cmocka_unit_test(test_gemm),
-        cmocka_unit_test(test_rows), cmocka_unit_test(test_reorder),
+        cmocka_unit_test(test_conv),         cmocka_unit_test(test_fill),
+        cmocka_unit_test(test_gemm),         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_reorder),      cmocka_unit_test(test_window_blocked),
+        cmocka_unit_test(test_rows_blocked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

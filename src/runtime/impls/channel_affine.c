@@ -1,5 +1,5 @@
-/* BatchNormalization that could not be folded: every plane times a number plus a number, with what
- * is fused behind. */
+/* BatchNormalization that could not be folded: every plane times a number plus a number, or every
+ * block of planes times a vector plus a vector, with what is fused behind. */
 #include "ops/attr.h"
 #include "runtime/impls/rows_common.h"
 
@@ -20,11 +20,16 @@ static bool accepts(const pare_prepare *p)
     return true;
 }
 
-static double model_ns(const pare_prepare *p)
+static bool accepts_blocked(const pare_prepare *p) { return p->in[0].rank == 4 && accepts(p); }
+
+static double ns(const pare_prepare *p, pare_layout layout)
 {
-    double n = (double)pare_numel(p->out->rank, p->out->dim);
+    double n = (double)pare_rows_numbers(p->out->rank, p->out->dim, layout, p->kernels->vl);
     return pare_rows_ns(n, 8 * n, 0.3, p->threads);
 }
+
+static double model_ns(const pare_prepare *p) { return ns(p, PARE_PLAIN); }
+static double model_blocked_ns(const pare_prepare *p) { return ns(p, PARE_BLOCKED); }
 
 static void release(void *v)
 {
@@ -37,14 +42,15 @@ static void release(void *v)
 static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch_bytes)
 {
     packed *k = calloc(1, sizeof *k);
-    size_t channels = (size_t)p->in[0].dim[1];
-    if (k) k->scale = malloc(2 * channels * sizeof *k->scale);
+    /* Zeros behind them, for the lanes of the last block. */
+    size_t channels = (size_t)p->in[0].dim[1], room = channels + p->kernels->vl;
+    if (k) k->scale = calloc(2 * room, sizeof *k->scale);
     if (!k || !k->scale) {
         release(k);
         return pare_fail(PARE_ENOMEM, "no memory for the scales of %zu channels", channels);
     }
     k->channels = channels;
-    k->shift = k->scale + channels;
+    k->shift = k->scale + room;
     k->planes = (size_t)p->in[0].dim[0] * channels;
     k->plane = (size_t)pare_numel(p->in[0].rank, p->in[0].dim) / k->planes;
     const float *v[5] = { NULL };
@@ -59,7 +65,7 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
         k->shift[c] = (float)(shift * then + add);
     }
     *out = k;
-    *bytes = 2 * channels * sizeof(float);
+    *bytes = 2 * room * sizeof(float);
     *scratch_bytes = 0;
     return PARE_OK;
 }
@@ -97,6 +103,33 @@ static pare_status run(const pare_step *s, int threads)
     return PARE_OK;
 }
 
+static void item_blocked(void *user, size_t index, int thread)
+{
+    (void)thread;
+    const pare_step *s = user;
+    const packed *k = s->packed;
+    const pare_epilogue *e = &s->epilogue;
+    pare_finish f = { .act = e->act, .lo = e->lo, .hi = e->hi, .alpha = e->alpha };
+    size_t vl = s->kernels->vl, blocks = (k->channels + vl - 1) / vl,
+           all = k->planes / k->channels * blocks, each = PARE_ROWS_ITEM / (k->plane * vl) + 1;
+    for (size_t i = index * each; i < (index + 1) * each && i < all; i++) {
+        size_t at = i * k->plane * vl, c = i % blocks * vl;
+        const float *r = e->residual ? (const float *)s->in[s->node->n_in].data + at : NULL;
+        s->kernels->affine_blocked(k->plane, (const float *)s->in[0].data + at, k->scale + c,
+                                   k->shift + c, r, &f, (float *)s->out[0].data + at);
+    }
+}
+
+static pare_status run_blocked(const pare_step *s, int threads)
+{
+    const packed *k = s->packed;
+    size_t vl = s->kernels->vl, all = k->planes / k->channels * ((k->channels + vl - 1) / vl),
+           each = PARE_ROWS_ITEM / (k->plane * vl) + 1;
+    pare_team_for((all + each - 1) / each, pare_rows_threads(all * k->plane * vl, threads),
+                  item_blocked, (void *)s);
+    return PARE_OK;
+}
+
 const pare_impl pare_impl_channel_affine = {
     .name = "channel_affine",
     .op = "BatchNormalization",
@@ -107,4 +140,18 @@ const pare_impl pare_impl_channel_affine = {
     .prepare = prepare,
     .release = release,
     .run = run,
+};
+
+const pare_impl pare_impl_channel_affine_blocked = {
+    .name = "channel_affine_blocked",
+    .op = "BatchNormalization",
+    .packs = true,
+    .fuses = true,
+    .takes = PARE_BLOCKED,
+    .gives = PARE_BLOCKED,
+    .accepts = accepts_blocked,
+    .model_ns = model_blocked_ns,
+    .prepare = prepare,
+    .release = release,
+    .run = run_blocked,
 };

@@ -1,4 +1,4 @@
-/* Functions of one float32 operand, element by element. */
+/* Functions of one float32 operand, element by element, in whatever order the numbers lie. */
 #include "ops/attr.h"
 #include "runtime/impls/rows_common.h"
 
@@ -57,10 +57,20 @@ static bool accepts(const pare_prepare *p)
     return p->in[0].dtype == PARE_F32 && function_of(p, &k);
 }
 
-static double model_ns(const pare_prepare *p)
+static bool accepts_blocked(const pare_prepare *p) { return p->in[0].rank == 4 && accepts(p); }
+
+static double ns(const pare_prepare *p, pare_layout layout)
 {
-    double n = (double)pare_numel(p->out->rank, p->out->dim);
+    double n = (double)pare_rows_numbers(p->out->rank, p->out->dim, layout, p->kernels->vl);
     return pare_rows_ns(n, 8 * n, 2, p->threads);
+}
+
+static double model_ns(const pare_prepare *p) { return ns(p, PARE_PLAIN); }
+static double model_blocked_ns(const pare_prepare *p) { return ns(p, PARE_BLOCKED); }
+
+static size_t numbers(const pare_step *s)
+{
+    return pare_rows_numbers(s->out[0].rank, s->out[0].dim, s->impl->gives, s->kernels->vl);
 }
 
 static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch_bytes)
@@ -78,14 +88,14 @@ static void item(void *user, size_t index, int thread)
 {
     const pare_step *s = user;
     const packed *k = s->packed;
-    size_t n = (size_t)pare_tensor_count(&s->out[0]), at = index * PARE_ROWS_ITEM;
+    size_t n = numbers(s), at = index * PARE_ROWS_ITEM;
     s->kernels->unary(k->f, pare_rows_of(n, index), (const float *)s->in[0].data + at, k->a, k->b,
                       (float *)s->out[0].data + at);
 }
 
 static pare_status run(const pare_step *s, int threads)
 {
-    size_t n = (size_t)pare_tensor_count(&s->out[0]);
+    size_t n = numbers(s);
     pare_team_for(pare_rows_items(n), pare_rows_threads(n, threads), item, (void *)s);
     return PARE_OK;
 }
@@ -96,6 +106,18 @@ const pare_impl pare_impl_elementwise = {
     .packs = true,
     .accepts = accepts,
     .model_ns = model_ns,
+    .prepare = prepare,
+    .run = run,
+};
+
+const pare_impl pare_impl_elementwise_blocked = {
+    .name = "elementwise_blocked",
+    .op = "Relu|LeakyRelu|Clip|Exp|Sigmoid|Tanh|HardSigmoid|HardSwish|Elu|Neg|Abs|Sqrt",
+    .packs = true,
+    .takes = PARE_BLOCKED,
+    .gives = PARE_BLOCKED,
+    .accepts = accepts_blocked,
+    .model_ns = model_blocked_ns,
     .prepare = prepare,
     .run = run,
 };

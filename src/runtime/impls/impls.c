@@ -2,20 +2,27 @@
  * and one line here. The last accepts everything. */
 #include "runtime/impl.h"
 
-#define IMPLS(X)           \
-    X(conv_penni)          \
-    X(conv_gemm)           \
-    X(conv_depthwise)      \
-    X(gemm_packed)         \
-    X(conv_transpose_gemm) \
-    X(pool_taps)           \
-    X(reduce_rows)         \
-    X(channel_affine)      \
-    X(broadcast)           \
-    X(elementwise)         \
-    X(concat_blocks)       \
-    X(strided_copy)        \
-    X(copy)                \
+#define IMPLS(X)              \
+    X(conv_penni)             \
+    X(conv_gemm)              \
+    X(conv_depthwise)         \
+    X(depthwise_blocked)      \
+    X(gemm_packed)            \
+    X(conv_transpose_gemm)    \
+    X(pool_taps)              \
+    X(pool_blocked)           \
+    X(reduce_rows)            \
+    X(global_pool_blocked)    \
+    X(global_pool_stays)      \
+    X(channel_affine)         \
+    X(channel_affine_blocked) \
+    X(broadcast)              \
+    X(broadcast_blocked)      \
+    X(elementwise)            \
+    X(elementwise_blocked)    \
+    X(concat_blocks)          \
+    X(strided_copy)           \
+    X(copy)                   \
     X(reference)
 
 #define DECLARE(name) extern const pare_impl pare_impl_##name;

@@ -1,8 +1,8 @@
 /* MaxPool and AveragePool, float32, one or two spatial dimensions: planes are laid out as for a
  * depthwise convolution, whose taps are compared, or summed and divided by how many there were. */
 #include "base/team.h"
-#include "ops/attr.h"
 #include "runtime/impls/conv_layout.h"
+#include "runtime/impls/pool_common.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,33 +17,15 @@ typedef struct packed {
     bool serial;
 } packed;
 
-static bool is_average(const pare_node *n) { return n->op->name[0] == 'A'; }
-
-static bool window_of(const pare_prepare *p, pare_window *w)
-{
-    static const pare_ints none = { 0 };
-    static const char *const names[4] = { "kernel_shape", "strides", "pads", "dilations" };
-    const pare_ints *list[4];
-    const pare_node *n = p->node;
-    const int *pad = pare_attr(n, "auto_pad", PARE_FIELD_ENUM);
-    for (int i = 0; i < 4; i++) {
-        list[i] = pare_attr(n, names[i], PARE_FIELD_INTS);
-        if (!list[i]) list[i] = &none;
-    }
-    bool up = pare_attr_int(n, "ceil_mode", 0) != 0;
-    return pare_window_of(&p->in[0], NULL, pad ? *pad : 0, list[0], list[1], list[2], list[3], up,
-                          w) == PARE_OK;
-}
-
 static bool layout(const pare_prepare *p, pare_window *w, pare_conv_layout *l, double *cycles)
 {
     if (p->in[0].dtype != PARE_F32 || p->node->n_out != 1 || p->in[0].rank > 4) return false;
     pare_conv_wish wish = { .rows_out = 1,
                             .one_row = true,
-                            .compares = !is_average(p->node),
+                            .compares = !pare_pool_is_average(p->node),
                             .budget = BUFFER_BYTES,
                             .bands = 1 };
-    return window_of(p, w) && pare_conv_layout_window(w, 1, l) &&
+    return pare_pool_window(p, w) && pare_conv_layout_window(w, 1, l) &&
            pare_conv_layout_choose(l, p->kernels, &wish, cycles);
 }
 
@@ -76,19 +58,6 @@ static void release(void *v)
     free(k);
 }
 
-/* How many elements a window at output o of dimension d covers: of the input, or with its padding.
- * 1 where none. */
-static double count(const pare_window *w, int d, int64_t o, bool padding)
-{
-    int64_t lo, hi, start = o * w->stride[d] - w->begin[d];
-    if (padding)
-        pare_window_range(w->begin[d] + w->in[d] + w->end[d], start + w->begin[d], w->dilation[d],
-                          w->kernel[d], &lo, &hi);
-    else
-        pare_window_range(w->in[d], start, w->dilation[d], w->kernel[d], &lo, &hi);
-    return hi > lo ? (double)(hi - lo) : 1;
-}
-
 static pare_status prepare_average(const pare_prepare *p, const pare_window *w, packed *k)
 {
     const pare_conv_layout *l = &k->l;
@@ -101,8 +70,9 @@ static pare_status prepare_average(const pare_prepare *p, const pare_window *w, 
     for (size_t i = 0; i < l->taps; i++) k->one[i] = 1;
     for (int64_t y = 0; y < l->out_y; y++)
         for (int64_t x = 0; x < l->out_x; x++)
-            k->divisor[y * l->out_x + x] = (float)((w->spatial == 2 ? count(w, 0, y, padding) : 1) *
-                                                   count(w, w->spatial - 1, x, padding));
+            k->divisor[y * l->out_x + x] =
+                (float)((w->spatial == 2 ? pare_pool_count(w, 0, y, padding) : 1) *
+                        pare_pool_count(w, w->spatial - 1, x, padding));
     return PARE_OK;
 }
 
@@ -114,7 +84,7 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     double cycles;
     layout(p, &w, &k->l, &cycles);
     pare_status st = pare_conv_layout_build(&k->l, p->kernels->vl);
-    if (st == PARE_OK && is_average(p->node)) st = prepare_average(p, &w, k);
+    if (st == PARE_OK && pare_pool_is_average(p->node)) st = prepare_average(p, &w, k);
     if (st != PARE_OK) {
         release(k);
         return st;
@@ -137,7 +107,7 @@ static void item(void *user, size_t index, int thread)
     const pare_step *s = user;
     const packed *k = s->packed;
     const pare_conv_layout *l = &k->l;
-    bool average = is_average(s->node);
+    bool average = pare_pool_is_average(s->node);
     float *buffer = (float *)((char *)s->scratch + (size_t)thread * s->scratch_bytes);
     size_t in = (size_t)(l->in_y * l->in_x), out = (size_t)(l->out_y * l->out_x);
     int64_t first = (int64_t)index * k->chunk,

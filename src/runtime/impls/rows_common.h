@@ -21,6 +21,16 @@ static inline size_t pare_rows_of(size_t n, size_t item)
     return left < PARE_ROWS_ITEM ? left : PARE_ROWS_ITEM;
 }
 
+/* Numbers of an activation in memory, whose lanes beyond the last channel count too if it is
+ * blocked. */
+static inline size_t pare_rows_numbers(int rank, const int64_t *dim, pare_layout layout, size_t vl)
+{
+    size_t n = (size_t)pare_numel(rank, dim);
+    if (layout == PARE_PLAIN) return n;
+    size_t channels = (size_t)dim[1];
+    return n / channels * ((channels + vl - 1) / vl * vl);
+}
+
 /* Time to move so many bytes, and `cycles` of arithmetic for each of n numbers. */
 static inline double pare_rows_ns(double n, double bytes, double cycles, int threads)
 {

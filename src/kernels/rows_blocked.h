@@ -1,0 +1,24 @@
+/* Loops over the pixels of one block of channels. A pixel is vl numbers, one for each lane. */
+#ifndef KERNELS_ROWS_BLOCKED_H
+#define KERNELS_ROWS_BLOCKED_H
+
+#include "kernels/finish.h"
+
+#include <stddef.h>
+
+/* y[p][l] = act(x[p][l] * scale[l] + shift[l] + residual[p][l]), p < n; residual may be NULL. y may
+ * be x or the residual. */
+typedef void pare_affine_blocked_fn(size_t n, const float *x, const float *scale,
+                                    const float *shift, const float *residual, const pare_finish *f,
+                                    float *y);
+
+/* y[l] = the sum of x[p][l] over p < n in some fixed order; the largest (NaN if there is one, -inf
+ * if n is 0). */
+typedef void pare_reduce_blocked_fn(size_t n, const float *x, float *y);
+
+/* The plain versions, for a vl of 8. */
+pare_affine_blocked_fn pare_affine_blocked_c;
+pare_reduce_blocked_fn pare_sum_blocked_c;
+pare_reduce_blocked_fn pare_largest_blocked_c;
+
+#endif

@@ -1,0 +1,51 @@
+/* Pixels of one block of channels, a register each. */
+#include "kernels/rows_blocked.h"
+#include "kernels/simd.h"
+
+#include <math.h>
+
+INLINE void affine(const pare_act act, size_t n, const float *x, vec scale, vec shift,
+                   const float *residual, const pare_finish f, float *y)
+{
+    if (residual)
+        for (size_t i = 0; i < n * VL; i += VL)
+            store(y + i, act_apply(act, load(x + i) * scale + shift + load(residual + i), f.lo,
+                                   f.hi, f.alpha));
+    else
+        for (size_t i = 0; i < n * VL; i += VL)
+            store(y + i, act_apply(act, load(x + i) * scale + shift, f.lo, f.hi, f.alpha));
+}
+
+void ISA(pare_affine_blocked)(size_t n, const float *x, const float *scale, const float *shift,
+                              const float *residual, const pare_finish *f, float *y)
+{
+    vec a = load(scale), b = load(shift);
+    switch (f->act) {
+    case PARE_ACT_NONE: affine(PARE_ACT_NONE, n, x, a, b, residual, *f, y); break;
+    case PARE_ACT_RELU: affine(PARE_ACT_RELU, n, x, a, b, residual, *f, y); break;
+    case PARE_ACT_CLIP: affine(PARE_ACT_CLIP, n, x, a, b, residual, *f, y); break;
+    case PARE_ACT_LEAKY: affine(PARE_ACT_LEAKY, n, x, a, b, residual, *f, y); break;
+    }
+}
+
+enum { SUMS = 4 }; /* independent ones, to hide the latency of an addition */
+
+void ISA(pare_sum_blocked)(size_t n, const float *x, float *y)
+{
+    vec s[SUMS] = { { 0 } };
+    size_t i = 0;
+    for (; i + SUMS <= n; i += SUMS)
+        for (size_t j = 0; j < SUMS; j++) s[j] += load(x + (i + j) * VL);
+    for (; i < n; i++) s[0] += load(x + i * VL);
+    store(y, (s[0] + s[1]) + (s[2] + s[3]));
+}
+
+void ISA(pare_largest_blocked)(size_t n, const float *x, float *y)
+{
+    vec best = broadcast(-INFINITY);
+    for (size_t i = 0; i < n; i++) {
+        vec v = load(x + i * VL);
+        best = choose((v > best) | (v != v), v, best);
+    }
+    store(y, best);
+}
