@@ -5,7 +5,7 @@
 
 /* One table for an instruction set: every kernel carries its name as a suffix. */
 /* clang-format off */
-#define TABLE(ISA, VL, MR, NR)                     \
+#define TABLE(ISA, VL, MR, NR, NP)                 \
     (pare_kernels)                                 \
     {                                              \
         .isa = #ISA,                               \
@@ -15,6 +15,8 @@
         .conv_row = pare_conv_row_##ISA,           \
         .conv_max = pare_conv_max_##ISA,           \
         .conv_fill = pare_conv_fill_##ISA,         \
+        .blocked_pixels = NP,                      \
+        .conv_blocked = pare_conv_blocked_##ISA,   \
         .gemm_nr = NR,                             \
         .gemm_tile = pare_gemm_tile_##ISA,         \
         .unary = pare_unary_##ISA,                 \
@@ -36,6 +38,7 @@
     pare_conv_row_fn pare_conv_row_##ISA;          \
     pare_conv_max_fn pare_conv_max_##ISA;          \
     pare_conv_fill_fn pare_conv_fill_##ISA;        \
+    pare_conv_blocked_fn pare_conv_blocked_##ISA;  \
     pare_gemm_tile_fn pare_gemm_tile_##ISA;        \
     pare_unary_fn pare_unary_##ISA;                \
     pare_binary_fn pare_binary_##ISA;              \
@@ -60,10 +63,10 @@ DECLARE(avx512)
 
 void pare_kernels_init(pare_kernels *k, unsigned cpu)
 {
-    *k = TABLE(c, 8, 4, 16);
+    *k = TABLE(c, 8, 4, 16, 5);
 #if PARE_X86
-    if (cpu & PARE_CPU_AVX2) *k = TABLE(avx2, 8, 6, 16);
-    if (cpu & PARE_CPU_AVX512) *k = TABLE(avx512, 16, 8, 64);
+    if (cpu & PARE_CPU_AVX2) *k = TABLE(avx2, 8, 6, 16, 6);
+    if (cpu & PARE_CPU_AVX512) *k = TABLE(avx512, 16, 8, 64, 12);
 #endif
     (void)cpu;
 }

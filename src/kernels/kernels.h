@@ -5,6 +5,7 @@
 #define KERNELS_KERNELS_H
 
 #include "kernels/conv.h"
+#include "kernels/conv_blocked.h"
 #include "kernels/finish.h"
 #include "kernels/gemm.h"
 #include "kernels/penni.h"
@@ -25,6 +26,8 @@ typedef struct pare_kernels {
     pare_conv_row_fn *conv_row;
     pare_conv_max_fn *conv_max;
     pare_conv_fill_fn *conv_fill;
+    size_t blocked_pixels; /* output pixels of a tile of conv_blocked, at most */
+    pare_conv_blocked_fn *conv_blocked;
     size_t gemm_nr; /* columns of a packed panel of the matrix product */
     pare_gemm_tile_fn *gemm_tile;
     pare_unary_fn *unary;
@@ -46,6 +49,7 @@ pare_conv_tile_fn pare_conv_tile_c;
 pare_conv_row_fn pare_conv_row_c;
 pare_conv_max_fn pare_conv_max_c;
 pare_conv_fill_fn pare_conv_fill_c;
+pare_conv_blocked_fn pare_conv_blocked_c;
 pare_gemm_tile_fn pare_gemm_tile_c;
 pare_unary_fn pare_unary_c;
 pare_binary_fn pare_binary_c;

@@ -171,6 +171,7 @@ static pare_status ask(pare_core *c, const char *force, pare_work *w)
 {
     pare_question coded, dense;
     question(c, w, &coded);
+    coded.p.threads = PARE_MODEL_THREADS;
     dense = coded;
     dense.p.in = dense.in, dense.p.out = dense.out, dense.p.weight = dense.weight;
     const pare_epilogue *e = &w->chain.epilogue;

@@ -29,6 +29,10 @@ typedef struct pare_offer {
     double ns;             /* modelled or measured */
 } pare_offer;
 
+/* Times are modelled for so many threads, whatever the plan's number: implementations round
+ * differently, so the choice must not depend on it. */
+enum { PARE_MODEL_THREADS = 2 };
+
 /* Offers are kept for each pair of layouts: takes, gives. */
 enum { PARE_LAYOUT_PAIRS = 4 };
 static inline int pare_layout_pair(const pare_impl *impl)

@@ -91,10 +91,10 @@ static pare_status reorder_run(const pare_step *s, int threads)
     return PARE_OK;
 }
 
-static double reorder_ns(const pare_core *c, const pare_type *t)
+static double reorder_ns(const pare_type *t)
 {
     double n = (double)pare_numel(t->rank, t->dim);
-    return 300 + n * 0.15 / (n < 32 << 10 ? 1 : c->threads);
+    return 300 + n * 0.15 / (n < 32 << 10 ? 1 : PARE_MODEL_THREADS);
 }
 
 static const pare_op reorder_op = { .name = "Reorder", .summary = "another layout in memory" };
@@ -125,7 +125,7 @@ static double value_ns(const search *s, pare_id v)
     bool own = c->root[v] == v, has_blocked = own && s->given[v] == PARE_BLOCKED;
     int reorders = (own && s->given[v] == PARE_BLOCKED && s->plain[v] > 0) +
                    (s->blocks[v] > 0 && !has_blocked);
-    return reorders ? reorders * reorder_ns(c, &c->graph->value[v].type) : 0;
+    return reorders ? reorders * reorder_ns(&c->graph->value[v].type) : 0;
 }
 
 /* Counts (by = 1) or discounts (by = -1) that step w reads v with this pair. */

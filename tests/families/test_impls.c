@@ -171,6 +171,12 @@ static void test_conv(void **state)
         { 1, 2, 4, 4, 3, 3, 3, 1, "pads=3/3/3/3,strides=2/2" },
         { 5, 1, 28, 28, 20, 5, 5, 1, "" },
         { 1, 96, 14, 14, 96, 3, 3, 1, "pads=1/1/1/1" },
+        { 2, 64, 7, 7, 80, 3, 3, 2, "pads=1/1/1/1" },
+        { 1, 200, 7, 7, 48, 3, 3, 1, "pads=1/1/1/1" }, /* several chunks of input channels */
+        { 1, 32, 14, 14, 33, 3, 3, 1, "pads=1/1/1/1,strides=2/2" },
+        { 1, 48, 2, 3, 32, 3, 3, 1, "pads=1/1/1/1" },
+        { 1, 1, 60, 230, 20, 7, 5, 1, "pads=3/2/3/2,strides=2/2" },
+        { 1, 4, 9, 9, 16, 3, 3, 1, "pads=4/4/4/4,dilations=2/2" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int tail = 0; tail < TAILS; tail++) conv(&cases[i], tail, (i + (size_t)tail) % 3 != 0);

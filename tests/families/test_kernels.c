@@ -133,6 +133,84 @@ static void test_conv(void **state)
     each_isa(check_conv, 60);
 }
 
+static void check_conv_blocked(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 31);
+    enum { TILES = 3, TAPS = 6 };
+    size_t vl = k->vl, blocks = 1 + pare_rng_below(&rng, PARE_BLOCKED_MOST),
+           channels = 1 + pare_rng_below(&rng, 3 * vl), reach = 40 * vl,
+           in_blocks = (channels + vl - 1) / vl, room = TILES * PARE_BLOCKED_PIXELS_MOST * vl,
+           y_floats = blocks * room, ahead_floats = pare_rng_below(&rng, 100);
+    float *x = fresh(in_blocks * reach, &rng), *w = fresh(TAPS * channels * blocks * vl, &rng),
+          *bias = fresh(blocks * vl, &rng), *residual = fresh(y_floats, &rng),
+          *ahead = fresh(ahead_floats, &rng);
+    int32_t tap[TILES][TAPS], in[TILES][TAPS * PARE_BLOCKED_PIXELS_MOST],
+        out[TILES][PARE_BLOCKED_PIXELS_MOST];
+    pare_blocked_shape shape[TILES];
+    pare_blocked_tile tile[TILES];
+    size_t most = 0;
+    for (size_t i = 0; i < TILES; i++) {
+        size_t taps = pare_rng_below(&rng, TAPS + 1),
+               pixels = 1 + pare_rng_below(&rng, k->blocked_pixels);
+        bool inside = pare_rng_below(&rng, 2);
+        if (taps > most) most = taps;
+        for (size_t t = 0; t < taps; t++) tap[i][t] = (int32_t)pare_rng_below(&rng, TAPS);
+        for (size_t t = 0; t < taps * pixels; t++) {
+            bool zero = !inside && pare_rng_below(&rng, 3) == 0;
+            in[i][t] = zero ? PARE_BLOCKED_ZERO : (int32_t)(pare_rng_below(&rng, 38) * vl);
+        }
+        for (size_t p = 0; p < pixels; p++) out[i][p] = (int32_t)(p * vl);
+        shape[i] = (pare_blocked_shape){ .pixels = (uint32_t)pixels,
+                                         .taps = (uint32_t)taps,
+                                         .inside = inside,
+                                         .tap = tap[i],
+                                         .in = in[i],
+                                         .out = out[i] };
+        tile[i] = (pare_blocked_tile){ .shape = &shape[i],
+                                       .in = (int32_t)(pare_rng_below(&rng, 2) * vl),
+                                       .out = (int32_t)(i * PARE_BLOCKED_PIXELS_MOST * vl) };
+    }
+    for (int act = 0; act < 4; act++) {
+        pare_conv_blocked t = { .vl = vl,
+                                .n_tiles = TILES,
+                                .tile = tile,
+                                .blocks = blocks,
+                                .channels = channels,
+                                .x = x,
+                                .x_block = reach,
+                                .w = w,
+                                .bias = bias,
+                                .residual = seed % 2 ? residual : NULL,
+                                .y_block = room,
+                                .first = seed % 3 > 0,
+                                .last = seed % 5 > 0,
+                                .act = (pare_act)act,
+                                .lo = -1,
+                                .hi = 2,
+                                .alpha = 0.1f,
+                                .ahead = ahead,
+                                .ahead_floats = ahead_floats };
+        float *want = guarded(y_floats), *got = guarded(y_floats);
+        for (size_t i = 0; i < y_floats; i++) want[i] = got[i] = (float)(i % 7); /* sums so far */
+        t.y = want;
+        pare_conv_blocked_c(&t);
+        t.y = got;
+        k->conv_blocked(&t);
+        char what[160];
+        snprintf(what, sizeof what, "conv_blocked/%s blocks=%zu channels=%zu act=%d seed=%llu",
+                 k->isa, blocks, channels, act, (unsigned long long)seed);
+        same(got, want, y_floats, 4 * sqrt((double)(most * channels)) + 8, 1e-6, what);
+        drop_guarded(want);
+        drop_guarded(got);
+    }
+    free(x), free(w), free(bias), free(residual), free(ahead);
+}
+static void test_conv_blocked(void **state)
+{
+    (void)state;
+    each_isa(check_conv_blocked, 120);
+}
+
 static void check_fill(const pare_kernels *k, uint64_t seed)
 {
     pare_rng rng = pare_rng_stream(seed, 2);
@@ -427,10 +505,10 @@ static void test_rows_blocked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv),         cmocka_unit_test(test_fill),
-        cmocka_unit_test(test_gemm),         cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_reorder),      cmocka_unit_test(test_window_blocked),
-        cmocka_unit_test(test_rows_blocked),
+        cmocka_unit_test(test_conv_blocked),   cmocka_unit_test(test_conv),
+        cmocka_unit_test(test_fill),           cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_rows),           cmocka_unit_test(test_reorder),
+        cmocka_unit_test(test_window_blocked), cmocka_unit_test(test_rows_blocked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

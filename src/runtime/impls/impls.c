@@ -5,6 +5,8 @@
 #define IMPLS(X)              \
     X(conv_penni)             \
     X(conv_gemm)              \
+    X(conv_blocked)           \
+    X(conv_blocked_first)     \
     X(conv_depthwise)         \
     X(depthwise_blocked)      \
     X(gemm_packed)            \
