@@ -30,8 +30,9 @@
         .largest_blocked = pare_largest_blocked_##ISA, \
         .to_blocked = pare_to_blocked_##ISA,       \
         .to_plain = pare_to_plain_##ISA,           \
-        .penni_basis = pare_penni_basis_##ISA,     \
-        .penni_combine = pare_penni_combine_##ISA, \
+        .sparse_basis = pare_sparse_basis_##ISA,   \
+        .sparse_shift = pare_sparse_shift_##ISA,   \
+        .sparse_combine = pare_sparse_combine_##ISA,\
     }
 #define DECLARE(ISA)                               \
     pare_conv_tile_fn pare_conv_tile_##ISA;        \
@@ -51,8 +52,9 @@
     pare_reduce_blocked_fn pare_largest_blocked_##ISA; \
     pare_to_blocked_fn pare_to_blocked_##ISA;      \
     pare_to_plain_fn pare_to_plain_##ISA;          \
-    pare_penni_basis_fn pare_penni_basis_##ISA;    \
-    pare_penni_combine_fn pare_penni_combine_##ISA;
+    pare_sparse_basis_fn pare_sparse_basis_##ISA;  \
+    pare_sparse_shift_fn pare_sparse_shift_##ISA;  \
+    pare_sparse_combine_fn pare_sparse_combine_##ISA;
 /* clang-format on */
 
 DECLARE(c)

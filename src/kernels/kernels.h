@@ -8,10 +8,10 @@
 #include "kernels/conv_blocked.h"
 #include "kernels/finish.h"
 #include "kernels/gemm.h"
-#include "kernels/penni.h"
 #include "kernels/reorder.h"
 #include "kernels/rows.h"
 #include "kernels/rows_blocked.h"
+#include "kernels/sparse.h"
 #include "kernels/window_blocked.h"
 
 #include <stddef.h>
@@ -40,8 +40,9 @@ typedef struct pare_kernels {
     pare_reduce_blocked_fn *largest_blocked;
     pare_to_blocked_fn *to_blocked;
     pare_to_plain_fn *to_plain;
-    pare_penni_basis_fn *penni_basis;
-    pare_penni_combine_fn *penni_combine;
+    pare_sparse_basis_fn *sparse_basis;
+    pare_sparse_shift_fn *sparse_shift;
+    pare_sparse_combine_fn *sparse_combine;
 } pare_kernels;
 
 /* The plain versions, which define the arithmetic: what tests compare the others with. */

@@ -1,5 +1,5 @@
 /* Every instruction set's kernels give what the plain ones give, on random and awkward sizes, and
- * touch nothing beyond what they say. PENNI's kernels are in test_penni_kernels.c. */
+ * touch nothing beyond what they say. Those of sparse convolutions are in test_sparse_kernels.c. */
 #include "base/cpu.h"
 #include "base/rng.h"
 #include "kernels/kernels.h"

@@ -1,6 +1,8 @@
-/* conv_penni against the reference evaluation of the decoded weight, over odd geometries, with
- * everything that a plan fuses behind a convolution; and bitwise the same for 1, 2 and 3 threads.
+/* conv_penni and conv_sparse against the reference evaluation of the decoded weight, over odd
+ * geometries, with everything that a plan fuses behind a convolution; and bitwise the same for 1, 2
+ * and 3 threads.
  */
+#include "codecs/bitmap.h"
 #include "codecs/penni.h"
 #include "pare/plan.h"
 #include "support/build.h"
@@ -9,7 +11,8 @@
 #include <stdio.h>
 
 typedef struct shape {
-    int64_t n, c, h, w, out, kernel, stride, dilation, pad0, pad1, d;
+    int64_t n, c, h, w, out, kernel, stride, dilation, pad0, pad1,
+        d; /* d: basis kernels; 0: a bit mask */
     double density;
     bool bias, residual, relu;
 } shape;
@@ -19,16 +22,19 @@ static pare_graph *network(const shape *s, pare_rng *r)
     pare_graph *g;
     OK(pare_graph_new(&g));
     pare_type wt = f32_type(4, (int)s->out, (int)s->c, (int)s->kernel, (int)s->kernel);
-    size_t count = (size_t)(s->out * s->c * s->d), taps = (size_t)(s->kernel * s->kernel);
-    float *a = malloc((count + 1) * sizeof *a),
-          *basis = malloc((size_t)s->d * taps * sizeof *basis);
+    size_t taps = (size_t)(s->kernel * s->kernel), d = s->d ? (size_t)s->d : taps,
+           count = (size_t)(s->out * s->c) * d;
+    float *a = malloc((count + 1) * sizeof *a), *basis = malloc(d * taps * sizeof *basis);
     assert_non_null(a);
     assert_non_null(basis);
     for (size_t i = 0; i < count; i++)
         a[i] = pare_rng_uniform(r) < s->density ? (float)pare_rng_normal(r) : 0;
-    for (size_t i = 0; i < (size_t)s->d * taps; i++) basis[i] = (float)pare_rng_normal(r);
+    for (size_t i = 0; i < d * taps; i++) basis[i] = (float)pare_rng_normal(r);
     pare_weight encoded;
-    OK(pare_penni_encode(&wt, s->d, a, NULL, basis, &encoded));
+    if (s->d)
+        OK(pare_penni_encode(&wt, s->d, a, NULL, basis, &encoded));
+    else
+        OK(pare_bitmap_encode(&wt, a, NULL, &encoded));
     free(a);
     free(basis);
     pare_id w, bias = PARE_NONE;
@@ -69,8 +75,9 @@ static void check(const shape *s, uint64_t seed)
     pare_graph *g = network(s, &r);
     pare_tensor in[2] = { random_tensor(g->value[g->input[0]].type, seed) };
     if (s->residual) in[1] = random_tensor(g->value[g->input[1]].type, seed + 1);
-    pare_tensor want = run(g, "conv=reference", 1, in), one = run(g, "conv=conv_penni", 1, in);
-    float scale = sqrtf((float)(s->c * s->d * s->kernel * s->kernel)) * 4 + 4;
+    const char *force = s->d ? "conv=conv_penni" : "conv=conv_sparse";
+    pare_tensor want = run(g, "conv=reference", 1, in), one = run(g, force, 1, in);
+    float scale = sqrtf((float)(s->c * (s->d + 1) * s->kernel * s->kernel)) * 4 + 4;
     for (int64_t i = 0; i < pare_tensor_count(&want); i++) {
         float a = ((float *)want.data)[i], b = ((float *)one.data)[i];
         if (!(fabsf(a - b) <= 2e-6f * scale))
@@ -82,7 +89,7 @@ static void check(const shape *s, uint64_t seed)
                      (int)s->pad1, (int)s->d, s->density, (long long)i, b, a);
     }
     for (int threads = 2; threads <= 3; threads++) {
-        pare_tensor more = run(g, "conv=conv_penni", threads, in);
+        pare_tensor more = run(g, force, threads, in);
         assert_memory_equal(one.data, more.data, pare_tensor_bytes(&one));
         pare_tensor_free(&more);
     }
@@ -111,9 +118,21 @@ static void test_shapes(void **state)
         { 2, 48, 4, 4, 96, 3, 1, 1, 1, 1, 5, 0.2, true, false, true },
         { 1, 5, 6, 6, 4, 1, 4, 1, 0, 0, 1, 0.5, false, false, false }, /* stride > kernel */
         { 1, 5, 6, 6, 4, 3, 1, 1, 1, 1, 5, 0, true, false, true },     /* nothing kept */
+        { 1, 5, 6, 6, 4, 3, 1, 1, 1, 1, 0, 0, true, true, true },
+        { 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, true, false, false },
+        { 2, 7, 9, 5, 17, 1, 1, 1, 0, 0, 0, 0.3, true, true, true }, /* 1x1 */
+        { 1, 256, 4, 4, 256, 1, 1, 1, 0, 0, 0, 0.1, true, true, true },
+        { 1, 96, 14, 14, 64, 1, 2, 1, 0, 0, 0, 0.1, false, true, true },
+        { 1, 3, 33, 31, 8, 7, 2, 1, 3, 3, 0, 0.4, true, false, true },
+        { 1, 64, 14, 14, 96, 3, 1, 1, 1, 1, 0, 0.1, true, true, true },
+        { 2, 512, 4, 4, 256, 3, 1, 1, 1, 1, 5, 0.03, true, true, true }, /* chunks */
+        { 1, 512, 8, 8, 256, 3, 2, 1, 1, 1, 5, 0.03, true, true, true },
+        { 1, 17, 20, 20, 7, 3, 1, 3, 3, 3, 0, 0.3, true, true, true },
+        { 1, 3, 12, 12, 5, 9, 1, 1, 4, 4, 81, 0.3, true, false,
+          true }, /* too many taps for masks */
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(&shapes[i], i);
-    for (uint64_t seed = 100; seed < 160; seed++) {
+    for (uint64_t seed = 100; seed < 240; seed++) {
         pare_rng r = pare_rng_stream(seed, 0);
         shape s = { .n = 1 + (int64_t)pare_rng_below(&r, 3),
                     .c = 1 + (int64_t)pare_rng_below(&r, 20),
@@ -126,7 +145,7 @@ static void test_shapes(void **state)
         int64_t reach = (s.kernel - 1) * s.dilation + 1;
         s.h = reach + (int64_t)pare_rng_below(&r, 20);
         s.w = reach + (int64_t)pare_rng_below(&r, 20);
-        s.d = 1 + (int64_t)pare_rng_below(&r, (uint64_t)(s.kernel * s.kernel));
+        s.d = seed % 3 ? 1 + (int64_t)pare_rng_below(&r, (uint64_t)(s.kernel * s.kernel)) : 0;
         s.density = pare_rng_uniform(&r);
         s.bias = pare_rng_below(&r, 2);
         s.relu = pare_rng_below(&r, 2);
