@@ -30,6 +30,8 @@ typedef struct pare_plan_options {
                           is an error */
     pare_choice choice;
     bool profile; /**< time every step while running */
+    bool
+        no_winograd; /**< never transform convolutions: slower, and rounds like the sum over taps */
 } pare_plan_options;
 
 /** Prepares `graph` for the given shapes. The plan packs its own copy of the weights: `graph` may

@@ -17,6 +17,7 @@ typedef struct options {
     double tolerance;
     int choose;
     const char *force;
+    bool no_winograd;
     pare_strs shape;
     cli_preprocess pp;
 } options;
@@ -30,6 +31,7 @@ static const pare_field fields[] = {
               "how implementations are chosen"),
     PARE_STR(options, force, NULL,
              "PATTERN: use implementations of these names (LAYER=PATTERN for one layer)"),
+    PARE_FLAG(options, no_winograd, false, "never transform convolutions (Winograd)"),
     PARE_STRS(options, shape,
               "NAME=1x3x224x224: shape of an input with other free dimensions (repeatable)"),
     PARE_FIELDS_END,
@@ -198,6 +200,7 @@ static pare_status run(const void *opt, char **args)
                       .shapes = shapes,
                       .n_shapes = n_shapes,
                       .force = o->force,
+                      .no_winograd = o->no_winograd,
                       .choice = o->choose ? PARE_CHOOSE_MEASURE : PARE_CHOOSE_MODEL },
         };
         pare_progress progress = cli_progress_begin(&o->common);

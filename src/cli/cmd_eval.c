@@ -8,6 +8,7 @@ typedef struct options {
     cli_common common;
     const char *data, *force;
     int64_t limit, batch;
+    bool no_winograd;
     cli_preprocess pp;
 } options;
 
@@ -18,6 +19,7 @@ static const pare_field fields[] = {
     PARE_INT(options, batch, 64, 1, 65536, "N", "samples a run, where the model leaves that open"),
     PARE_STR(options, force, NULL,
              "PATTERN: use implementations of these names (LAYER=PATTERN for one layer)"),
+    PARE_FLAG(options, no_winograd, false, "never transform convolutions (Winograd)"),
     PARE_FIELDS_END,
 };
 static const cli_group groups[] = { { "Data", fields, 0, NULL },
@@ -61,7 +63,8 @@ static pare_status run(const void *opt, char **args)
     if (st == PARE_OK) {
         pare_plan_options plan = { .threads = (int)o->common.threads,
                                    .batch = o->batch,
-                                   .force = o->force };
+                                   .force = o->force,
+                                   .no_winograd = o->no_winograd };
         pare_progress progress = cli_progress_begin(&o->common);
         st = pare_evaluate(graph, data, &pp, o->limit, &plan, &progress, &a);
         cli_progress_end();

@@ -5,7 +5,7 @@
 
 /* One table for an instruction set: every kernel carries its name as a suffix. */
 /* clang-format off */
-#define TABLE(ISA, VL, MR, NR, NP)                 \
+#define TABLE(ISA, VL, MR, NR, NP, WB)             \
     (pare_kernels)                                 \
     {                                              \
         .isa = #ISA,                               \
@@ -33,6 +33,11 @@
         .sparse_basis = pare_sparse_basis_##ISA,   \
         .sparse_shift = pare_sparse_shift_##ISA,   \
         .sparse_combine = pare_sparse_combine_##ISA,\
+        .winograd_blocks = WB,                     \
+        .winograd_weights = pare_winograd_weights_##ISA, \
+        .winograd_input = pare_winograd_input_##ISA, \
+        .winograd_product = pare_winograd_product_##ISA, \
+        .winograd_output = pare_winograd_output_##ISA, \
     }
 #define DECLARE(ISA)                               \
     pare_conv_tile_fn pare_conv_tile_##ISA;        \
@@ -54,7 +59,11 @@
     pare_to_plain_fn pare_to_plain_##ISA;          \
     pare_sparse_basis_fn pare_sparse_basis_##ISA;  \
     pare_sparse_shift_fn pare_sparse_shift_##ISA;  \
-    pare_sparse_combine_fn pare_sparse_combine_##ISA;
+    pare_sparse_combine_fn pare_sparse_combine_##ISA; \
+    pare_winograd_weights_fn pare_winograd_weights_##ISA; \
+    pare_winograd_input_fn pare_winograd_input_##ISA; \
+    pare_winograd_product_fn pare_winograd_product_##ISA; \
+    pare_winograd_output_fn pare_winograd_output_##ISA;
 /* clang-format on */
 
 DECLARE(c)
@@ -65,10 +74,10 @@ DECLARE(avx512)
 
 void pare_kernels_init(pare_kernels *k, unsigned cpu)
 {
-    *k = TABLE(c, 8, 4, 16, 5);
+    *k = TABLE(c, 8, 4, 16, 5, 2);
 #if PARE_X86
-    if (cpu & PARE_CPU_AVX2) *k = TABLE(avx2, 8, 6, 16, 6);
-    if (cpu & PARE_CPU_AVX512) *k = TABLE(avx512, 16, 8, 64, 12);
+    if (cpu & PARE_CPU_AVX2) *k = TABLE(avx2, 8, 6, 16, 6, 2);
+    if (cpu & PARE_CPU_AVX512) *k = TABLE(avx512, 16, 8, 64, 12, 4);
 #endif
     (void)cpu;
 }

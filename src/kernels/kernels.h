@@ -13,6 +13,7 @@
 #include "kernels/rows_blocked.h"
 #include "kernels/sparse.h"
 #include "kernels/window_blocked.h"
+#include "kernels/winograd.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -43,6 +44,11 @@ typedef struct pare_kernels {
     pare_sparse_basis_fn *sparse_basis;
     pare_sparse_shift_fn *sparse_shift;
     pare_sparse_combine_fn *sparse_combine;
+    size_t winograd_blocks; /* blocks of output channels of a product that fill the registers */
+    pare_winograd_weights_fn *winograd_weights;
+    pare_winograd_input_fn *winograd_input;
+    pare_winograd_product_fn *winograd_product;
+    pare_winograd_output_fn *winograd_output;
 } pare_kernels;
 
 /* The plain versions, which define the arithmetic: what tests compare the others with. */
@@ -57,6 +63,10 @@ pare_binary_fn pare_binary_c;
 pare_sum_fn pare_sum_c;
 pare_largest_fn pare_largest_c;
 pare_window_blocked_fn pare_window_blocked_c;
+pare_winograd_weights_fn pare_winograd_weights_c;
+pare_winograd_input_fn pare_winograd_input_c;
+pare_winograd_product_fn pare_winograd_product_c;
+pare_winograd_output_fn pare_winograd_output_c;
 
 /* The table for the instruction sets in `cpu` (pare_cpu_detect()). */
 void pare_kernels_init(pare_kernels *k, unsigned cpu);

@@ -96,6 +96,7 @@ static void question(const pare_core *c, const pare_work *w, pare_question *q)
     *q = (pare_question){ .p = { .node = w->node,
                                  .kernels = &c->kernels,
                                  .threads = c->threads,
+                                 .no_winograd = c->no_winograd,
                                  .epilogue = w->chain.epilogue } };
     for (uint32_t i = 0; i < w->node->n_in; i++) {
         pare_id v = w->node->in[i];

@@ -67,7 +67,7 @@ typedef struct pare_core {
     pare_graph *graph; /* the plan's own, after the passes */
     pare_kernels kernels;
     int threads;
-    bool profile;
+    bool profile, no_winograd;
     pare_choice choice;
     pare_work *work;
     size_t n_work;

@@ -157,6 +157,7 @@ pare_status pare_plan_take(pare_graph *graph, const pare_plan_options *options, 
     c->threads = o->threads ? o->threads : pare_cpu_count();
     c->profile = o->profile;
     c->choice = o->choice;
+    c->no_winograd = o->no_winograd;
     pare_kernels_init(&c->kernels, pare_cpu_detect());
     pare_status st = check_options(o);
     if (st == PARE_OK) st = rewrite(graph, o);

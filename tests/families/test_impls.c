@@ -177,6 +177,10 @@ static void test_conv(void **state)
         { 1, 48, 2, 3, 32, 3, 3, 1, "pads=1/1/1/1" },
         { 1, 1, 60, 230, 20, 7, 5, 1, "pads=3/2/3/2,strides=2/2" },
         { 1, 4, 9, 9, 16, 3, 3, 1, "pads=4/4/4/4,dilations=2/2" },
+        { 1, 17, 1, 1, 7, 3, 3, 1, "pads=1/1/1/1" },
+        { 2, 33, 7, 6, 65, 3, 3, 1, "pads=0/3/4/1" },
+        { 1, 150, 13, 9, 40, 3, 3, 1, "" },
+        { 1, 16, 90, 70, 130, 3, 3, 1, "pads=1/1/1/1" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int tail = 0; tail < TAILS; tail++) conv(&cases[i], tail, (i + (size_t)tail) % 3 != 0);

@@ -502,6 +502,115 @@ static void test_rows_blocked(void **state)
     each_isa(check_rows_blocked, 100);
 }
 
+/* A whole small convolution through all four kernels, each compared with its plain version on the
+ * same input. Lanes beyond the channels are NaN. */
+static void check_winograd(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 5);
+    int m = seed % 2 ? 2 : 4;
+    size_t vl = k->vl, positions = (size_t)((m + 2) * (m + 2));
+    size_t channels = 1 + pare_rng_below(&rng, seed % 5 ? 40 : 300),
+           blocks = 1 + pare_rng_below(&rng, PARE_WINOGRAD_BLOCKS), width = blocks * vl,
+           lanes = 1 + pare_rng_below(&rng, vl), blocks_in = (channels + vl - 1) / vl;
+    int64_t in_y = 1 + (int64_t)pare_rng_below(&rng, 13),
+            in_x = 1 + (int64_t)pare_rng_below(&rng, 20), top = (int64_t)pare_rng_below(&rng, 4),
+            left = (int64_t)pare_rng_below(&rng, 4), out_y = in_y + 2 * top - 2,
+            out_x = in_x + 2 * left - 2;
+    if (out_y < 1) top = 1, out_y = in_y;
+    if (out_x < 1) left = 1, out_x = in_x;
+    int64_t tiles_x = (out_x + m - 1) / m, all = (out_y + m - 1) / m * tiles_x;
+    size_t first = pare_rng_below(&rng, (uint64_t)all),
+           tiles = 1 + pare_rng_below(&rng, (uint64_t)all - first);
+    char what[200];
+    snprintf(what, sizeof what,
+             "winograd/%s F%d channels=%zu blocks=%zu %lldx%lld pads %lld %lld tiles %zu+%zu",
+             k->isa, m, channels, blocks, (long long)in_y, (long long)in_x, (long long)top,
+             (long long)left, first, tiles);
+
+    size_t n = positions * channels * width;
+    float *w = fresh(lanes * channels * 9, &rng), *scale = fresh(vl, &rng), *u = fresh(n, &rng),
+          *want = guarded(n), *got = guarded(n);
+    pare_winograd_weights weights = { m,     vl,   lanes, channels,        w,
+                                      scale, want, width, width * channels };
+    memcpy(want, u, n * sizeof *u); /* other blocks' weights stay */
+    memcpy(got, u, n * sizeof *u);
+    pare_winograd_weights_c(&weights);
+    weights.u = got;
+    k->winograd_weights(&weights);
+    same(got, want, n, 4, 1e-6, what);
+    drop_guarded(want), drop_guarded(got);
+
+    size_t map = blocks_in * (size_t)(in_y * in_x) * vl, position = blocks_in * tiles * vl + 3;
+    float *x = fresh(map, &rng);
+    for (size_t i = 0; i < map; i++)
+        if (i / ((size_t)(in_y * in_x) * vl) * vl + i % vl >= channels) x[i] = NAN;
+    n = positions * position;
+    float *v = guarded(n);
+    got = guarded(n);
+    pare_winograd_input in = { m,    vl,      blocks_in, x,     in_y, in_x,    top,
+                               left, tiles_x, first,     tiles, v,    position };
+    pare_winograd_input_c(&in);
+    in.v = got;
+    k->winograd_input(&in);
+    for (size_t p = 0; p < positions; p++) /* how far NaN spreads among the lanes is open */
+        for (size_t i = 0; i < blocks_in * tiles * vl; i++)
+            if (i / (tiles * vl) * vl + i % vl >= channels)
+                got[p * position + i] = v[p * position + i] = NAN;
+    same(got, v, n, 20, 1e-6, what);
+    drop_guarded(got);
+
+    size_t r_position = tiles * width + 5;
+    n = positions * r_position;
+    float *r = guarded(n);
+    got = guarded(n);
+    for (size_t p = 0; p < positions; p++) {
+        pare_winograd_product product = { vl,
+                                          blocks,
+                                          channels,
+                                          tiles,
+                                          v + p * position,
+                                          u + p * channels * width,
+                                          r + p * r_position };
+        pare_winograd_product_c(&product);
+        product.r = got + p * r_position;
+        k->winograd_product(&product);
+    }
+    same(got, r, n, 40 * sqrt((double)channels) + 10, 1e-6, what);
+    drop_guarded(got);
+
+    n = blocks * (size_t)(out_y * out_x) * vl;
+    float *shift = fresh(width, &rng), *residual = fresh(n, &rng);
+    for (int act = 0; act < 4; act++) {
+        want = guarded(n), got = guarded(n);
+        pare_winograd_output out = { .m = m,
+                                     .vl = vl,
+                                     .blocks = blocks,
+                                     .r = r,
+                                     .position = r_position,
+                                     .out_y = out_y,
+                                     .out_x = out_x,
+                                     .tiles_x = tiles_x,
+                                     .first = first,
+                                     .tiles = tiles,
+                                     .shift = shift,
+                                     .residual = seed % 3 ? residual : NULL,
+                                     .y = want,
+                                     .finish = { (pare_act)act, -1, 2, 0.1f } };
+        pare_winograd_output_c(&out);
+        out.y = got;
+        k->winograd_output(&out);
+        same(got, want, n, 200 * sqrt((double)channels) + 20, 1e-6, what);
+        drop_guarded(want), drop_guarded(got);
+    }
+    drop_guarded(v), drop_guarded(r);
+    free(w), free(scale), free(u), free(x), free(shift), free(residual);
+}
+static void test_winograd(void **state)
+{
+    (void)state;
+    each_isa(check_winograd, 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -509,6 +618,7 @@ int main(void)
         cmocka_unit_test(test_fill),           cmocka_unit_test(test_gemm),
         cmocka_unit_test(test_rows),           cmocka_unit_test(test_reorder),
         cmocka_unit_test(test_window_blocked), cmocka_unit_test(test_rows_blocked),
+        cmocka_unit_test(test_winograd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

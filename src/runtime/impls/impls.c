@@ -8,6 +8,8 @@
     X(conv_gemm)              \
     X(conv_blocked)           \
     X(conv_blocked_first)     \
+    X(conv_winograd4)         \
+    X(conv_winograd2)         \
     X(conv_depthwise)         \
     X(depthwise_blocked)      \
     X(gemm_packed)            \

@@ -1,0 +1,330 @@
+/* Conv, float32, dense, 3x3 of stride 1, channel-blocked: Winograd's F(2x2, 3x3) and F(4x4, 3x3),
+ * which multiply 2.25 and 4 times less often than the sum over taps.
+ *
+ * Weights are transformed when the plan is made. Work is cut into items (part of the output
+ * channels, image, band of tiles). An item transforms the tiles of its band into its thread's
+ * scratch unless the thread did that for the item before; then, for a few blocks of output channels
+ * at a time, multiplies all positions and transforms back. No number depends on how work is cut.
+ *
+ * scratch of a thread: [header][position][block of C][tile][vl], [position][tile][blocks of M][vl]
+ *
+ * Rounding (docs/kernels/winograd.md has the derivation): an output is off by at most
+ *
+ *   kappa^2 * (min(C, chunk) + ceil(C / chunk) + 21) * 2^-24 * max|x| * sum|w|,
+ *
+ * and, for inputs that vary independently about zero, by about
+ *
+ *   lambda / 2 * sqrt(min(C, chunk) / 2 + ceil(C / chunk) / 2 + 10) * 2^-24
+ *
+ * of the outputs' deviation, whatever the weights. A form is offered only where that is below
+ * MOST_ERROR. */
+#include "base/team.h"
+#include "runtime/impls/conv_common.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define MOST_ERROR 1e-5
+enum {
+    MOST_TILES = 56,         /* in a band: enough uses of every weight that is loaded */
+    SERIAL_MACS = 300 << 10, /* below, starting threads costs more than it gains */
+    HEADER_FLOATS = 16,      /* scratch begins with the number of the band that lies in it */
+    LINE_FLOATS = 16,        /* between positions, so that they do not fall into one cache set */
+};
+
+typedef struct form {
+    int m;
+    double lambda;              /* of the rounding of varied inputs */
+    double input_ns, output_ns; /* to transform one tile of one block */
+} form;
+static const form forms[] = { { 2, 3.42, 16, 13 }, { 4, 16.2, 80, 36 } };
+
+typedef struct shape {
+    const form *f;
+    int64_t images, channels, rows, in_y, in_x, out_y, out_x, top, left;
+    int64_t tiles_y, tiles_x, tiles; /* of an image */
+    int64_t blocks_in, blocks_out, positions;
+    int64_t groups;                /* of blocks of output channels: those of a product */
+    int64_t band, bands;           /* tiles of a band; bands of an image */
+    int64_t chunks, chunk;         /* parts of the output channels; groups of each */
+    size_t v_position, r_position; /* floats from position to position in scratch */
+} shape;
+
+typedef struct packed {
+    shape s;
+    float *u;     /* [group][position][C][blocks of the group][vl] */
+    float *shift; /* [blocks_out][vl] */
+    bool serial;
+} packed;
+
+static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static double predicted_error(const form *f, int64_t channels)
+{
+    int64_t chunk = PARE_WINOGRAD_CHUNK;
+    double sums = 0.5 * (double)(least(channels, chunk) + up(channels, chunk)) + 10;
+    return 0.5 * f->lambda * sqrt(sums) * 0x1p-24;
+}
+
+static double macs_of(const shape *s)
+{
+    return (double)(s->images * s->positions * s->tiles) * (double)s->channels * (double)s->rows;
+}
+
+/* Cuts by size alone. A band has many tiles, for each of which a loaded weight is used; fewer where
+ * there would be too few items for several threads. */
+static void cut(shape *s)
+{
+    int64_t whole = up(s->tiles, MOST_TILES);
+    s->bands = whole;
+    s->chunks = least(s->groups, up(8, whole * s->images));
+    static const struct {
+        int64_t items, tiles;
+    } wish[] = { { 2, 8 }, { 4, 24 }, { 8, 40 } };
+    for (size_t i = 0; i < sizeof wish / sizeof *wish; i++) {
+        int64_t bands = up(wish[i].items, s->chunks * s->images);
+        if (bands > s->bands && s->tiles / bands >= wish[i].tiles) s->bands = bands;
+    }
+    s->band = up(s->tiles, s->bands);
+    s->bands = up(s->tiles, s->band);
+    s->chunk = up(s->groups, s->chunks);
+    s->chunks = up(s->groups, s->chunk);
+}
+
+static bool shape_of(const pare_prepare *p, const form *f, shape *s)
+{
+    if (p->no_winograd || !pare_conv_is_plain(p) || p->weight[0] || p->in[0].rank != 4)
+        return false;
+    pare_window w;
+    pare_conv_window(p->node, &p->in[0], &p->in[1], &w);
+    for (int d = 0; d < 2; d++)
+        if (w.kernel[d] != 3 || w.stride[d] != 1 || w.dilation[d] != 1) return false;
+    if (p->in[0].dim[1] != p->in[1].dim[1]) return false; /* grouped */
+    int64_t vl = (int64_t)p->kernels->vl, n = f->m + 2;
+    *s = (shape){ .f = f,
+                  .images = p->in[0].dim[0],
+                  .channels = p->in[0].dim[1],
+                  .rows = p->out[0].dim[1],
+                  .in_y = w.in[0],
+                  .in_x = w.in[1],
+                  .out_y = w.out[0],
+                  .out_x = w.out[1],
+                  .top = w.begin[0],
+                  .left = w.begin[1],
+                  .positions = n * n };
+    s->tiles_y = up(s->out_y, f->m);
+    s->tiles_x = up(s->out_x, f->m);
+    s->tiles = s->tiles_y * s->tiles_x;
+    s->blocks_in = up(s->channels, vl);
+    s->blocks_out = up(s->rows, vl);
+    int64_t fill = (int64_t)p->kernels->winograd_blocks;
+    s->groups = up(s->blocks_out, fill);
+    cut(s);
+    s->v_position = (size_t)(s->blocks_in * s->band * vl) + LINE_FLOATS;
+    s->r_position = (size_t)(least(fill, s->blocks_out) * s->band * vl) + LINE_FLOATS;
+    return predicted_error(f, s->channels) <= MOST_ERROR;
+}
+
+static double model_ns(const pare_prepare *p, const form *f)
+{
+    shape s;
+    /* The plain kernels say what is computed; they are not quick. */
+    if (!shape_of(p, f, &s) || strcmp(p->kernels->isa, "c") == 0) return 1e17;
+    /* Vectors of weights: two multiply-adds a cycle on each, for every tile of a band; the first
+     * band reads them from memory, others from a nearer cache. */
+    double weights = (double)(s.positions * s.channels * s.blocks_out);
+    double line = (double)p->kernels->vl / 16; /* of the cache, per vector */
+    double products = weights * (double)(s.tiles * s.images) * 0.127;
+    double near = weights * (double)(s.bands * s.images) * 0.3 * line;
+    double tiles = (double)(s.tiles * s.images);
+    double transforms =
+        tiles * ((double)s.blocks_in * f->input_ns + (double)s.blocks_out * f->output_ns);
+    double work = products + near + transforms, memory = weights * 1.2 * line;
+    int64_t items = s.images * s.bands * s.chunks, rounds = up(items, p->threads);
+    double share = macs_of(&s) < SERIAL_MACS ? 1 : (double)rounds / (double)items;
+    return 500 + work * share + memory / (p->threads > 1 ? 1.5 : 1);
+}
+
+static void release(void *v)
+{
+    packed *k = v;
+    if (!k) return;
+    free(k->u);
+    free(k->shift);
+    free(k);
+}
+
+typedef struct packing {
+    const pare_prepare *p;
+    packed *k;
+} packing;
+
+/* One block of output channels. */
+static void pack(void *user, size_t index, int thread)
+{
+    const packing *a = user;
+    const pare_prepare *p = a->p;
+    const shape *s = &a->k->s;
+    size_t vl = p->kernels->vl, fill = p->kernels->winograd_blocks, group = index / fill,
+           first = group * fill, c = (size_t)s->channels;
+    size_t rows = (size_t)s->rows - index * vl, blocks = (size_t)s->blocks_out - first;
+    size_t width = (blocks < fill ? blocks : fill) * vl;
+    float scale[PARE_VL_MOST];
+    pare_winograd_weights w = { .m = s->f->m,
+                                .vl = vl,
+                                .lanes = rows < vl ? rows : vl,
+                                .channels = c,
+                                .w = (const float *)p->weight[1]->part[0].data + index * vl * c * 9,
+                                .scale = scale,
+                                .u = a->k->u + first * vl * c * (size_t)s->positions +
+                                     (index - first) * vl,
+                                .row = width,
+                                .position = width * c };
+    for (size_t l = 0; l < w.lanes; l++)
+        pare_conv_affine(p, (int64_t)(index * vl + l), &scale[l], &a->k->shift[index * vl + l]);
+    p->kernels->winograd_weights(&w);
+}
+
+static pare_status prepare(const pare_prepare *p, const form *f, void **out, size_t *bytes,
+                           size_t *scratch_bytes)
+{
+    packed *k = calloc(1, sizeof *k);
+    if (!k) return pare_fail(PARE_ENOMEM, "no memory for a packed convolution");
+    shape *s = &k->s;
+    shape_of(p, f, s);
+    size_t lanes = (size_t)s->blocks_out * p->kernels->vl, all, position, u_bytes;
+    if (!pare_mul_size(lanes, (size_t)s->channels, &all) ||
+        !pare_mul_size(all, (size_t)s->positions, &all) ||
+        !pare_mul_size(all, sizeof(float), &u_bytes) || u_bytes > SIZE_MAX - 64 ||
+        !pare_mul_size(s->v_position + s->r_position, (size_t)s->positions, &position) ||
+        !pare_mul_size(position + HEADER_FLOATS, sizeof(float), scratch_bytes)) {
+        release(k);
+        return pare_fail(PARE_ENOMEM, "transformed weights of %lld x %lld channels are too large",
+                         (long long)p->out[0].dim[1], (long long)p->in[0].dim[1]);
+    }
+    k->u = aligned_alloc(64, (u_bytes + 63) & ~(size_t)63);
+    k->shift = calloc(lanes, sizeof *k->shift);
+    if (!k->u || !k->shift) {
+        release(k);
+        return pare_fail(PARE_ENOMEM, "no memory for transformed weights of %zu bytes", u_bytes);
+    }
+    k->serial = macs_of(s) < SERIAL_MACS;
+    pare_team_for((size_t)s->blocks_out, p->threads, pack, &(packing){ p, k });
+    *out = k;
+    *bytes = u_bytes + lanes * sizeof(float);
+    return PARE_OK;
+}
+
+static void item(void *user, size_t index, int thread)
+{
+    const pare_step *step = user;
+    const packed *k = step->packed;
+    const shape *s = &k->s;
+    const pare_kernels *kernels = step->kernels;
+    size_t vl = kernels->vl, fill = kernels->winograd_blocks, positions = (size_t)s->positions;
+    int64_t place = (int64_t)index % (s->bands * s->images),
+            chunk = (int64_t)index / (s->bands * s->images);
+    int64_t image = place / s->bands, first = place % s->bands * s->band,
+            tiles = least(s->band, s->tiles - first);
+    float *scratch = (float *)((char *)step->scratch + (size_t)thread * step->scratch_bytes);
+    float *v = scratch + HEADER_FLOATS, *r = v + positions * s->v_position;
+    int64_t *inside = (int64_t *)scratch;
+    if (*inside != place) {
+        size_t map = (size_t)(s->blocks_in * s->in_y * s->in_x) * vl;
+        kernels->winograd_input(
+            &(pare_winograd_input){ .m = s->f->m,
+                                    .vl = vl,
+                                    .blocks = (size_t)s->blocks_in,
+                                    .x = (const float *)step->in[0].data + (size_t)image * map,
+                                    .in_y = s->in_y,
+                                    .in_x = s->in_x,
+                                    .top = s->top,
+                                    .left = s->left,
+                                    .tiles_x = s->tiles_x,
+                                    .first = (size_t)first,
+                                    .tiles = (size_t)tiles,
+                                    .v = v,
+                                    .position = s->v_position });
+        *inside = place;
+    }
+    size_t plane = (size_t)(s->out_y * s->out_x) * vl, c = (size_t)s->channels;
+    const pare_epilogue *e = &step->epilogue;
+    const float *residual = e->residual ? step->in[step->node->n_in].data : NULL;
+    int64_t end = least((chunk + 1) * s->chunk, s->groups);
+    for (int64_t group = chunk * s->chunk; group < end; group++) {
+        size_t block = (size_t)group * fill, left = (size_t)s->blocks_out - block,
+               blocks = left < fill ? left : fill;
+        const float *u = k->u + block * vl * c * positions;
+        for (size_t i = 0; i < positions; i++)
+            kernels->winograd_product(&(pare_winograd_product){ .vl = vl,
+                                                                .blocks = blocks,
+                                                                .channels = c,
+                                                                .tiles = (size_t)tiles,
+                                                                .v = v + i * s->v_position,
+                                                                .u = u + i * c * blocks * vl,
+                                                                .r = r + i * s->r_position });
+        size_t at = ((size_t)(image * s->blocks_out) + block) * plane;
+        kernels->winograd_output(
+            &(pare_winograd_output){ .m = s->f->m,
+                                     .vl = vl,
+                                     .blocks = blocks,
+                                     .r = r,
+                                     .position = s->r_position,
+                                     .out_y = s->out_y,
+                                     .out_x = s->out_x,
+                                     .tiles_x = s->tiles_x,
+                                     .first = (size_t)first,
+                                     .tiles = (size_t)tiles,
+                                     .shift = k->shift + block * vl,
+                                     .residual = residual ? residual + at : NULL,
+                                     .y = (float *)step->out[0].data + at,
+                                     .finish = { e->act, e->lo, e->hi, e->alpha } });
+    }
+}
+
+static pare_status run(const pare_step *step, int threads)
+{
+    const packed *k = step->packed;
+    for (int t = 0; t < threads; t++)
+        *(int64_t *)((char *)step->scratch + (size_t)t * step->scratch_bytes) = -1;
+    pare_team_for((size_t)(k->s.images * k->s.bands * k->s.chunks), k->serial ? 1 : threads, item,
+                  (void *)step);
+    return PARE_OK;
+}
+
+/* The registry's functions, one set for each form. */
+#define FORM(M, WHICH)                                                               \
+    static bool accepts_##M(const pare_prepare *p)                                   \
+    {                                                                                \
+        shape s;                                                                     \
+        return shape_of(p, WHICH, &s);                                               \
+    }                                                                                \
+    static double model_ns_##M(const pare_prepare *p) { return model_ns(p, WHICH); } \
+    static double macs_##M(const pare_prepare *p)                                    \
+    {                                                                                \
+        shape s;                                                                     \
+        shape_of(p, WHICH, &s);                                                      \
+        return macs_of(&s);                                                          \
+    }                                                                                \
+    static pare_status prepare_##M(const pare_prepare *p, void **out, size_t *bytes, \
+                                   size_t *scratch_bytes)                            \
+    {                                                                                \
+        return prepare(p, WHICH, out, bytes, scratch_bytes);                         \
+    }                                                                                \
+    const pare_impl pare_impl_conv_winograd##M = {                                   \
+        .name = "conv_winograd" #M,                                                  \
+        .op = "Conv",                                                                \
+        .packs = true,                                                               \
+        .fuses = true,                                                               \
+        .takes = PARE_BLOCKED,                                                       \
+        .gives = PARE_BLOCKED,                                                       \
+        .accepts = accepts_##M,                                                      \
+        .model_ns = model_ns_##M,                                                    \
+        .prepare = prepare_##M,                                                      \
+        .release = release,                                                          \
+        .run = run,                                                                  \
+        .macs = macs_##M,                                                            \
+    };
+FORM(2, &forms[0])
+FORM(4, &forms[1])
