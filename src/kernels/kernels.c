@@ -30,6 +30,13 @@
         .largest_blocked = pare_largest_blocked_##ISA, \
         .to_blocked = pare_to_blocked_##ISA,       \
         .to_plain = pare_to_plain_##ISA,           \
+        .int8_conv = pare_int8_conv_##ISA,         \
+        .int8_depthwise = pare_int8_depthwise_##ISA, \
+        .quantize = pare_quantize_##ISA,           \
+        .dequantize = pare_dequantize_##ISA,       \
+        .int8_add = pare_int8_add_##ISA,           \
+        .int8_sum = pare_int8_sum_##ISA,           \
+        .int8_max = pare_int8_max_##ISA,           \
         .sparse_basis = pare_sparse_basis_##ISA,   \
         .sparse_shift = pare_sparse_shift_##ISA,   \
         .sparse_combine = pare_sparse_combine_##ISA,\
@@ -57,6 +64,13 @@
     pare_reduce_blocked_fn pare_largest_blocked_##ISA; \
     pare_to_blocked_fn pare_to_blocked_##ISA;      \
     pare_to_plain_fn pare_to_plain_##ISA;          \
+    pare_int8_conv_fn pare_int8_conv_##ISA;        \
+    pare_int8_depthwise_fn pare_int8_depthwise_##ISA; \
+    pare_quantize_fn pare_quantize_##ISA;          \
+    pare_dequantize_fn pare_dequantize_##ISA;      \
+    pare_int8_add_fn pare_int8_add_##ISA;          \
+    pare_int8_sum_fn pare_int8_sum_##ISA;          \
+    pare_int8_max_fn pare_int8_max_##ISA;          \
     pare_sparse_basis_fn pare_sparse_basis_##ISA;  \
     pare_sparse_shift_fn pare_sparse_shift_##ISA;  \
     pare_sparse_combine_fn pare_sparse_combine_##ISA; \
@@ -79,5 +93,6 @@ void pare_kernels_init(pare_kernels *k, unsigned cpu)
     if (cpu & PARE_CPU_AVX2) *k = TABLE(avx2, 8, 6, 16, 6, 2);
     if (cpu & PARE_CPU_AVX512) *k = TABLE(avx512, 16, 8, 64, 12, 4);
 #endif
-    (void)cpu;
+    k->int8_quads = k->isa[0] == 'c' || (cpu & PARE_CPU_AVX512);
+    k->int8_tile = cpu & PARE_CPU_AVX512 ? 4 : 2;
 }

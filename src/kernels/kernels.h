@@ -8,6 +8,7 @@
 #include "kernels/conv_blocked.h"
 #include "kernels/finish.h"
 #include "kernels/gemm.h"
+#include "kernels/int8.h"
 #include "kernels/reorder.h"
 #include "kernels/rows.h"
 #include "kernels/rows_blocked.h"
@@ -41,6 +42,15 @@ typedef struct pare_kernels {
     pare_reduce_blocked_fn *largest_blocked;
     pare_to_blocked_fn *to_blocked;
     pare_to_plain_fn *to_plain;
+    bool int8_quads;  /* form of packed 8-bit weights (int8.h) */
+    size_t int8_tile; /* blocks of output channels in a tile of them */
+    pare_int8_conv_fn *int8_conv;
+    pare_int8_depthwise_fn *int8_depthwise;
+    pare_quantize_fn *quantize;
+    pare_dequantize_fn *dequantize;
+    pare_int8_add_fn *int8_add;
+    pare_int8_sum_fn *int8_sum;
+    pare_int8_max_fn *int8_max;
     pare_sparse_basis_fn *sparse_basis;
     pare_sparse_shift_fn *sparse_shift;
     pare_sparse_combine_fn *sparse_combine;

@@ -56,6 +56,14 @@ bool pare_force_names(const char *force, const char *layer)
     return false;
 }
 
+bool pare_force_reference(const char *force)
+{
+    rule r;
+    for (const char *at = force ? force : ""; next_rule(&at, &r);)
+        if (!*r.layer && strcmp(r.pattern, "reference") == 0) return true;
+    return false;
+}
+
 /* May `impl` run this layer? *forced tells whether a rule said anything. A rule that names the
  * layer beats general ones. */
 static bool obeys(const char *force, const pare_node *n, const pare_impl *impl, bool *forced)

@@ -99,6 +99,9 @@ pare_status pare_prepare_step(const pare_core *c, pare_work *w);
 pare_status pare_force_check(const pare_graph *g, const char *force);
 /* Does a rule of `force` name this layer? Then it must be a step of its own. */
 bool pare_force_names(const char *force, const char *layer);
+/* Is "reference" one of its rules for all layers? Then the graph is run as it is written, quantised
+ * patterns in float32. */
+bool pare_force_reference(const char *force);
 /* Is there an implementation of this operator that takes an epilogue? */
 bool pare_fuses_any(const char *op);
 

@@ -6,6 +6,7 @@
 #include "base/cpu.h"
 #include "base/parallel.h"
 #include "passes/pass.h"
+#include "passes/qdq.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,10 @@ static pare_status name_outputs(pare_graph *g)
 static pare_status rewrite(pare_graph *g, const pare_plan_options *o)
 {
     PARE_TRY(pare_bind_shapes(g, o->batch, o->shapes, o->n_shapes));
+    if (!pare_force_reference(o->force)) {
+        PARE_TRY(pare_infer(g, false));
+        PARE_TRY(pare_qdq(g)); /* before constants are folded into float32 */
+    }
     PARE_TRY(pare_passes_run(g));
     PARE_TRY(name_outputs(g));
     return pare_infer(g, false);

@@ -12,6 +12,18 @@
     X(conv_winograd2)         \
     X(conv_depthwise)         \
     X(depthwise_blocked)      \
+    X(conv_int8_depthwise)    \
+    X(conv_int8)              \
+    X(conv_int8_to_plain)     \
+    X(conv_int8_from_plain)   \
+    X(conv_int8_plain)        \
+    X(bytes_quantize)         \
+    X(bytes_quantize_blocked) \
+    X(bytes_add)              \
+    X(bytes_add_blocked)      \
+    X(bytes_mean)             \
+    X(bytes_max)              \
+    X(bytes_concat)           \
     X(gemm_packed)            \
     X(conv_transpose_gemm)    \
     X(pool_taps)              \

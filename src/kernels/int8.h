@@ -1,0 +1,120 @@
+/* Products, convolutions and element-wise operations of 8-bit integers.
+ *
+ * An activation x is a byte: unsigned, or signed with `flip` 0x80, which turns it into x + 128
+ * unsigned. Sums are exact in 32 bits (they wrap, and what is wanted fits). A sum becomes a byte
+ * again by one multiplication in float32 and rounding to nearest even, as QLinearConv defines it:
+ *
+ *   y = rint(clamp((float)(sum + bias) * scale, lo, hi)) + zero,  lo and hi whole numbers
+ *
+ * Channels lie in blocks of vl lanes, [block][pixel][vl]; four consecutive bytes are a quad. */
+#ifndef KERNELS_INT8_H
+#define KERNELS_INT8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* From sums to bytes; arrays hold a number for each output channel, whole blocks. */
+typedef struct pare_int8_finish {
+    const int32_t *bias;
+    const float *scale;
+    const int32_t *w_zero; /* NULL: none; else w_zero * (sum of the x) is taken off the sum */
+    float lo, hi;          /* of y - zero */
+    int32_t zero;          /* of y */
+} pare_int8_finish;
+
+/* Quads that follow each other in memory. */
+typedef struct pare_int8_run {
+    uint32_t at; /* bytes from the pixel */
+    uint32_t quads;
+} pare_int8_run;
+
+/* Output channels in `blocks` blocks against `pixels` pixels: each output is the sum over all quads
+ * of its pixel.
+ *
+ * Weights are packed in tiles of `tile` blocks (the last may have fewer), each
+ *   quads:  int8  [quad][block][vl][4]
+ *   else:   int16 [quad][block][2][vl][2]: bytes 0 and 2 of the quad, then 1 and 3; zero points are
+ *           subtracted already
+ */
+typedef struct pare_int8_conv {
+    size_t vl, tile;
+    bool quads;
+    const uint8_t *x;
+    uint8_t flip;
+    size_t pixels;
+    const uint32_t *pixel; /* offset of each pixel */
+    const pare_int8_run *run;
+    size_t runs, all_quads; /* all_quads: of all runs together */
+    size_t blocks;
+    const void *w;
+    const uint32_t *ones; /* per quad: a byte of 1 where the weight is real, for w_zero */
+    pare_int8_finish finish;
+    uint8_t *y;     /* [block][pixel][vl], blocks `y_block` bytes apart */
+    size_t y_block; /* of `sums`: numbers */
+    int32_t *sums;  /* not NULL: the sums with bias, without scale, go here instead */
+} pare_int8_conv;
+typedef void pare_int8_conv_fn(const pare_int8_conv *c);
+
+/* One block of channels, each with its own weights: every output is the sum over groups of four
+ * horizontally neighbouring pixels.
+ *
+ *   quads:  int8 [group][vl][4];  else int16 [group][2][vl][2]
+ *
+ * All four pixels of a group are read, whatever their weight. */
+typedef struct pare_int8_depthwise {
+    size_t vl;
+    bool quads;
+    const uint8_t *x;
+    uint8_t flip;
+    size_t pixels;
+    const uint32_t *pixel;
+    const uint32_t *group; /* offset of each group's first pixel */
+    size_t groups;
+    const void *w;
+    const uint32_t *ones; /* per group */
+    pare_int8_finish finish;
+    uint8_t *y;
+} pare_int8_depthwise;
+typedef void pare_int8_depthwise_fn(const pare_int8_depthwise *c);
+
+/* Packs the weights of `rows` output channels from row-major [rows][4 * all_quads]; `to` holds
+ * pare_int8_packed() bytes, all zero. The weights of a depthwise block are those of vl rows. */
+size_t pare_int8_packed(size_t vl, bool quads, size_t rows, size_t all_quads);
+void pare_int8_pack(size_t vl, size_t tile, bool quads, size_t rows, size_t all_quads,
+                    const int16_t *w, void *to);
+
+/* y[i] = clamp(rint(x[i] / scale), lo, hi) + zero; NaN gives lo + zero. */
+typedef void pare_quantize_fn(size_t n, const float *x, float scale, float lo, float hi,
+                              int32_t zero, uint8_t *y);
+/* y[i] = (x[i] - zero) * scale */
+typedef void pare_dequantize_fn(size_t n, const uint8_t *x, bool is_signed, int32_t zero,
+                                float scale, float *y);
+
+/* y[i] = clamp(rint(fma(a[i], scale_a, fma(b[i], scale_b, shift))), lo, hi) + zero. y may be a or
+ * b. */
+typedef struct pare_int8_add {
+    bool signed_a, signed_b;
+    float scale_a, scale_b, shift, lo, hi;
+    int32_t zero;
+} pare_int8_add;
+typedef void pare_int8_add_fn(const pare_int8_add *p, size_t n, const uint8_t *a, const uint8_t *b,
+                              uint8_t *y);
+
+/* Adds x[i * vl + l] (signed if flip is 0x80) to sum[l] for i < n. */
+typedef void pare_int8_sum_fn(size_t n, const uint8_t *x, uint8_t flip, int32_t *sum);
+
+/* y[p * vl + l] = the largest x[p * step + tap[t] + l] over t < taps. */
+typedef void pare_int8_max_fn(size_t pixels, const uint8_t *x, size_t step, const uint32_t *tap,
+                              size_t taps, uint8_t flip, uint8_t *y);
+
+/* The plain versions. Those of convolutions take any vl and packing. */
+pare_int8_conv_fn pare_int8_conv_c;
+pare_int8_depthwise_fn pare_int8_depthwise_c;
+pare_quantize_fn pare_quantize_c;
+pare_dequantize_fn pare_dequantize_c;
+pare_int8_add_fn pare_int8_add_c;
+pare_int8_sum_fn pare_int8_sum_c; /* vl 8 */
+pare_int8_max_fn pare_int8_max_c; /* vl 8 */
+
+#endif

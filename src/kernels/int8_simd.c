@@ -1,0 +1,367 @@
+/* Two ways to multiply quads: vpdpbusd takes four unsigned by four signed bytes into 32 bits;
+ * without it, bytes 0 and 2 and bytes 1 and 3 become 16-bit numbers, two products each. The shorter
+ * vpmaddubsw is not used: its 16-bit sums of two products saturate. */
+#include "kernels/int8.h"
+#include "kernels/simd.h"
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+typedef uint8_t bytes __attribute__((vector_size(VL), aligned(1), may_alias));
+
+INLINE ivec load_i(const void *p) { return *(const ivec *)p; }
+INLINE uint32_t quad(const uint8_t *p)
+{
+    uint32_t q;
+    memcpy(&q, p, 4);
+    return q;
+}
+
+#if PARE_VEC_BYTES == 64
+typedef struct weights {
+    ivec w;
+} weights;
+typedef struct inputs {
+    ivec x;
+} inputs;
+enum { GROUP_BYTES = 64 }; /* of packed weights: a quad against a block */
+INLINE ivec spread(uint32_t q) { return (ivec)_mm512_set1_epi32((int)q); }
+INLINE weights load_weights(const char *p) { return (weights){ load_i(p) }; }
+INLINE inputs split(ivec x) { return (inputs){ x }; }
+INLINE ivec dot(ivec acc, inputs x, weights w)
+{
+    return (ivec)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)x.x, (__m512i)w.w);
+}
+/* Bytes (pixel, lane) of four pixels to (lane, pixel). */
+INLINE ivec turn(ivec x)
+{
+    const __m512i words = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
+                  within = _mm512_broadcast_i32x4(
+                      _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    return (ivec)_mm512_shuffle_epi8(_mm512_permutexvar_epi32(words, (__m512i)x), within);
+}
+#else
+typedef struct weights {
+    ivec even, odd;
+} weights;
+typedef struct inputs {
+    ivec even, odd;
+} inputs;
+enum { GROUP_BYTES = 64 };
+INLINE ivec spread(uint32_t q) { return (ivec)_mm256_set1_epi32((int)q); }
+INLINE weights load_weights(const char *p) { return (weights){ load_i(p), load_i(p + 32) }; }
+INLINE inputs split(ivec x)
+{
+    return (inputs){ x & spread(0x00ff00ff), (ivec)_mm256_srli_epi16((__m256i)x, 8) };
+}
+INLINE ivec dot(ivec acc, inputs x, weights w)
+{
+    return acc + (ivec)_mm256_madd_epi16((__m256i)x.even, (__m256i)w.even) +
+           (ivec)_mm256_madd_epi16((__m256i)x.odd, (__m256i)w.odd);
+}
+INLINE ivec turn(ivec x)
+{
+    const __m256i words = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7),
+                  within = _mm256_broadcastsi128_si256(
+                      _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    return (ivec)_mm256_shuffle_epi8(_mm256_permutevar8x32_epi32((__m256i)x, words), within);
+}
+#endif
+
+/* NaN gives lo: the instructions return their second operand then. */
+INLINE vec limit(vec v, float lo, float hi)
+{
+#if PARE_VEC_BYTES == 64
+    return (vec)_mm512_min_ps(_mm512_max_ps((__m512)v, _mm512_set1_ps(lo)), _mm512_set1_ps(hi));
+#else
+    return (vec)_mm256_min_ps(_mm256_max_ps((__m256)v, _mm256_set1_ps(lo)), _mm256_set1_ps(hi));
+#endif
+}
+
+/* rint(v) + zero for |v| < 2^22: adding 1.5 * 2^23 leaves the rounded number in the low bits. */
+INLINE ivec whole(vec v, int32_t zero)
+{
+    const float magic = 12582912.0f;
+    ivec bits = (ivec)(v + magic);
+    return bits + (zero - 0x4b400000);
+}
+
+INLINE bytes low_bytes(ivec v)
+{
+#if PARE_VEC_BYTES == 64
+    return (bytes)_mm512_cvtepi32_epi8((__m512i)v);
+#else
+    return __builtin_convertvector(v, bytes);
+#endif
+}
+
+INLINE void finish(const pare_int8_finish *f, size_t channel, ivec sum, uint8_t *y)
+{
+    vec v =
+        __builtin_convertvector(sum + load_i(f->bias + channel), vec) * load(f->scale + channel);
+    *(bytes *)y = low_bytes(whole(limit(v, f->lo, f->hi), f->zero));
+}
+
+/* --- convolution: NB blocks by P pixels --- */
+INLINE void tile(const pare_int8_conv *c, const char *w, size_t block, size_t first, int NB, int P,
+                 bool w_zero, bool flip)
+{
+    const uint8_t *at[16];
+    ivec acc[16][4], of_x[16], change = spread(0x80808080);
+#pragma GCC unroll 16
+    for (int p = 0; p < P; p++) {
+        at[p] = c->x + c->pixel[first + (size_t)p];
+        of_x[p] = (ivec){ 0 };
+#pragma GCC unroll 4
+        for (int b = 0; b < NB; b++) acc[p][b] = (ivec){ 0 };
+    }
+    const uint32_t *ones = c->ones;
+    for (size_t r = 0; r < c->runs; r++) {
+        size_t x = c->run[r].at, end = x + 4 * (size_t)c->run[r].quads;
+        for (; x < end; x += 4, w += NB * GROUP_BYTES) {
+            weights wv[4], one;
+#pragma GCC unroll 4
+            for (int b = 0; b < NB; b++) wv[b] = load_weights(w + b * GROUP_BYTES);
+            if (w_zero) {
+                ivec o = spread(*ones++);
+                memcpy(&one, &o, sizeof o); /* quads only */
+            }
+#pragma GCC unroll 16
+            for (int p = 0; p < P; p++) {
+                ivec q = spread(quad(at[p] + x));
+                if (flip) q ^= change;
+                inputs in = split(q);
+#pragma GCC unroll 4
+                for (int b = 0; b < NB; b++) acc[p][b] = dot(acc[p][b], in, wv[b]);
+                if (w_zero) of_x[p] = dot(of_x[p], in, one);
+            }
+        }
+    }
+#pragma GCC unroll 16
+    for (int p = 0; p < P; p++)
+#pragma GCC unroll 4
+        for (int b = 0; b < NB; b++) {
+            size_t channel = (block + (size_t)b) * VL,
+                   y = (block + (size_t)b) * c->y_block + (first + (size_t)p) * VL;
+            ivec sum = acc[p][b];
+            if (w_zero) sum -= of_x[p] * load_i(c->finish.w_zero + channel);
+            if (c->sums)
+                *(ivec *)(c->sums + y) = sum + load_i(c->finish.bias + channel);
+            else
+                finish(&c->finish, channel, sum, c->y + y);
+        }
+}
+
+/* All pixels against NB blocks: as many at a time as registers allow, then fewer. */
+INLINE void pixels(const pare_int8_conv *c, const char *w, size_t block, int NB, int A, int B,
+                   int C, bool w_zero, bool flip)
+{
+    size_t p = 0, n = c->pixels;
+    for (; p + (size_t)A <= n; p += (size_t)A) tile(c, w, block, p, NB, A, w_zero, flip);
+    for (; p + (size_t)B <= n; p += (size_t)B) tile(c, w, block, p, NB, B, w_zero, flip);
+    for (; p + (size_t)C <= n; p += (size_t)C) tile(c, w, block, p, NB, C, w_zero, flip);
+    for (; p < n; p++) tile(c, w, block, p, NB, 1, w_zero, flip);
+}
+
+#define VARIANT(name, NB, A, B, C, W_ZERO, FLIP)                                       \
+    static __attribute__((noinline)) void name(const pare_int8_conv *c, const char *w, \
+                                               size_t block)                           \
+    {                                                                                  \
+        pixels(c, w, block, NB, A, B, C, W_ZERO, FLIP);                                \
+    }
+typedef void variant(const pare_int8_conv *c, const char *w, size_t block);
+
+#if PARE_VEC_BYTES == 64
+enum { TILE = 4 };
+VARIANT(u1, 1, 14, 7, 3, false, false)
+VARIANT(u2, 2, 12, 6, 3, false, false)
+VARIANT(u3, 3, 8, 4, 2, false, false)
+VARIANT(u4, 4, 6, 4, 2, false, false)
+VARIANT(s1, 1, 14, 7, 3, false, true)
+VARIANT(s2, 2, 12, 6, 3, false, true)
+VARIANT(s3, 3, 8, 4, 2, false, true)
+VARIANT(s4, 4, 6, 4, 2, false, true)
+VARIANT(zu1, 1, 12, 6, 3, true, false)
+VARIANT(zu2, 2, 8, 4, 2, true, false)
+VARIANT(zu3, 3, 6, 3, 2, true, false)
+VARIANT(zu4, 4, 4, 2, 1, true, false)
+VARIANT(zs1, 1, 12, 6, 3, true, true)
+VARIANT(zs2, 2, 8, 4, 2, true, true)
+VARIANT(zs3, 3, 6, 3, 2, true, true)
+VARIANT(zs4, 4, 4, 2, 1, true, true)
+static variant *const variants[2][2][TILE] = {
+    { { u1, u2, u3, u4 }, { s1, s2, s3, s4 } },
+    { { zu1, zu2, zu3, zu4 }, { zs1, zs2, zs3, zs4 } },
+};
+#else
+enum { TILE = 2 };
+VARIANT(u1, 1, 6, 3, 2, false, false)
+VARIANT(u2, 2, 4, 2, 1, false, false)
+VARIANT(s1, 1, 6, 3, 2, false, true)
+VARIANT(s2, 2, 4, 2, 1, false, true)
+static variant *const variants[1][2][TILE] = { { { u1, u2 }, { s1, s2 } } };
+#endif
+
+void ISA(pare_int8_conv)(const pare_int8_conv *c)
+{
+    const char *w = c->w;
+    for (size_t block = 0; block < c->blocks;) {
+        size_t n = c->blocks - block < TILE ? c->blocks - block : TILE;
+        variants[PARE_VEC_BYTES == 64 && c->finish.w_zero][c->flip != 0][n - 1](c, w, block);
+        w += n * c->all_quads * GROUP_BYTES;
+        block += n;
+    }
+}
+
+/* --- depthwise --- */
+INLINE void depthwise(const pare_int8_depthwise *c, size_t first, int P, bool w_zero, bool flip)
+{
+    const uint8_t *at[8];
+    ivec acc[8], of_x[8], change = spread(0x80808080);
+#pragma GCC unroll 8
+    for (int p = 0; p < P; p++) {
+        at[p] = c->x + c->pixel[first + (size_t)p];
+        acc[p] = of_x[p] = (ivec){ 0 };
+    }
+    for (size_t g = 0; g < c->groups; g++) {
+        weights w = load_weights((const char *)c->w + g * GROUP_BYTES), one;
+        if (w_zero) {
+            ivec o = spread(c->ones[g]);
+            memcpy(&one, &o, sizeof o);
+        }
+#pragma GCC unroll 8
+        for (int p = 0; p < P; p++) {
+            ivec q = turn(load_i(at[p] + c->group[g]));
+            if (flip) q ^= change;
+            inputs in = split(q);
+            acc[p] = dot(acc[p], in, w);
+            if (w_zero) of_x[p] = dot(of_x[p], in, one);
+        }
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < P; p++) {
+        if (w_zero) acc[p] -= of_x[p] * load_i(c->finish.w_zero);
+        finish(&c->finish, 0, acc[p], c->y + (first + (size_t)p) * VL);
+    }
+}
+
+INLINE void depthwise_all(const pare_int8_depthwise *c, bool w_zero, bool flip)
+{
+    enum { P = 6 };
+    size_t p = 0;
+    for (; p + P <= c->pixels; p += P) depthwise(c, p, P, w_zero, flip);
+    for (; p < c->pixels; p++) depthwise(c, p, 1, w_zero, flip);
+}
+
+void ISA(pare_int8_depthwise)(const pare_int8_depthwise *c)
+{
+    bool w_zero = PARE_VEC_BYTES == 64 && c->finish.w_zero;
+    if (w_zero && c->flip)
+        depthwise_all(c, true, true);
+    else if (w_zero)
+        depthwise_all(c, true, false);
+    else if (c->flip)
+        depthwise_all(c, false, true);
+    else
+        depthwise_all(c, false, false);
+}
+
+/* --- element by element --- */
+INLINE ivec widen(const uint8_t *x, bool is_signed)
+{
+#if PARE_VEC_BYTES == 64
+    __m128i b = _mm_loadu_si128((const __m128i *)(const void *)x);
+    return (ivec)(is_signed ? _mm512_cvtepi8_epi32(b) : _mm512_cvtepu8_epi32(b));
+#else
+    __m128i b = _mm_loadl_epi64((const __m128i *)(const void *)x);
+    return (ivec)(is_signed ? _mm256_cvtepi8_epi32(b) : _mm256_cvtepu8_epi32(b));
+#endif
+}
+
+void ISA(pare_quantize)(size_t n, const float *x, float scale, float lo, float hi, int32_t zero,
+                        uint8_t *y)
+{
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        *(bytes *)(y + i) = low_bytes(whole(limit(load(x + i) / broadcast(scale), lo, hi), zero));
+    pare_quantize_c(n - i, x + i, scale, lo, hi, zero, y + i);
+}
+
+void ISA(pare_dequantize)(size_t n, const uint8_t *x, bool is_signed, int32_t zero, float scale,
+                          float *y)
+{
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        store(y + i, __builtin_convertvector(widen(x + i, is_signed) - zero, vec) * scale);
+    pare_dequantize_c(n - i, x + i, is_signed, zero, scale, y + i);
+}
+
+INLINE vec fused(vec a, vec b, vec c)
+{
+#if PARE_VEC_BYTES == 64
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#else
+    return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#endif
+}
+
+INLINE size_t add(const pare_int8_add *p, size_t n, const uint8_t *a, const uint8_t *b, uint8_t *y,
+                  bool signed_a, bool signed_b)
+{
+    size_t i = 0;
+    vec scale_a = broadcast(p->scale_a), scale_b = broadcast(p->scale_b),
+        shift = broadcast(p->shift);
+    for (; i + VL <= n; i += VL) {
+        vec v = __builtin_convertvector(widen(b + i, signed_b), vec);
+        v = fused(v, scale_b, shift);
+        v = fused(__builtin_convertvector(widen(a + i, signed_a), vec), scale_a, v);
+        *(bytes *)(y + i) = low_bytes(whole(limit(v, p->lo, p->hi), p->zero));
+    }
+    return i;
+}
+
+void ISA(pare_int8_add)(const pare_int8_add *p, size_t n, const uint8_t *a, const uint8_t *b,
+                        uint8_t *y)
+{
+    size_t i = 0;
+    if (p->signed_a && p->signed_b)
+        i = add(p, n, a, b, y, true, true);
+    else if (!p->signed_a && !p->signed_b)
+        i = add(p, n, a, b, y, false, false);
+    pare_int8_add_c(p, n - i, a + i, b + i, y + i);
+}
+
+void ISA(pare_int8_sum)(size_t n, const uint8_t *x, uint8_t flip, int32_t *sum)
+{
+    ivec a = load_i(sum), b = { 0 };
+    size_t i = 0;
+    for (; i + 2 <= n; i += 2) {
+        a += widen(x + i * VL, flip != 0);
+        b += widen(x + (i + 1) * VL, flip != 0);
+    }
+    if (i < n) a += widen(x + i * VL, flip != 0);
+    *(ivec *)sum = a + b;
+}
+
+INLINE void max_all(size_t pixels_, const uint8_t *x, size_t step, const uint32_t *tap, size_t taps,
+                    uint8_t flip, uint8_t *y)
+{
+    bytes change = { 0 };
+    change += flip;
+    for (size_t p = 0; p < pixels_; p++) {
+        bytes most = { 0 };
+        for (size_t t = 0; t < taps; t++) {
+            bytes v = *(const bytes *)(x + p * step + tap[t]) ^ change;
+            bytes more = (bytes)(v > most);
+            most = (v & more) | (most & ~more);
+        }
+        *(bytes *)(y + p * VL) = most ^ change;
+    }
+}
+
+void ISA(pare_int8_max)(size_t n, const uint8_t *x, size_t step, const uint32_t *tap, size_t taps,
+                        uint8_t flip, uint8_t *y)
+{
+    max_all(n, x, step, tap, taps, flip, y);
+}

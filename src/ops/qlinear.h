@@ -1,0 +1,15 @@
+/* Operators on 8-bit integers that only plans contain (qlinear.c says why). */
+#ifndef OPS_QLINEAR_H
+#define OPS_QLINEAR_H
+
+#include "ops/op.h"
+
+extern const pare_op pare_op_qlinear_add, pare_op_qlinear_global_average_pool;
+
+/* The sum is rint(fma(a, *a, fma(b, *b, *shift))) + y_zero, clamped. */
+void pare_qlinear_add_factors(double a_scale, double a_zero, double b_scale, double b_zero,
+                              double y_scale, float *a, float *b, float *shift);
+/* The mean is rint((float)(sum of x - x_zero) * factor) + y_zero, clamped. */
+float pare_qlinear_mean_factor(double x_scale, double y_scale, int64_t pixels);
+
+#endif

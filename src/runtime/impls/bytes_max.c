@@ -1,0 +1,115 @@
+/* MaxPool of 8-bit integers in two dimensions, blocked: windows inside the input by one kernel
+ * call a row, those that reach beyond it one by one with the taps that are left. */
+#include "base/team.h"
+#include "ops/attr.h"
+#include "runtime/impls/int8_common.h"
+
+#include <stdlib.h>
+
+enum { MOST_TAPS = 64, SERIAL_READS = 64 << 10 };
+
+static bool window_of(const pare_prepare *p, pare_window *w)
+{
+    static const pare_ints none = { 0 };
+    static const char *const names[4] = { "kernel_shape", "strides", "pads", "dilations" };
+    const pare_ints *list[4];
+    const int *pad = pare_attr(p->node, "auto_pad", PARE_FIELD_ENUM);
+    for (int i = 0; i < 4; i++) {
+        list[i] = pare_attr(p->node, names[i], PARE_FIELD_INTS);
+        if (!list[i]) list[i] = &none;
+    }
+    return pare_window_of(&p->in[0], NULL, pad ? *pad : 0, list[0], list[1], list[2], list[3],
+                          pare_attr_int(p->node, "ceil_mode", 0) != 0, w) == PARE_OK;
+}
+
+static bool accepts(const pare_prepare *p)
+{
+    pare_window w;
+    return p->in[0].rank == 4 && pare_int8_is_byte(p->in[0].dtype) && p->node->n_out == 1 &&
+           window_of(p, &w) && w.kernel[0] * w.kernel[1] <= MOST_TAPS;
+}
+
+static double model_ns(const pare_prepare *p)
+{
+    pare_window w;
+    if (!window_of(p, &w)) return 1e17;
+    double n = (double)pare_numel(4, p->out->dim) * (double)(w.kernel[0] * w.kernel[1]);
+    return 300 + n * 0.02 / (n < SERIAL_READS ? 1 : p->threads);
+}
+
+typedef struct packed {
+    pare_window g;
+    bool serial;
+} packed;
+
+static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch_bytes)
+{
+    packed *k = calloc(1, sizeof *k);
+    if (!k) return pare_fail(PARE_ENOMEM, "no memory for a step");
+    window_of(p, &k->g);
+    k->serial = pare_numel(4, p->out->dim) * k->g.kernel[0] * k->g.kernel[1] < SERIAL_READS;
+    *out = k;
+    *bytes = sizeof *k;
+    return PARE_OK;
+}
+
+/* One row of outputs of one block. */
+static void row(const pare_step *s, const pare_window *g, const uint8_t *x, int64_t oy, uint8_t *y)
+{
+    size_t vl = s->kernels->vl;
+    uint8_t flip = pare_int8_flip(s->in[0].dtype);
+    int64_t top = oy * g->stride[0] - g->begin[0], lo, hi;
+    pare_window_range(g->in[0], top, g->dilation[0], g->kernel[0], &lo, &hi);
+    for (int64_t ox = 0; ox < g->out[1];) {
+        int64_t left = ox * g->stride[1] - g->begin[1], from, to, n = 1;
+        pare_window_range(g->in[1], left, g->dilation[1], g->kernel[1], &from, &to);
+        uint32_t tap[MOST_TAPS];
+        size_t taps = 0;
+        int64_t first = left + from * g->dilation[1];
+        for (int64_t ky = lo; ky < hi; ky++)
+            for (int64_t kx = from; kx < to; kx++)
+                tap[taps++] = (uint32_t)((size_t)((ky - lo) * g->dilation[0] * g->in[1] +
+                                                  (kx - from) * g->dilation[1]) *
+                                         vl);
+        if (from == 0 && to == g->kernel[1]) { /* as many whole windows as follow */
+            int64_t room = g->in[1] - left - (g->kernel[1] - 1) * g->dilation[1] - 1;
+            n = room / g->stride[1] + 1;
+            if (n > g->out[1] - ox) n = g->out[1] - ox;
+        }
+        size_t at = taps ? (size_t)((top + lo * g->dilation[0]) * g->in[1] + first) * vl : 0;
+        s->kernels->int8_max((size_t)n, x + at, (size_t)g->stride[1] * vl, tap, taps, flip,
+                             y + (size_t)ox * vl);
+        ox += n;
+    }
+}
+
+static void item(void *user, size_t index, int thread)
+{
+    const pare_step *s = user;
+    const pare_window *g = &((const packed *)s->packed)->g;
+    size_t vl = s->kernels->vl;
+    const uint8_t *x = (const uint8_t *)s->in[0].data + index * (size_t)(g->in[0] * g->in[1]) * vl;
+    uint8_t *y = (uint8_t *)s->out[0].data + index * (size_t)(g->out[0] * g->out[1]) * vl;
+    for (int64_t oy = 0; oy < g->out[0]; oy++) row(s, g, x, oy, y + (size_t)(oy * g->out[1]) * vl);
+}
+
+static pare_status run(const pare_step *s, int threads)
+{
+    const packed *k = s->packed;
+    size_t vl = s->kernels->vl,
+           blocks = (size_t)s->in[0].dim[0] * (((size_t)s->in[0].dim[1] + vl - 1) / vl);
+    pare_team_for(blocks, k->serial ? 1 : threads, item, (void *)s);
+    return PARE_OK;
+}
+
+const pare_impl pare_impl_bytes_max = {
+    .name = "bytes_max",
+    .op = "MaxPool",
+    .packs = true,
+    .takes = PARE_BLOCKED,
+    .gives = PARE_BLOCKED,
+    .accepts = accepts,
+    .model_ns = model_ns,
+    .prepare = prepare,
+    .run = run,
+};
