@@ -68,7 +68,16 @@ typedef struct pare_bench_options {
     int min_runs;   /**< 0 means 10; with peers: turns at least, each of one or more runs */
     pare_plan_options plan;
     const pare_bench_peers *peers; /**< NULL: pare alone */
+    bool roofline;                 /**< measure what the machine can do, in half a second more */
 } pare_bench_options;
+
+/** What the machine can do at most on the threads that were used. */
+typedef struct pare_bench_peaks {
+    double gflops;        /**< float32 multiply-adds in registers, two operations each */
+    double int8_gops;     /**< the same of 8-bit integers, summed exactly */
+    double bandwidth_gbs; /**< reading `working_set` bytes again and again */
+    double working_set;   /**< what the network goes through in one run */
+} pare_bench_peaks;
 
 /** Timing of the same file in another runtime. */
 typedef struct pare_bench_peer {
@@ -85,6 +94,8 @@ typedef struct pare_bench_peer {
 typedef struct pare_bench_layer {
     const char *name, *op, *impl, *why;
     double ms, macs;
+    double weight_bytes, activation_bytes; /**< moved at least, if each is moved once */
+    bool int8;
 } pare_bench_layer;
 
 /** Timing of one model. */
@@ -97,7 +108,8 @@ typedef struct pare_bench_model {
     int runs;
     size_t n_layers;
     pare_bench_layer *layer;
-    size_t n_peers; /**< in pare_bench_options.peers' order of search */
+    pare_bench_peaks peaks; /**< zeros unless the roofline was asked for */
+    size_t n_peers;         /**< in pare_bench_options.peers' order of search */
     pare_bench_peer *peer;
 } pare_bench_model;
 

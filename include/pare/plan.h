@@ -80,7 +80,10 @@ typedef struct pare_step_info {
                           (modelled)" ... */
     const char *codec; /**< "dense" or the codec of the weight, "" without one */
     double macs;       /**< multiply-accumulates this step executes */
-    double ns;         /**< mean time of the runs so far when profiling, else 0 */
+    double weight_bytes, activation_bytes; /**< read and written at least: packed weights and other
+                                              constants; computed inputs and outputs */
+    bool int8;                             /**< multiplies integers of 8 bits */
+    double ns; /**< mean time of the runs so far when profiling, else 0 */
 } pare_step_info;
 PARE_API size_t pare_plan_steps(const pare_plan *plan); /**< number of steps */
 PARE_API void pare_plan_step(const pare_plan *plan, size_t i,

@@ -12,7 +12,7 @@ typedef struct options {
     cli_common common;
     int64_t batch, runs;
     double seconds;
-    bool layers, peers;
+    bool layers, roofline, peers;
     const char *peer_path, *peer_python;
     double tolerance;
     int choose;
@@ -27,6 +27,8 @@ static const pare_field fields[] = {
     PARE_REAL(options, seconds, 2, 0.001, 86400, "S", "time for each model"),
     PARE_INT(options, runs, 10, 1, 1e9, "N", "runs of each model at least"),
     PARE_FLAG(options, layers, false, "a table of the layers with the implementation that ran"),
+    PARE_FLAG(options, roofline, false,
+              "a table of the layers against what the machine can do, measured on the spot"),
     PARE_ENUM(options, choose, PARE_CHOOSE_MODEL, "model|measure",
               "how implementations are chosen"),
     PARE_STR(options, force, NULL,
@@ -53,6 +55,66 @@ static const cli_group groups[] = { { "Timing", fields, 0, NULL },
                                     { "Other runtimes", peer_fields, 0, NULL },
                                     CLI_PREPROCESS(options),
                                     { NULL, NULL, 0, NULL } };
+
+/* A layer against the machine: its rates, and the time that it needs at the machine's. */
+typedef struct roof {
+    double gops, gbs;                   /* reached */
+    double peak_share, bandwidth_share; /* of the measured peaks */
+    const char *bound;                  /* what takes longer at the peaks */
+} roof;
+
+static roof roof_of(const pare_bench_layer *l, const pare_bench_peaks *p)
+{
+    double peak = l->int8 ? p->int8_gops : p->gflops, bytes = l->weight_bytes + l->activation_bytes;
+    roof r = { .gops = 2e-6 * l->macs / l->ms, .gbs = 1e-6 * bytes / l->ms };
+    r.peak_share = r.gops / peak;
+    r.bandwidth_share = r.gbs / p->bandwidth_gbs;
+    r.bound = r.peak_share >= r.bandwidth_share ? "arithmetic" : "memory";
+    return r;
+}
+
+static json_t *peaks_json(const pare_bench_peaks *p)
+{
+    json_t *j = json_object();
+    cli_set(j, "gflops", cli_json_number(p->gflops));
+    cli_set(j, "int8_gops", cli_json_number(p->int8_gops));
+    cli_set(j, "bandwidth_gbs", cli_json_number(p->bandwidth_gbs));
+    cli_set(j, "working_set", cli_json_number(p->working_set));
+    return j;
+}
+
+static void layer_roof_json(json_t *y, const pare_bench_layer *l, const pare_bench_peaks *p)
+{
+    roof r = roof_of(l, p);
+    cli_set(y, "gops", cli_json_number(r.gops));
+    cli_set(y, "peak_share", cli_json_number(r.peak_share));
+    cli_set(y, "gbs", cli_json_number(r.gbs));
+    cli_set(y, "bandwidth_share", cli_json_number(r.bandwidth_share));
+    cli_set(y, "bound", json_string(r.bound));
+}
+
+static void print_roofline(const pare_bench_model *m)
+{
+    const pare_bench_peaks *p = &m->peaks;
+    printf("machine: %.1f GFLOP/s float32, %.1f GOP/s int8, %.1f GB/s reading %s again and again\n",
+           p->gflops, p->int8_gops, p->bandwidth_gbs, cli_bytes_text(p->working_set));
+    printf("%-32s %-24s %9s %9s %7s %10s %8s %7s  %s\n", "layer", "implementation", "ms", "GOP/s",
+           "% peak", "MB", "GB/s", "% b.w.", "bound");
+    double at_roof = 0, all = 0;
+    for (size_t k = 0; k < m->n_layers; k++) {
+        const pare_bench_layer *l = &m->layer[k];
+        roof r = roof_of(l, p);
+        double share = r.peak_share > r.bandwidth_share ? r.peak_share : r.bandwidth_share;
+        at_roof += l->ms * share;
+        all += l->ms;
+        printf("%-32s %-24s %9.4f %9.1f %6.1f%% %10.3f %8.1f %6.1f%%  %s\n", cli_text(l->name),
+               cli_text(l->impl), l->ms, r.gops, 100 * r.peak_share,
+               1e-6 * (l->weight_bytes + l->activation_bytes), r.gbs, 100 * r.bandwidth_share,
+               r.bound);
+    }
+    printf("%-32s %-24s %9.4f   %.1f %% of it would do at the peaks\n", "all layers", "", all,
+           all > 0 ? 100 * at_roof / all : 0);
+}
 
 static json_t *peers_json(const pare_bench_model *m)
 {
@@ -107,9 +169,13 @@ static pare_status print_json(const options *o, int threads, char **files,
             cli_set(y, "why", cli_json_text(l->why));
             cli_set(y, "ms", cli_json_number(l->ms));
             cli_set(y, "macs", cli_json_number(l->macs));
+            cli_set(y, "weight_bytes", cli_json_number(l->weight_bytes));
+            cli_set(y, "activation_bytes", cli_json_number(l->activation_bytes));
+            if (o->roofline) layer_roof_json(y, l, &m[i].peaks);
             cli_push(layers, y);
         }
         cli_set(j, "layers", layers);
+        if (o->roofline) cli_set(j, "peaks", peaks_json(&m[i].peaks));
         if (o->peers) cli_set(j, "peers", peers_json(&m[i]));
         cli_push(models, j);
     }
@@ -161,6 +227,10 @@ static void print_text(const options *o, int threads, char **files, const pare_b
         printf("other processes used %.1f processors meanwhile: measure again on a quiet machine\n",
                m[0].foreign_processors);
     if (o->peers) print_peers(files, m, n);
+    for (size_t i = 0; o->roofline && i < n; i++) {
+        printf("\n%s\n", cli_text(files[i]));
+        print_roofline(&m[i]);
+    }
     for (size_t i = 0; o->layers && i < n; i++) {
         printf("\n%s\n%-32s %-18s %-24s %9s %14s  %s\n", cli_text(files[i]), "layer", "operator",
                "implementation", "ms", "MACs", "why");
@@ -195,6 +265,7 @@ static pare_status run(const void *opt, char **args)
             .seconds = o->seconds,
             .min_runs = (int)o->runs,
             .peers = o->peers ? &peers : NULL,
+            .roofline = o->roofline,
             .plan = { .threads = threads,
                       .batch = o->batch,
                       .shapes = shapes,

@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "driver/peers.h"
 #include "driver/spread.h"
+#include "runtime/peaks.h"
 #include "tensor/tensor.h"
 
 #include <stdio.h>
@@ -292,7 +293,11 @@ static pare_status layers(const pare_graph *g, const pare_plan_options *o, int r
         pare_step_info i;
         pare_plan_step(r.plan, s, &i);
         pare_bench_layer *l = &m->layer[m->n_layers++];
-        *l = (pare_bench_layer){ .ms = ns[s] * 1e-6, .macs = i.macs };
+        *l = (pare_bench_layer){ .ms = ns[s] * 1e-6,
+                                 .macs = i.macs,
+                                 .weight_bytes = i.weight_bytes,
+                                 .activation_bytes = i.activation_bytes,
+                                 .int8 = i.int8 };
         const char **to[4] = { &l->name, &l->op, &l->impl, &l->why },
                    *from[4] = { i.name, i.op, i.impl, i.why };
         for (int k = 0; k < 4; k++) {
@@ -423,6 +428,9 @@ pare_status pare_bench(const pare_graph *const *graphs, size_t n, const pare_ben
     for (size_t i = n_runners; i-- > 0;) drop(&r[i]);
     free(r);
     pare_ort_free(ort);
+    for (size_t i = 0; st == PARE_OK && o->roofline && i < n; i++)
+        st = pare_peaks_measure(o->plan.threads ? o->plan.threads : pare_cpu_count(),
+                                (size_t)(out[i].peak_mib * (1 << 20)), &out[i].peaks);
     for (size_t i = 0; st == PARE_OK && i < n; i++)
         st = layers(graphs[i], &o->plan, (int)(rounds < 51 ? rounds : 51), &out[i]);
     if (st != PARE_OK) pare_bench_free(out, n);

@@ -23,6 +23,9 @@
         .binary = pare_binary_##ISA,               \
         .sum = pare_sum_##ISA,                     \
         .largest = pare_largest_##ISA,             \
+        .limit_fma = pare_limit_fma_##ISA,         \
+        .limit_int8 = pare_limit_int8_##ISA,       \
+        .limit_read = pare_limit_read_##ISA,       \
         .finish_row = pare_finish_row_##ISA,       \
         .window_blocked = pare_window_blocked_##ISA, \
         .affine_blocked = pare_affine_blocked_##ISA, \
@@ -57,6 +60,9 @@
     pare_binary_fn pare_binary_##ISA;              \
     pare_sum_fn pare_sum_##ISA;                    \
     pare_largest_fn pare_largest_##ISA;            \
+    pare_limit_fma_fn pare_limit_fma_##ISA;        \
+    pare_limit_int8_fn pare_limit_int8_##ISA;      \
+    pare_limit_read_fn pare_limit_read_##ISA;      \
     pare_finish_row_fn pare_finish_row_##ISA;      \
     pare_window_blocked_fn pare_window_blocked_##ISA; \
     pare_affine_blocked_fn pare_affine_blocked_##ISA; \

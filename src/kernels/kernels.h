@@ -9,6 +9,7 @@
 #include "kernels/finish.h"
 #include "kernels/gemm.h"
 #include "kernels/int8.h"
+#include "kernels/limits.h"
 #include "kernels/reorder.h"
 #include "kernels/rows.h"
 #include "kernels/rows_blocked.h"
@@ -59,6 +60,9 @@ typedef struct pare_kernels {
     pare_winograd_input_fn *winograd_input;
     pare_winograd_product_fn *winograd_product;
     pare_winograd_output_fn *winograd_output;
+    pare_limit_fma_fn *limit_fma;
+    pare_limit_int8_fn *limit_int8;
+    pare_limit_read_fn *limit_read;
 } pare_kernels;
 
 /* The plain versions, which define the arithmetic: what tests compare the others with. */
@@ -77,6 +81,9 @@ pare_winograd_weights_fn pare_winograd_weights_c;
 pare_winograd_input_fn pare_winograd_input_c;
 pare_winograd_product_fn pare_winograd_product_c;
 pare_winograd_output_fn pare_winograd_output_c;
+pare_limit_fma_fn pare_limit_fma_c;
+pare_limit_int8_fn pare_limit_int8_c;
+pare_limit_read_fn pare_limit_read_c;
 
 /* The table for the instruction sets in `cpu` (pare_cpu_detect()). */
 void pare_kernels_init(pare_kernels *k, unsigned cpu);

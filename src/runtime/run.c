@@ -202,7 +202,21 @@ void pare_plan_step(const pare_plan *p, size_t i, pare_step_info *out)
                              .impl = w->impl->name,
                              .why = w->why,
                              .codec = w->codec,
-                             .macs = w->macs };
+                             .macs = w->macs,
+                             .weight_bytes = (double)w->packed_bytes };
+    const pare_step *s = &p->step[i];
+    for (uint32_t k = 0; k < inputs_of(w); k++) {
+        pare_id v = k < w->node->n_in ? w->node->in[k] : w->chain.residual;
+        if (v == PARE_NONE) continue;
+        double bytes = (double)pare_tensor_bytes(&s->in[k]);
+        if (!p->core->graph->value[p->core->root[v]].weight)
+            out->activation_bytes += bytes;
+        else if (!w->impl->packs)
+            out->weight_bytes += bytes;
+    }
+    for (uint32_t k = 0; k < w->node->n_out; k++)
+        out->activation_bytes += (double)pare_tensor_bytes(&s->out[k]);
+    out->int8 = w->macs > 0 && (s->in[0].dtype == PARE_U8 || s->in[0].dtype == PARE_I8);
     if (p->ns && p->runs) out->ns = p->ns[i] / (double)p->runs;
 }
 

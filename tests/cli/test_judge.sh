@@ -93,6 +93,11 @@ json_keys threads batch models file median_ms p10_ms p90_ms gflops peak_mib rati
 expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1 --layers --batch 2
 stdout_has 'implementation'
 expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1 --choose measure
+expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1 --roofline --json
+json_keys peaks gflops int8_gops bandwidth_gbs working_set weight_bytes activation_bytes peak_share bandwidth_share bound
+expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1 --roofline
+stdout_has '^machine: .* GFLOP/s'
+stdout_has 'arithmetic$'
 expect 2 "$pare" bench a.onnx --choose luck
 expect 2 "$pare" bench a.onnx --force 'no_such_*'
 expect 2 "$pare" bench a.onnx --seconds 0

@@ -355,6 +355,28 @@ static void test_rows(void **state)
     each_isa(check_rows, 10);
 }
 
+/* What measures the machine does what it says: else its rates would be another loop's. */
+static void check_limits(const pare_kernels *k, uint64_t seed)
+{
+    float sum;
+    int32_t exact;
+    size_t rounds = 60 + 7 * (size_t)seed, n = 256 * (size_t)(seed + 1);
+    double lanes = k->limit_fma(rounds, 3, &sum) / (2 * (double)rounds);
+    assert_true(lanes >= 8 && fabs((double)sum / (6 * lanes) - 1) < 1e-5);
+    double ops = k->limit_int8(rounds, 0xff800201, &exact);
+    assert_int_equal(exact, (int64_t)(ops / 8 * (1 + 2 * 2 + 3 * 128 + 4 * 255)) & INT32_MAX);
+    float *x = malloc(n * sizeof *x);
+    double want = 0;
+    for (size_t i = 0; i < n; i++) want += x[i] = (float)(i % 512);
+    assert_true(k->limit_read(x, n) == want && pare_limit_read_c(x, n) == want);
+    free(x);
+}
+static void test_limits(void **state)
+{
+    (void)state;
+    each_isa(check_limits, 5);
+}
+
 /* The definition is too short to be wrong in the same way: lane l of pixel p is plane l's number p.
  */
 static void check_reorder(const pare_kernels *k, uint64_t seed)
@@ -618,7 +640,7 @@ int main(void)
         cmocka_unit_test(test_fill),           cmocka_unit_test(test_gemm),
         cmocka_unit_test(test_rows),           cmocka_unit_test(test_reorder),
         cmocka_unit_test(test_window_blocked), cmocka_unit_test(test_rows_blocked),
-        cmocka_unit_test(test_winograd),
+        cmocka_unit_test(test_winograd),       cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

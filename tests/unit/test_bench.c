@@ -44,6 +44,28 @@ static void test_two_models(void **state)
     pare_graph_free(g[1]);
 }
 
+static void test_roofline(void **state)
+{
+    (void)state;
+    pare_graph *g = network(4);
+    const pare_graph *list[] = { g };
+    for (int threads = 1; threads <= 3; threads += 2) {
+        pare_bench_model m;
+        pare_bench_options o = {
+            .seconds = 0.001, .min_runs = 1, .roofline = true, .plan = { .threads = threads }
+        };
+        OK(pare_bench(list, 1, &o, NULL, &m));
+        assert_true(m.peaks.gflops > 0 && m.peaks.int8_gops > 0 && m.peaks.bandwidth_gbs > 0);
+        assert_true(m.peaks.working_set >= 64 << 10);
+        /* 3 channels in and 4 out of 8x8; 108 weights, packed with padding */
+        assert_true(m.layer[0].activation_bytes == 4 * 64 * (3 + 4));
+        assert_true(m.layer[0].weight_bytes >= 108 * 4 && m.layer[0].weight_bytes < 108 * 4 * 20);
+        assert_true(m.layer[1].activation_bytes == 4 * (64 * 4 + 4) && !m.layer[0].int8);
+        pare_bench_free(&m, 1);
+    }
+    pare_graph_free(g);
+}
+
 static bool stop(void *user, const char *stage, int64_t done, int64_t total, const char *detail)
 {
     assert_string_equal(stage, "bench");
@@ -78,6 +100,7 @@ static void test_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_two_models),
+                                        cmocka_unit_test(test_roofline),
                                         cmocka_unit_test(test_errors) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
