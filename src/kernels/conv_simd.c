@@ -132,9 +132,6 @@ void ISA(pare_conv_row)(const pare_conv_tile *tile)
     if (j < t.vectors) row_block(t, t.lanes + j, 1);
 }
 
-/* b where it is larger or NaN. */
-INLINE vec larger(vec a, vec b) { return choose((b > a) | (b != b), b, a); }
-
 INLINE void max_block(const pare_conv_tile t, const pare_conv_lanes *lanes, const int nv)
 {
     const float *x[4];

@@ -43,9 +43,6 @@ void ISA(pare_sum_blocked)(size_t n, const float *x, float *y)
 void ISA(pare_largest_blocked)(size_t n, const float *x, float *y)
 {
     vec best = broadcast(-INFINITY);
-    for (size_t i = 0; i < n; i++) {
-        vec v = load(x + i * VL);
-        best = choose((v > best) | (v != v), v, best);
-    }
+    for (size_t i = 0; i < n; i++) best = larger(best, load(x + i * VL));
     store(y, best);
 }

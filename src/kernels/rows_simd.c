@@ -7,8 +7,7 @@
 
 INLINE vec clip(vec x, vec lo, vec hi)
 {
-    x = choose(x < lo, lo, x);
-    return choose(x > hi, hi, x);
+    return at_most(at_least(x, lo), hi);
 }
 
 /* e^x: x = n ln 2 + r with |r| <= ln 2 / 2, the series of e^r to the seventh power, then 2^n in two
@@ -37,7 +36,7 @@ INLINE vec unary(const pare_unary f, vec x, vec a, vec b)
 {
     vec zero = { 0 }, one = broadcast(1.0f);
     switch (f) {
-    case PARE_UNARY_RELU: return (vec)((ivec)x & ~(x < zero));
+    case PARE_UNARY_RELU: return at_least(x, zero);
     case PARE_UNARY_LEAKY: return choose(x < zero, a * x, x);
     case PARE_UNARY_CLIP: return clip(x, a, b);
     case PARE_UNARY_EXP: return exponential(x);

@@ -6,6 +6,10 @@
 #include "kernels/act.h"
 #include "kernels/kernels.h"
 
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
 #define PARE_CAT2(a, b) a##_##b
 #define PARE_CAT1(a, b) PARE_CAT2(a, b)
 #define ISA(name)       PARE_CAT1(name, PARE_ISA)
@@ -27,16 +31,46 @@ INLINE vec broadcast(float x)
 /* mask lanes (all ones where true) of a, the others of b. */
 INLINE vec choose(ivec mask, vec a, vec b) { return (vec)(((ivec)a & mask) | ((ivec)b & ~mask)); }
 
+/* v < lo ? lo : v, and v > hi ? hi : v; NaN stays. The x86 instructions do exactly that with
+ * operands in this order, in one step where comparing and choosing takes three. */
+INLINE vec at_least(vec v, vec lo)
+{
+#if PARE_VEC_BYTES == 64 && defined(__AVX512F__)
+    return (vec)_mm512_max_ps((__m512)lo, (__m512)v);
+#elif PARE_VEC_BYTES == 32 && defined(__AVX__)
+    return (vec)_mm256_max_ps((__m256)lo, (__m256)v);
+#else
+    return choose(v < lo, lo, v);
+#endif
+}
+INLINE vec at_most(vec v, vec hi)
+{
+#if PARE_VEC_BYTES == 64 && defined(__AVX512F__)
+    return (vec)_mm512_min_ps((__m512)hi, (__m512)v);
+#elif PARE_VEC_BYTES == 32 && defined(__AVX__)
+    return (vec)_mm256_min_ps((__m256)hi, (__m256)v);
+#else
+    return choose(v > hi, hi, v);
+#endif
+}
+
+/* The larger of both; NaN is larger than all, and stays. */
+INLINE vec larger(vec best, vec x)
+{
+#if PARE_VEC_BYTES == 64 && defined(__AVX512F__)
+    __mmask16 number = _mm512_cmp_ps_mask((__m512)best, (__m512)best, _CMP_ORD_Q);
+    return (vec)_mm512_mask_max_ps((__m512)best, number, (__m512)best, (__m512)x);
+#else
+    return choose((x > best) | (x != x), x, best);
+#endif
+}
+
 INLINE vec act_apply(pare_act act, vec v, float lo, float hi, float alpha)
 {
     vec zero = { 0 };
     switch (act) {
-    case PARE_ACT_RELU: return (vec)((ivec)v & ~(v < zero));
-    case PARE_ACT_CLIP: {
-        vec below = broadcast(lo), above = broadcast(hi);
-        v = choose(v < below, below, v);
-        return choose(v > above, above, v);
-    }
+    case PARE_ACT_RELU: return at_least(v, zero);
+    case PARE_ACT_CLIP: return at_most(at_least(v, broadcast(lo)), broadcast(hi));
     case PARE_ACT_LEAKY: return choose(v < zero, v * alpha, v);
     default: return v;
     }
