@@ -31,6 +31,7 @@
         .affine_blocked = pare_affine_blocked_##ISA, \
         .sum_blocked = pare_sum_blocked_##ISA,     \
         .largest_blocked = pare_largest_blocked_##ISA, \
+        .lanes_blocked = pare_lanes_blocked_##ISA, \
         .to_blocked = pare_to_blocked_##ISA,       \
         .to_plain = pare_to_plain_##ISA,           \
         .int8_conv = pare_int8_conv_##ISA,         \
@@ -68,6 +69,7 @@
     pare_affine_blocked_fn pare_affine_blocked_##ISA; \
     pare_reduce_blocked_fn pare_sum_blocked_##ISA; \
     pare_reduce_blocked_fn pare_largest_blocked_##ISA; \
+    pare_lanes_blocked_fn pare_lanes_blocked_##ISA; \
     pare_to_blocked_fn pare_to_blocked_##ISA;      \
     pare_to_plain_fn pare_to_plain_##ISA;          \
     pare_int8_conv_fn pare_int8_conv_##ISA;        \

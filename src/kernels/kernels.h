@@ -41,6 +41,7 @@ typedef struct pare_kernels {
     pare_affine_blocked_fn *affine_blocked;
     pare_reduce_blocked_fn *sum_blocked;
     pare_reduce_blocked_fn *largest_blocked;
+    pare_lanes_blocked_fn *lanes_blocked;
     pare_to_blocked_fn *to_blocked;
     pare_to_plain_fn *to_plain;
     bool int8_quads;  /* form of packed 8-bit weights (int8.h) */

@@ -27,3 +27,9 @@ void pare_largest_blocked_c(size_t n, const float *x, float *y)
     for (size_t i = 0; i < n * VL; i++)
         if (x[i] > y[i % VL] || isnan(x[i])) y[i % VL] = x[i];
 }
+
+void pare_lanes_blocked_c(size_t n, size_t lanes, const float *x, size_t from, float *y, size_t to)
+{
+    for (size_t p = 0; p < n * VL; p += VL)
+        for (size_t l = 0; l < lanes; l++) y[p + to + l] = x[p + from + l];
+}

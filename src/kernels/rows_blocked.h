@@ -16,9 +16,15 @@ typedef void pare_affine_blocked_fn(size_t n, const float *x, const float *scale
  * if n is 0). */
 typedef void pare_reduce_blocked_fn(size_t n, const float *x, float *y);
 
+/* y[p][to + l] = x[p][from + l], l < lanes, p < n: some lanes of a block into another; from + lanes
+ * and to + lanes <= vl. The other lanes of y are not touched. */
+typedef void pare_lanes_blocked_fn(size_t n, size_t lanes, const float *x, size_t from, float *y,
+                                   size_t to);
+
 /* The plain versions, for a vl of 8. */
 pare_affine_blocked_fn pare_affine_blocked_c;
 pare_reduce_blocked_fn pare_sum_blocked_c;
 pare_reduce_blocked_fn pare_largest_blocked_c;
+pare_lanes_blocked_fn pare_lanes_blocked_c;
 
 #endif

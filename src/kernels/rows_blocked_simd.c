@@ -1,8 +1,9 @@
 /* Pixels of one block of channels, a register each. */
+#include "kernels/partial.h"
 #include "kernels/rows_blocked.h"
-#include "kernels/simd.h"
 
 #include <math.h>
+#include <string.h>
 
 INLINE void affine(const pare_act act, size_t n, const float *x, vec scale, vec shift,
                    const float *residual, const pare_finish f, float *y)
@@ -45,4 +46,16 @@ void ISA(pare_largest_blocked)(size_t n, const float *x, float *y)
     vec best = broadcast(-INFINITY);
     for (size_t i = 0; i < n; i++) best = larger(best, load(x + i * VL));
     store(y, best);
+}
+
+void ISA(pare_lanes_blocked)(size_t n, size_t lanes, const float *x, size_t from, float *y,
+                             size_t to)
+{
+    if (lanes == VL) {
+        memcpy(y, x, n * VL * sizeof *y);
+        return;
+    }
+    lanes_mask m = lanes_of(0, (int)lanes);
+    for (size_t p = 0; p < n * VL; p += VL)
+        store_lanes(y + p + to, m, load_lanes(x + p + from, m, (vec){ 0 }));
 }

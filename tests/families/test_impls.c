@@ -484,6 +484,8 @@ static void test_operators(void **state)
         { .op = "Transpose", "", 3, { 30, 4, 500 }, 0, false, { { 0 } } },
         { .op = "Transpose", "perm=1/0/2", 3, { 70, 8, 200 }, 0, false, { { 0 } } },
         { .op = "Concat", "axis=1", 4, { 2, 3, 4, 5 }, 1, false, { { 4, { 2, 7, 4, 5 } } } },
+        { .op = "Concat", "axis=-3", 4, { 2, 35, 9, 5 }, 1, false, { { 4, { 2, 40, 9, 5 } } } },
+        { .op = "Concat", "axis=1", 4, { 1, 32, 30, 55 }, 1, false, { { 4, { 1, 33, 30, 55 } } } },
         { .op = "Concat", "axis=-1", 3, { 20, 3, 40 }, 1, true, { { 3, { 20, 3, 1 } } } },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -516,6 +518,8 @@ static void test_moves(void **state)
 #define L(...) (const int64_t[]){ __VA_ARGS__ }
     moved("Slice", x, 4, L(0, 1), L(9, 10), L(2, 3), L(2, 2), 2);
     moved("Slice", x, 4, L(-1, 3, -100), L(-100, 1000, 100), L(-1, 1, 0), L(-3, 1, 1), 3);
+    moved("Slice", big, 3, L(16), L(35), L(1), NULL, 1);
+    moved("Slice", big, 3, L(-31), L(100), L(-3), NULL, 1);
     moved("Slice", x, 2, L(1), L(2), NULL, NULL, 1);
     moved("Slice", big, 4, L(1, 4), L(30, 100), L(1, 3), L(1, 5), 2);
     moved("Pad", x, 2, L(0, 2, 0, 0, 0, 3, 0, 0), NULL, NULL, NULL, 8);

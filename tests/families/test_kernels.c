@@ -515,6 +515,14 @@ static void check_rows_blocked(const pare_kernels *k, uint64_t seed)
     for (size_t i = 0; i < GUARD; i++)
         assert_true(sum[-1 - (ptrdiff_t)i] == guard && sum[vl + i] == guard &&
                     most[-1 - (ptrdiff_t)i] == guard && most[vl + i] == guard);
+    size_t lanes = 1 + pare_rng_below(&rng, vl), from = pare_rng_below(&rng, vl - lanes + 1),
+           to = pare_rng_below(&rng, vl - lanes + 1);
+    for (size_t i = 0; i < all; i++) {
+        want[i] = got[i] = guard;
+        if (i % vl >= to && i % vl < to + lanes) want[i] = x[i - to + from];
+    }
+    k->lanes_blocked(n, lanes, x, from, got, to);
+    same(got, want, all, 0, 0, "lanes_blocked");
     free(x), free(scale), free(shift), free(residual);
     drop_guarded(want), drop_guarded(got), drop_guarded(sum), drop_guarded(most);
 }

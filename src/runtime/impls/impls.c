@@ -38,6 +38,7 @@
     X(elementwise)            \
     X(elementwise_blocked)    \
     X(concat_blocks)          \
+    X(concat_blocked)         \
     X(strided_copy)           \
     X(copy)                   \
     X(reference)
