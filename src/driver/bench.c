@@ -186,17 +186,19 @@ static pare_status compare(const runner *own, pare_peer *peer, double *max_rel_d
     return PARE_OK;
 }
 
-/* Threads that spin for a while after a run would take a processor from whoever is next. */
+/* Threads that spin for a while after a run would take a processor from whoever is next. The time of
+ * threads that are running is brought up to date by the system's tick only, which comes every 4 ms
+ * or 10: a shorter nap would not see them. */
 static void wait_for_rest(void)
 {
-    enum { MOST = 200 };
-    const struct timespec nap = { 0, 1000000 };
+    enum { MOST = 40 };
+    const struct timespec nap = { 0, 12000000 };
     for (int i = 0; i < MOST; i++) {
         struct timespec a, b;
         clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
         nanosleep(&nap, NULL);
         clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
-        if ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec) < 2e5) return;
+        if ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec) < 5e5) return;
     }
 }
 

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Whole networks beside other runtimes, in turn: one row a network, peer and number of threads.
+#   PARE_MODELS=/folder/of/onnx/files bench/models.sh [NAME]...     (default: every *.onnx there)
+#   THREAD_COUNTS  "1 2" by default      SECONDS_EACH  for pare and for the peer, 2 by default
+#   PEER_PYTHON    the Python whose package onnxruntime is used (default: python3)
+#   NCNN_PYTHON, PNNX   a Python with the packages ncnn and numpy, and the program pnnx: adds rows for ncnn
+PARE_DATA=${PARE_DATA:-/}
+. "$(dirname "$0")/lib.sh"
+[ -d "${PARE_MODELS:-}" ] || { echo "PARE_MODELS must name a folder of .onnx files" >&2; exit 1; }
+header="network,peer,pare_ms,peer_ms,ratio,ratio_p10,ratio_p90,max_rel_diff,foreign_processors"
+short() { case $1 in [0-9]*) awk "BEGIN{printf \"%.4g\", $1}" ;; *) echo "$1" ;; esac; }
+# nth REPORT KEY N: the N-th value of a key in pare's indented JSON.
+nth() { awk -v key="\"$2\":" -v n="$3" '$1 == key && ++k == n { v = $0; sub(/^[^:]*: */, "", v); gsub(/,$|"/, "", v); print v; exit }' "$1"; }
+[ $# -gt 0 ] || set -- $(cd "$PARE_MODELS" && ls -- *.onnx | sed 's/\.onnx$//')
+for name; do
+    for THREADS in ${THREAD_COUNTS:-1 2}; do
+        net=$PARE_MODELS/$name.onnx out=$RUNS/models.json
+        if "$PARE" bench "$net" --peers --peer-python "${PEER_PYTHON:-python3}" --threads "$THREADS" \
+            --seconds "${SECONDS_EACH:-2}" --runs 7 --json --quiet >"$out"; then
+            row dense_peers.csv "$header" "$name" "$(nth "$out" name 2 | sed 's/.*/onnxruntime/') $(nth "$out" version 1)" \
+                "$(short "$(nth "$out" median_ms 1)")" "$(short "$(nth "$out" median_ms 2)")" "$(short "$(nth "$out" ratio 1)")" "$(short "$(nth "$out" ratio_p10 2)")" \
+                "$(short "$(nth "$out" ratio_p90 2)")" "$(short "$(nth "$out" max_rel_diff 1)")" "$(short "$(nth "$out" foreign_processors 1)")"
+        fi
+        [ -n "${NCNN_PYTHON:-}" ] || continue
+        "$NCNN_PYTHON" "$root/bench/peers_ncnn.py" "$net" --threads "$THREADS" --pare "$PARE" --pnnx "${PNNX:-pnnx}" |
+            tr ',{}' '\n\n\n' | sed 's/^ */ /' >"$out" || continue
+        [ -s "$out" ] || continue
+        row dense_peers.csv "$header" "$name" "ncnn $(nth "$out" version 1)" "$(short "$(nth "$out" median_ms 1)")" \
+            "$(short "$(nth "$out" peer_median_ms 1)")" "$(short "$(nth "$out" ratio 1)")" "$(short "$(nth "$out" ratio_p10 1)")" "$(short "$(nth "$out" ratio_p90 1)")" \
+            "$(short "$(nth "$out" max_rel_diff 1)")" ""
+    done
+done
