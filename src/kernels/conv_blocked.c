@@ -28,3 +28,9 @@ void pare_conv_blocked_c(const pare_conv_blocked *t)
         for (size_t p = 0; p < t->tile[i].shape->pixels; p++)
             for (size_t b = 0; b < t->blocks; b++) pixel(t, &t->tile[i], p, b);
 }
+
+void pare_beside_c(size_t n, size_t count, const float *x, size_t plane, float *to)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t c = 0; c < n; c++) to[i * n + c] = x[c * plane + i];
+}

@@ -12,11 +12,11 @@
  * are moved copies of each other share a shape. */
 typedef struct pare_blocked_shape {
     uint32_t pixels;
-    uint32_t taps;       /* taps that read x for one of the pixels at least */
-    bool inside;         /* all of them read x for all pixels */
-    const int32_t *tap;  /* [taps] which taps of the weights */
-    const int32_t *in;   /* [taps][pixels] floats behind the tile's x; PARE_BLOCKED_ZERO: zeros */
-    const int32_t *out;  /* [pixels] floats behind the tile's y */
+    uint32_t taps;      /* taps that read x for one of the pixels at least */
+    bool inside;        /* all of them read x for all pixels */
+    const int32_t *tap; /* [taps] which taps of the weights */
+    const int32_t *in;  /* [taps][pixels] floats behind the tile's x; PARE_BLOCKED_ZERO: zeros */
+    const int32_t *out; /* [pixels] floats behind the tile's y */
 } pare_blocked_shape;
 
 typedef struct pare_blocked_tile {
@@ -53,6 +53,9 @@ typedef struct pare_conv_blocked {
     size_t ahead_floats;
 } pare_conv_blocked;
 typedef void pare_conv_blocked_fn(const pare_conv_blocked *t);
+
+/* Channels side by side: to[i * n + c] = x[c * plane + i], c < n, i < count; x and to apart. */
+typedef void pare_beside_fn(size_t n, size_t count, const float *x, size_t plane, float *to);
 
 enum { PARE_BLOCKED_ZERO = INT32_MIN, PARE_BLOCKED_MOST = 2, PARE_BLOCKED_PIXELS_MOST = 12 };
 

@@ -4,6 +4,7 @@
 #include "kernels/simd.h"
 
 #include <math.h>
+#include <string.h>
 
 #if PARE_VEC_BYTES == 64
 enum { NP = 12 }; /* 24 of 32 registers are sums: with 28, gcc spills some */
@@ -142,4 +143,26 @@ void ISA(pare_conv_blocked)(const pare_conv_blocked *t)
     const float *ahead = t->ahead;
     for (size_t i = 0; i < t->n_tiles; i++)
         ahead = table[t->blocks - 1][t->tile[i].shape->pixels - 1](t, &t->tile[i], ahead, lines);
+}
+
+/* With a constant number of channels the compiler finds the shuffles. */
+INLINE void beside(const size_t n, size_t count, const float *restrict x, size_t plane,
+                   float *restrict to)
+{
+    for (size_t i = 0; i < count; i++)
+#pragma GCC unroll 4
+        for (size_t c = 0; c < n; c++) to[i * n + c] = x[c * plane + i];
+}
+
+void ISA(pare_beside)(size_t n, size_t count, const float *x, size_t plane, float *to)
+{
+    switch (n) {
+    case 1: memcpy(to, x, count * sizeof *to); break;
+    case 2: beside(2, count, x, plane, to); break;
+    case 3: beside(3, count, x, plane, to); break;
+    case 4: beside(4, count, x, plane, to); break;
+    default:
+        for (size_t c = 0; c < n; c++)
+            for (size_t i = 0; i < count; i++) to[i * n + c] = x[c * plane + i];
+    }
 }

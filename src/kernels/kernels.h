@@ -31,6 +31,7 @@ typedef struct pare_kernels {
     pare_conv_fill_fn *conv_fill;
     size_t blocked_pixels; /* output pixels of a tile of conv_blocked, at most */
     pare_conv_blocked_fn *conv_blocked;
+    pare_beside_fn *beside;
     size_t gemm_nr; /* columns of a packed panel of the matrix product */
     pare_gemm_tile_fn *gemm_tile;
     pare_unary_fn *unary;
@@ -72,6 +73,7 @@ pare_conv_row_fn pare_conv_row_c;
 pare_conv_max_fn pare_conv_max_c;
 pare_conv_fill_fn pare_conv_fill_c;
 pare_conv_blocked_fn pare_conv_blocked_c;
+pare_beside_fn pare_beside_c;
 pare_gemm_tile_fn pare_gemm_tile_c;
 pare_unary_fn pare_unary_c;
 pare_binary_fn pare_binary_c;

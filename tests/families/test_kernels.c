@@ -205,10 +205,27 @@ static void check_conv_blocked(const pare_kernels *k, uint64_t seed)
     }
     free(x), free(w), free(bias), free(residual), free(ahead);
 }
+static void check_beside(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 32);
+    size_t n = 1 + pare_rng_below(&rng, 9), count = pare_rng_below(&rng, 70),
+           plane = count + pare_rng_below(&rng, 5);
+    float *x = fresh(n * plane, &rng), *want = guarded(n * count), *got = guarded(n * count);
+    pare_beside_c(n, count, x, plane, want);
+    k->beside(n, count, x, plane, got);
+    char what[100];
+    snprintf(what, sizeof what, "beside/%s n=%zu count=%zu", k->isa, n, count);
+    same(got, want, n * count, 0, 0, what);
+    free(x);
+    drop_guarded(want);
+    drop_guarded(got);
+}
+
 static void test_conv_blocked(void **state)
 {
     (void)state;
     each_isa(check_conv_blocked, 120);
+    each_isa(check_beside, 60);
 }
 
 static void check_fill(const pare_kernels *k, uint64_t seed)

@@ -7,6 +7,7 @@
  * Work is cut into items (image, group, band of output rows, part of the pairs of output blocks).
  * An item goes through the weights of its pairs once, some input channels at a time, all pixels of
  * the band for each. */
+#include "base/pages.h"
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
 #include "runtime/impls/conv_tiles.h"
@@ -155,12 +156,16 @@ static double modelled(const pare_prepare *p, bool first)
     for (int64_t b = 0; b < bands; b++)
         pare_tiles_cost_of(&s.g, b * s.band, least((b + 1) * s.band, s.g.out[0]), &c);
     if (first) c.cycles *= (double)s.bands, c.tiles *= (double)s.bands;
-    double pairs = (double)(s.blocks / 2) + 0.6 * (double)(s.blocks % 2);
+    double pairs = (double)(s.blocks / 2) + 0.6 * (double)(s.blocks % 2),
+           bodies = c.cycles / (double)s.g.most; /* taps of all tiles, nearly */
     double cycles =
-        pairs * (c.cycles * (double)s.run + c.tiles * 50 * (double)parts_of(s.run, s.chunk));
-    if (first) cycles += 1.5 * (double)(s.buffer[0] * s.buffer[1] * s.bands);
-    double ns = (double)(s.images * s.groups) * cycles * 0.26,
-           weights = 4.0 * (double)(s.groups * s.rows * s.taps * s.run) * 0.06;
+        pairs * (c.cycles * (double)s.run + c.tiles * 50 * (double)parts_of(s.run, s.chunk) +
+                 bodies * (s.run % s.vl ? 20 : 0)); /* the last channels take a loop of their own */
+    if (first) cycles += 0.7 * (double)(s.buffer[0] * s.buffer[1] * s.bands);
+    /* 4 cycles a ns; outputs go to the next cache at 33 GB/s, weights come at 22. */
+    double outputs = 4.0 * (double)(s.blocks * s.vl * p->out[0].dim[2] * p->out[0].dim[3]),
+           ns = (double)(s.images * s.groups) * (cycles * 0.25 + outputs * 0.03),
+           weights = 4.0 * (double)(s.groups * s.rows * s.taps * s.run) * 0.045;
     return 500 + (ns > weights ? ns : weights) / (s.serial ? 1 : p->threads);
 }
 static double model_ns(const pare_prepare *p) { return modelled(p, false); }
@@ -185,29 +190,26 @@ static void pack(const pare_prepare *p, packed *k)
 {
     const shape *s = &k->s;
     const float *w = p->weight[1]->part[0].data;
-    int64_t kernel = s->channels ? s->taps * s->run / s->channels : 0, wide = kernel / s->taps;
-    for (int64_t g = 0; g < s->groups; g++)
-        for (int64_t r = 0; r < s->rows; r++) {
-            int64_t block = r / s->vl, pair = block / PARE_BLOCKED_MOST * PARE_BLOCKED_MOST;
-            int64_t nb = least(PARE_BLOCKED_MOST, s->blocks - pair),
-                    lane = (block - pair) * s->vl + r % s->vl;
-            float scale, shift;
-            pare_conv_affine(p, g * s->rows + r, &scale, &shift);
-            k->bias[(size_t)(g * s->blocks * s->vl + r)] = shift;
-            const float *from = w + (size_t)((g * s->rows + r) * s->channels * kernel);
-            float *to = k->w + (size_t)g * k->group_weights +
-                        (size_t)(pair * s->vl) * (size_t)(s->taps * s->run);
-            for (int64_t c0 = 0; c0 < s->run; c0 += s->chunk) {
-                int64_t n = least(s->chunk, s->run - c0);
-                for (int64_t t = 0; t < s->taps; t++)
-                    for (int64_t c = c0; c < c0 + n; c++) {
-                        int64_t channel = c % s->channels, kx = c / s->channels;
-                        to[(size_t)(((t * n + c - c0) * nb) * s->vl + lane)] =
-                            from[channel * kernel + t * wide + kx] * scale;
-                    }
-                to += (size_t)(s->taps * n * nb * s->vl);
-            }
-        }
+    const int64_t kernel = s->taps * s->run / s->channels, wide = kernel / s->taps,
+                  filter = s->channels * kernel;
+    float *to = k->w;
+    for (int64_t block = 0; block < s->groups * s->blocks;) {
+        int64_t group = block / s->blocks, first = block % s->blocks,
+                nb = least(PARE_BLOCKED_MOST, s->blocks - first), lanes = nb * s->vl,
+                rows = least(lanes, s->rows - first * s->vl), row = group * s->rows + first * s->vl;
+        float scale[PARE_BLOCKED_MOST * PARE_VL_MOST];
+        for (int64_t r = 0; r < rows; r++)
+            pare_conv_affine(p, row + r, &scale[r], &k->bias[block * s->vl + r]);
+        for (int64_t c0 = 0; c0 < s->run; c0 += s->chunk)
+            for (int64_t t = 0; t < s->taps; t++)
+                for (int64_t c = c0; c < least(c0 + s->chunk, s->run); c++, to += lanes) {
+                    const float *from =
+                        w + row * filter + c % s->channels * kernel + t * wide + c / s->channels;
+                    for (int64_t r = 0; r < rows; r++) to[r] = from[r * filter] * scale[r];
+                    for (int64_t r = rows; r < lanes; r++) to[r] = 0;
+                }
+        block += nb;
+    }
 }
 
 static pare_status make(const pare_prepare *p, bool first, void **out, size_t *bytes,
@@ -224,7 +226,7 @@ static pare_status make(const pare_prepare *p, bool first, void **out, size_t *b
     k->group_weights = run;
     if (fits) {
         /* Whole cache lines: a vector of weights is never in two. */
-        k->w = aligned_alloc(64, (*bytes + 63) & ~(size_t)63);
+        k->w = pare_alloc_large(*bytes);
         k->bias = calloc(all_bias + 1, sizeof *k->bias);
         k->band = calloc((size_t)s->bands + 1, sizeof *k->band);
     }
@@ -245,7 +247,6 @@ static pare_status make(const pare_prepare *p, bool first, void **out, size_t *b
         release(k);
         return st;
     }
-    for (size_t i = 0; i < all; i++) k->w[i] = 0;
     pack(p, k);
     k->ahead = all * sizeof(float) > AHEAD_BYTES;
     *out = k;
@@ -263,16 +264,8 @@ static pare_status prepare_first(const pare_prepare *p, void **out, size_t *byte
     return make(p, true, out, bytes, scratch);
 }
 
-/* Channels side by side: to[i * n + c] = x[c * plane + i], i < count. n is a constant wherever this
- * is inlined. */
-static inline void beside(const float *x, size_t plane, size_t n, size_t count, float *to)
-{
-    for (size_t i = 0; i < count; i++)
-        for (size_t c = 0; c < n; c++) to[i * n + c] = x[c * plane + i];
-}
-
 /* Lays out the rows that band `band` of an image reaches. */
-static void fill(const shape *s, int64_t band, const float *x, float *to)
+static void fill(const shape *s, const pare_kernels *k, int64_t band, const float *x, float *to)
 {
     int64_t columns = s->buffer[1] / s->channels, n = s->channels;
     int64_t left = least(s->pad[1], columns), width = clamp(s->in[1], 0, columns - left);
@@ -286,13 +279,7 @@ static void fill(const shape *s, int64_t band, const float *x, float *to)
         if (!real) continue;
         const float *row = x + y * s->in[1];
         float *at = to + left * n;
-        switch (n) {
-        case 1: beside(row, plane, 1, count, at); break;
-        case 2: beside(row, plane, 2, count, at); break;
-        case 3: beside(row, plane, 3, count, at); break;
-        case 4: beside(row, plane, 4, count, at); break;
-        default: beside(row, plane, (size_t)n, count, at);
-        }
+        k->beside((size_t)n, count, row, plane, at);
     }
 }
 
@@ -318,7 +305,7 @@ static void item(void *user, size_t index, int thread)
         float *scratch = (float *)((char *)step->scratch + (size_t)thread * step->scratch_bytes);
         int64_t *inside = (int64_t *)scratch;
         x += (size_t)(image * s->channels) * (size_t)(s->in[0] * s->in[1]);
-        if (*inside != place) fill(s, band, x, scratch + HEADER_FLOATS);
+        if (*inside != place) fill(s, step->kernels, band, x, scratch + HEADER_FLOATS);
         *inside = place;
         x = scratch + HEADER_FLOATS;
         const pare_tiles *tiles = band == s->bands - 1 ? &k->last : &k->tiles;

@@ -1,5 +1,6 @@
 /* Gemm and MatMul, float32, with a constant right operand, and Conv to a single pixel: packed into
  * panels once, then streamed past the rows. */
+#include "base/pages.h"
 #include "base/team.h"
 #include "ops/attr.h"
 #include "runtime/impls/conv_common.h"
@@ -116,14 +117,26 @@ static void pack(const pare_prepare *p, packed *k)
     const float *b = p->weight[1]->part[0].data, *c = bias ? bias->part[0].data : NULL;
     int64_t nr = (int64_t)p->kernels->gemm_nr,
             c_step = bias && pare_tensor_count(&bias->part[0]) > 1;
-    for (int64_t j = 0; j < s->n; j++) {
-        double scale = p->epilogue.scale ? (double)p->epilogue.scale[j] : 1,
-               shift = c ? s->beta * (double)c[j * c_step] : 0;
-        k->shift[j] =
-            (float)(shift * scale + (p->epilogue.scale ? (double)p->epilogue.shift[j] : 0));
-        float *to = k->b + (size_t)(j / nr) * (size_t)(s->k * nr) + j % nr,
-              factor = (float)(s->alpha * scale);
-        for (int64_t i = 0; i < s->k; i++) to[i * nr] = b[i * s->b_row + j * s->b_step] * factor;
+    enum { ROWS_AT_ONCE = 64 }; /* of a panel: both sides stay in the first-level cache */
+    float factor[PARE_GEMM_NR_MOST];
+    for (int64_t j0 = 0; j0 < s->n; j0 += nr) {
+        int64_t n = s->n - j0 < nr ? s->n - j0 : nr;
+        for (int64_t j = j0; j < j0 + n; j++) {
+            double scale = p->epilogue.scale ? (double)p->epilogue.scale[j] : 1,
+                   shift = c ? s->beta * (double)c[j * c_step] : 0;
+            k->shift[j] =
+                (float)(shift * scale + (p->epilogue.scale ? (double)p->epilogue.shift[j] : 0));
+            factor[j - j0] = (float)(s->alpha * scale);
+        }
+        float *panel = k->b + (size_t)j0 * (size_t)s->k;
+        for (int64_t i0 = 0; i0 < s->k; i0 += ROWS_AT_ONCE) {
+            int64_t end = s->k - i0 < ROWS_AT_ONCE ? s->k : i0 + ROWS_AT_ONCE;
+            for (int64_t j = 0; j < n; j++)
+                for (int64_t i = i0; i < end; i++)
+                    panel[i * nr + j] = b[i * s->b_row + (j0 + j) * s->b_step] * factor[j];
+            for (int64_t j = n; j < nr; j++)
+                for (int64_t i = i0; i < end; i++) panel[i * nr + j] = 0;
+        }
     }
 }
 
@@ -132,11 +145,12 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     packed *k = calloc(1, sizeof *k);
     if (!k) return pare_fail(PARE_ENOMEM, "no memory for a packed product");
     shape_of(p, &k->s);
-    size_t nr = p->kernels->gemm_nr, width = 0, all = 0;
+    size_t nr = p->kernels->gemm_nr, width = 0, all = 0, b_bytes = 0;
     k->panels = (k->s.n + (int64_t)nr - 1) / (int64_t)nr;
     if (pare_mul_size((size_t)k->panels, nr, &width) &&
-        pare_mul_size(width, (size_t)k->s.k, &all)) {
-        k->b = calloc(all + 1, sizeof *k->b);
+        pare_mul_size(width, (size_t)k->s.k, &all) &&
+        pare_mul_size(all + 1, sizeof *k->b, &b_bytes)) {
+        k->b = pare_alloc_large(b_bytes);
         k->shift = calloc(width + 1, sizeof *k->shift);
     }
     if (!k->b || !k->shift) {
