@@ -15,6 +15,7 @@ enum { D_MOST = 5, BASIS_V = PARE_VEC_BYTES == 64 ? 4 : 2 };
 INLINE vec quad(const float *p) { return (vec)_mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
 #define SPREAD(q, i) (vec) _mm512_permute_ps((__m512)(q), (i)*0x55)
 INLINE lanes_mask lanes_bits(uint16_t bits) { return (lanes_mask)bits; }
+INLINE lanes_mask lanes_at(const lanes_mask *m) { return _load_mask16((__mmask16 *)(uintptr_t)m); }
 #else
 INLINE vec quad(const float *p) { return (vec)_mm256_broadcast_ps((const __m128 *)p); }
 #define SPREAD(q, i) (vec) _mm256_permute_ps((__m256)(q), (i)*0x55)
@@ -23,51 +24,58 @@ INLINE lanes_mask lanes_bits(uint16_t bits)
     ivec bit = { 1, 2, 4, 8, 16, 32, 64, 128 };
     return (bits & bit) == bit;
 }
+INLINE lanes_mask lanes_at(const lanes_mask *m) { return *m; }
 #endif
 
-/* The masks of a tile as the loads want them. */
+/* The masks of a tile as the loads want them, a row for each tap. */
 typedef struct masks {
-    lanes_mask m[PARE_SPARSE_VECTORS * PARE_SPARSE_MASKED_TAPS];
+    lanes_mask m[PARE_SPARSE_MASKED_TAPS][PARE_SPARSE_VECTORS];
 } masks;
 
 INLINE void masks_of(const pare_sparse_source *s, masks *out)
 {
-    if (s->mask)
-        for (size_t i = 0; i < s->vectors * s->taps; i++) out->m[i] = lanes_bits(s->mask[i]);
+    if (!s->mask) return;
+    for (size_t i = 0; i < s->vectors; i++)
+        for (size_t t = 0; t < s->taps; t++) out->m[t][i] = lanes_bits(s->mask[i * s->taps + t]);
 }
 
-/* d basis kernels of a table that is `ld` wide, v vectors of pixels from vector `at` on. */
-INLINE void basis_block(size_t d, int v, int masked, size_t at, const pare_sparse_source *s,
-                        const masks *m, const float *x, const float *table, size_t ld, float *z)
+/* d basis kernels of a table that is `ld` wide, v vectors of pixels; `mask`: of the first. Rows of
+ * z are `ldz` apart. */
+INLINE void basis_block(size_t d, int v, size_t taps, const int32_t *off, const lanes_mask *mask,
+                        const float *x, const float *table, size_t ld, float *z, size_t ldz)
 {
     vec acc[D_MOST][BASIS_V], zero = { 0 };
     for (size_t k = 0; k < d; k++)
         for (int i = 0; i < v; i++) acc[k][i] = zero;
-    for (size_t t = 0; t < s->taps; t++, table += ld) {
+    for (size_t t = 0; t < taps; t++, table += ld) {
+        const float *from = x + off[t];
         vec in[BASIS_V];
-        for (int i = 0; i < v; i++) {
-            const float *from = x + s->off[t] + (at + (size_t)i) * VL;
+        for (int i = 0; i < v; i++)
             in[i] =
-                masked ? load_lanes(from, m->m[(at + (size_t)i) * s->taps + t], zero) : load(from);
-        }
+                mask ? load_lanes(from + i * VL, lanes_at(mask + i), zero) : load(from + i * VL);
+        if (mask) mask += PARE_SPARSE_VECTORS;
         for (size_t k = 0; k < d; k++)
             for (int i = 0; i < v; i++) acc[k][i] += table[k] * in[i];
     }
     for (size_t k = 0; k < d; k++)
-        for (int i = 0; i < v; i++) store(z + (k * s->vectors + at + (size_t)i) * VL, acc[k][i]);
+        for (int i = 0; i < v; i++) store(z + k * ldz + i * VL, acc[k][i]);
 }
 
 INLINE void basis_rows(size_t d, int masked, const pare_sparse_source *s, const masks *m,
                        const float *x, const float *table, size_t ld, float *z)
 {
-    size_t at = 0;
+    size_t at = 0, ldz = s->vectors * VL;
     for (; at + BASIS_V <= s->vectors; at += BASIS_V)
-        basis_block(d, BASIS_V, masked, at, s, m, x, table, ld, z);
+        basis_block(d, BASIS_V, s->taps, s->off, masked ? m->m[0] + at : NULL, x + at * VL, table,
+                    ld, z + at * VL, ldz);
     if (BASIS_V > 2 && at + 2 <= s->vectors) {
-        basis_block(d, 2, masked, at, s, m, x, table, ld, z);
+        basis_block(d, 2, s->taps, s->off, masked ? m->m[0] + at : NULL, x + at * VL, table, ld,
+                    z + at * VL, ldz);
         at += 2;
     }
-    if (at < s->vectors) basis_block(d, 1, masked, at, s, m, x, table, ld, z);
+    if (at < s->vectors)
+        basis_block(d, 1, s->taps, s->off, masked ? m->m[0] + at : NULL, x + at * VL, table, ld,
+                    z + at * VL, ldz);
 }
 
 INLINE void basis_all(int masked, const pare_sparse_source *s, const masks *m, size_t channels,
@@ -109,7 +117,7 @@ void ISA(pare_sparse_shift)(const pare_sparse_source *s, size_t rows, const pare
     for (size_t r = 0; r < rows; r++) {
         const float *x = s->x + (ptrdiff_t)(row[r].input * s->plane) + s->off[row[r].tap];
         for (size_t i = 0; i < s->vectors; i++, x += VL, z += VL)
-            store(z, s->mask ? load_lanes(x, m.m[i * s->taps + row[r].tap], zero) : load(x));
+            store(z, s->mask ? load_lanes(x, lanes_at(&m.m[row[r].tap][i]), zero) : load(x));
     }
 }
 

@@ -172,8 +172,11 @@ static void cut(packed *k, size_t vectors)
     k->chunk_rows = div_up(k->n_out, k->chunks);
     k->chunks = div_up(k->n_out, k->chunk_rows);
 
-    double first =
-        k->shifts ? used * v * 2 : used * (double)k->taps * v * (vectors == 1 ? 0.8 : 0.55);
+    double first = k->shifts ? used * v * 2
+                             : used * (double)k->taps *
+                                   (vectors == 1   ? 1.04
+                                    : vectors == 2 ? 1.6
+                                                   : 0.72 * v);
     if (k->chunks > 1) first *= 1.5;
     double second = terms * (0.4 + (near ? 0.62 : 0.9) * v);
     second += (double)blocks * n * (3 + (blocks > 1 ? 2 * v : 0)) + n * v * 2;
