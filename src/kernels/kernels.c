@@ -45,6 +45,7 @@
         .sparse_basis = pare_sparse_basis_##ISA,   \
         .sparse_shift = pare_sparse_shift_##ISA,   \
         .sparse_combine = pare_sparse_combine_##ISA,\
+        .sparse_dot = pare_sparse_dot_##ISA,       \
         .winograd_blocks = WB,                     \
         .winograd_weights = pare_winograd_weights_##ISA, \
         .winograd_input = pare_winograd_input_##ISA, \
@@ -83,6 +84,7 @@
     pare_int8_max_fn pare_int8_max_##ISA;          \
     pare_sparse_basis_fn pare_sparse_basis_##ISA;  \
     pare_sparse_shift_fn pare_sparse_shift_##ISA;  \
+    pare_sparse_dot_fn pare_sparse_dot_##ISA;      \
     pare_sparse_combine_fn pare_sparse_combine_##ISA; \
     pare_winograd_weights_fn pare_winograd_weights_##ISA; \
     pare_winograd_input_fn pare_winograd_input_##ISA; \

@@ -65,6 +65,7 @@ typedef struct pare_kernels {
     pare_limit_fma_fn *limit_fma;
     pare_limit_int8_fn *limit_int8;
     pare_limit_read_fn *limit_read;
+    pare_sparse_dot_fn *sparse_dot;
 } pare_kernels;
 
 /* The plain versions, which define the arithmetic: what tests compare the others with. */

@@ -31,16 +31,6 @@ void pare_sparse_shift_c(const pare_sparse_source *s, size_t rows, const pare_sp
         for (size_t i = 0; i < pixels; i++) z[i] = tap(s, row[r].input, row[r].tap, i);
 }
 
-static float act(const pare_sparse_combine *c, float v)
-{
-    switch (c->act) {
-    case PARE_ACT_RELU: return v < 0 ? 0 : v;
-    case PARE_ACT_CLIP: return v < c->lo ? c->lo : v > c->hi ? c->hi : v;
-    case PARE_ACT_LEAKY: return v < 0 ? v * c->alpha : v;
-    default: return v;
-    }
-}
-
 void pare_sparse_combine_c(const pare_sparse_combine *c)
 {
     size_t members = PARE_SPARSE_SUMS / c->vectors, pixels = c->vectors * c->vl,
@@ -57,10 +47,27 @@ void pare_sparse_combine_c(const pare_sparse_combine *c)
                     c->acc[r * pixels + i] = sum;
                 else if (r < c->rows && i < c->pixels) {
                     float more = c->residual ? c->residual[r * c->plane + i] : 0;
-                    c->y[r * c->plane + i] = act(c, sum + c->shift[r] + more);
+                    c->y[r * c->plane + i] =
+                        pare_act_apply(c->act, sum + c->shift[r] + more, c->lo, c->hi, c->alpha);
                 }
             }
         }
         at += terms;
     }
+}
+
+void pare_sparse_dot_c(const pare_sparse_dot *d)
+{
+    size_t at = 0;
+    for (size_t g = 0; g < d->groups; at += d->step[g++] * PARE_SPARSE_SUMS)
+        for (size_t j = 0; j < PARE_SPARSE_SUMS; j++) {
+            size_t r = d->row[g * PARE_SPARSE_SUMS + j];
+            if (r >= d->rows) continue;
+            float sum = d->shift[r];
+            for (size_t t = 0; t < d->step[g]; t++) {
+                size_t term = at + t * PARE_SPARSE_SUMS + j;
+                sum += d->value[term] * d->x[d->off[term]];
+            }
+            d->y[r] = sum;
+        }
 }

@@ -80,6 +80,20 @@ typedef struct pare_sparse_combine {
 } pare_sparse_combine;
 typedef void pare_sparse_combine_fn(const pare_sparse_combine *c);
 
+/* One product of a sparse matrix and a vector: y[r] = shift[r] + sum over the terms of r of value *
+ * x[off], for groups of PARE_SPARSE_SUMS rows whose terms lie interleaved as above (a step is one
+ * term of each). Rows that are not there are numbered `rows`. */
+typedef struct pare_sparse_dot {
+    size_t groups, rows;
+    const uint32_t *step, *row;
+    const float *value;
+    const uint16_t *off;
+    const float *x, *shift;
+    float *y;
+} pare_sparse_dot;
+typedef void pare_sparse_dot_fn(const pare_sparse_dot *d);
+
+pare_sparse_dot_fn pare_sparse_dot_c;
 pare_sparse_basis_fn pare_sparse_basis_c;
 pare_sparse_shift_fn pare_sparse_shift_c;
 pare_sparse_combine_fn pare_sparse_combine_c;

@@ -197,3 +197,23 @@ void ISA(pare_sparse_combine)(const pare_sparse_combine *c)
     case 8: combine(8, 1, c); break;
     }
 }
+
+/* Scalars: gathering eight numbers takes as long as eight loads, and the processor runs eight sums
+ * side by side. */
+void ISA(pare_sparse_dot)(const pare_sparse_dot *d)
+{
+    const float *value = d->value, *x = d->x;
+    const uint16_t *off = d->off;
+    for (size_t g = 0; g < d->groups; g++) {
+        const uint32_t *row = d->row + g * PARE_SPARSE_SUMS;
+        float sum[PARE_SPARSE_SUMS];
+#pragma GCC unroll 8
+        for (int j = 0; j < PARE_SPARSE_SUMS; j++) sum[j] = row[j] < d->rows ? d->shift[row[j]] : 0;
+        for (uint32_t s = d->step[g]; s; s--, value += PARE_SPARSE_SUMS, off += PARE_SPARSE_SUMS) {
+#pragma GCC unroll 8
+            for (int j = 0; j < PARE_SPARSE_SUMS; j++) sum[j] += value[j] * x[off[j]];
+        }
+        for (int j = 0; j < PARE_SPARSE_SUMS; j++)
+            if (row[j] < d->rows) d->y[row[j]] = sum[j];
+    }
+}

@@ -1,5 +1,5 @@
-/* conv_penni and conv_sparse against the reference evaluation of the decoded weight, over odd
- * geometries, with everything that a plan fuses behind a convolution; and bitwise the same for 1, 2
+/* conv_penni, conv_sparse and gemm_sparse against the reference evaluation of the decoded weight,
+ * over odd geometries, with everything that a plan fuses behind them; and bitwise the same for 1, 2
  * and 3 threads.
  */
 #include "codecs/bitmap.h"
@@ -153,8 +153,69 @@ static void test_shapes(void **state)
     }
 }
 
+/* Gemm or MatMul of A [m][k] with a sparse operand of n outputs. */
+static void product(const char *op, const char *attrs, int m, int k, int n, double density,
+                    bool bias, bool residual, uint64_t seed)
+{
+    pare_rng r = pare_rng_stream(seed, 9);
+    bool by_output = strstr(attrs, "transB=1") != NULL;
+    pare_graph *g;
+    OK(pare_graph_new(&g));
+    pare_type wt = by_output ? f32_type(2, n, k) : f32_type(2, k, n), at = f32_type(2, m, k);
+    float *values = calloc((size_t)(n * k) + 1, sizeof *values);
+    assert_non_null(values);
+    for (int i = 0; i < n * k; i++)
+        if (pare_rng_uniform(&r) < density) values[i] = (float)pare_rng_normal(&r);
+    pare_weight encoded;
+    OK(pare_bitmap_encode(&wt, values, NULL, &encoded));
+    free(values);
+    pare_id w, x = add_input(g, "x", at),
+               b = bias ? add_random(g, "b", f32_type(1, n), seed) : PARE_NONE;
+    OK(pare_graph_add_constant(g, "w", encoded, &w));
+    pare_id y = add_node(g, op, attrs, "fc", bias ? 3 : 2, x, w, b);
+    OK(pare_infer(g, false));
+    if (residual) y = add_node(g, "Add", "", "sum", 2, y, add_input(g, "r", g->value[y].type));
+    y = add_node(g, "Relu", "", "y", 1, y);
+    OK(pare_graph_mark_output(g, y));
+    pare_tensor in[2] = { random_tensor(at, seed) };
+    if (residual) in[1] = random_tensor(f32_type(2, m, n), seed + 1);
+    pare_tensor want = run(g, "fc=reference", 1, in), one = run(g, "fc=gemm_sparse", 1, in);
+    for (int64_t i = 0; i < pare_tensor_count(&want); i++) {
+        float e = ((float *)want.data)[i], got = ((float *)one.data)[i];
+        if (!(fabsf(e - got) <= 2e-6f * (4 * sqrtf((float)k) + 4)))
+            fail_msg("%s %s %dx%dx%d: [%lld] is %g instead of %g", op, attrs, m, k, n, (long long)i,
+                     (double)got, (double)e);
+    }
+    for (int threads = 2; threads <= 3; threads++) {
+        pare_tensor more = run(g, "fc=gemm_sparse", threads, in);
+        assert_memory_equal(one.data, more.data, pare_tensor_bytes(&one));
+        pare_tensor_free(&more);
+    }
+    pare_tensor_free(&want);
+    pare_tensor_free(&one);
+    pare_tensor_free(&in[0]);
+    pare_tensor_free(&in[1]);
+    pare_graph_free(g);
+}
+
+static void test_products(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 40; i++) {
+        int m = (int[]){ 1, 1, 3, 8, 17, 40 }[i % 6], k = (int[]){ 1, 7, 64, 300, 17 }[i % 5],
+            n = (int[]){ 1, 17, 8, 33, 130, 1000, 3 }[i % 7];
+        double density = (double[]){ 0.1, 0.5, 0, 1 }[i % 4];
+        product("MatMul", "", m, k, n, density, false, i % 3 == 1, i);
+        product("Gemm", i % 2 ? "transB=1,alpha=0.5" : "beta=2", m, k, n, density, i % 3 > 0,
+                i % 4 == 1, i);
+    }
+    product("Gemm", "transB=1", 1, 2000, 1000, 0.2, true, true, 1); /* several items */
+    product("Gemm", "transB=1", 20, 2000, 600, 0.2, true, true, 2);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_shapes) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_shapes),
+                                        cmocka_unit_test(test_products) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

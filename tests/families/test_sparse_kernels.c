@@ -166,6 +166,40 @@ static void check_combine(const pare_kernels *k, size_t vectors, uint64_t seed)
     free(want), free(got), free(want_acc), free(got_acc);
 }
 
+static void check_dot(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng r = pare_rng_stream(seed, 77);
+    size_t rows = pare_rng_below(&r, 40), groups = (rows + PARE_SPARSE_SUMS - 1) / PARE_SPARSE_SUMS,
+           inputs = 1 + pare_rng_below(&r, 70), terms = 0;
+    uint32_t step[5], row[40];
+    for (size_t i = 0; i < groups * PARE_SPARSE_SUMS; i++)
+        row[i] = (uint32_t)(i < rows ? rows - 1 - i : rows);
+    for (size_t i = 0; i < groups; i++)
+        terms += PARE_SPARSE_SUMS * (step[i] = (uint32_t)pare_rng_below(&r, 30));
+    float *value = floats(terms, &r), *x = floats(inputs, &r), *shift = floats(rows, &r),
+          *want = floats(rows, NULL), *got = floats(rows, NULL);
+    uint16_t *off = malloc((terms + 1) * sizeof *off);
+    assert_non_null(off);
+    for (size_t i = 0; i < terms; i++) off[i] = (uint16_t)pare_rng_below(&r, inputs);
+    pare_sparse_dot d = { .groups = groups,
+                          .rows = rows,
+                          .step = step,
+                          .row = row,
+                          .value = value,
+                          .off = off,
+                          .x = x,
+                          .shift = shift };
+    d.y = want;
+    pare_sparse_dot_c(&d);
+    d.y = got;
+    k->sparse_dot(&d);
+    char what[80];
+    snprintf(what, sizeof what, "dot/%s rows=%zu seed=%llu", k->isa, rows,
+             (unsigned long long)seed);
+    same(want, got, rows, 34, what);
+    free(value), free(x), free(shift), free(want), free(got), free(off);
+}
+
 static void test_every_isa(void **state)
 {
     (void)state;
@@ -173,6 +207,7 @@ static void test_every_isa(void **state)
         if (mask & ~cpu) continue;
         pare_kernels k;
         pare_kernels_init(&k, mask);
+        for (uint64_t seed = 0; seed < 60; seed++) check_dot(&k, seed);
         for (size_t vectors = 1; vectors <= PARE_SPARSE_VECTORS; vectors *= 2) {
             for (uint64_t seed = 0; seed < 24; seed++)
                 check_rows(&k, vectors, (size_t[]){ 1, 9, 4, 49 }[seed % 4], seed & 4, seed);

@@ -24,6 +24,7 @@
     X(bytes_mean)             \
     X(bytes_max)              \
     X(bytes_concat)           \
+    X(gemm_sparse)            \
     X(gemm_packed)            \
     X(conv_transpose_gemm)    \
     X(pool_taps)              \
