@@ -17,7 +17,7 @@ for name; do
         net=$PARE_MODELS/$name.onnx out=$RUNS/models.json
         if "$PARE" bench "$net" --peers --peer-python "${PEER_PYTHON:-python3}" --threads "$THREADS" \
             --seconds "${SECONDS_EACH:-2}" --runs 7 --json --quiet >"$out"; then
-            row dense_peers.csv "$header" "$name" "$(nth "$out" name 2 | sed 's/.*/onnxruntime/') $(nth "$out" version 1)" \
+            row dense_peers.csv "$header" "$name" "onnxruntime $(nth "$out" version 1)" \
                 "$(short "$(nth "$out" median_ms 1)")" "$(short "$(nth "$out" median_ms 2)")" "$(short "$(nth "$out" ratio 1)")" "$(short "$(nth "$out" ratio_p10 2)")" \
                 "$(short "$(nth "$out" ratio_p90 2)")" "$(short "$(nth "$out" max_rel_diff 1)")" "$(short "$(nth "$out" foreign_processors 1)")"
         fi

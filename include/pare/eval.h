@@ -127,5 +127,28 @@ PARE_API PARE_NODISCARD pare_status pare_bench(const pare_graph *const *graphs, 
 PARE_API void pare_bench_free(pare_bench_model *models,
                               size_t n); /**< Frees the layers and peers of n results. */
 
+/** What pare_tune_machine() found. */
+typedef struct pare_tuning {
+    size_t n;
+    struct pare_tuning_entry {
+        char impl[48];
+        double factor; /**< measured / modelled time, median over `layers` layers */
+        int layers;
+    } * entry;
+    char path[1024]; /**< where it is kept */
+} pare_tuning;
+
+/** Times the layers of `graphs` in every implementation that takes them, on one thread, and keeps
+ * for each implementation by how much modelled times are off. Plans made later multiply by it.
+ * @param path  NULL: where plans look for it: what PARE_TUNE names, else a file for this processor
+ * in the user's cache
+ * @param out   to pare_tuning_free()
+ * @retval PARE_EINVAL  there is no such place: PARE_TUNE=off, no home */
+PARE_API PARE_NODISCARD pare_status pare_tune_machine(const pare_graph *const *graphs, size_t n,
+                                                      const char *path,
+                                                      const pare_progress *progress,
+                                                      pare_tuning *out);
+PARE_API void pare_tuning_free(pare_tuning *t); /**< Frees what pare_tune_machine() gave. */
+
 PARE_END
 #endif

@@ -18,6 +18,7 @@
     X(run)          \
     X(eval)         \
     X(bench)        \
+    X(tune_machine) \
     X(train)        \
     X(init)         \
     X(compress)     \

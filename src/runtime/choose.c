@@ -180,7 +180,7 @@ static pare_status ask(pare_core *c, const char *force, pare_work *w)
 {
     pare_question coded, dense;
     question(c, w, &coded);
-    coded.p.threads = PARE_MODEL_THREADS;
+    coded.p.threads = c->on_offer ? c->threads : PARE_MODEL_THREADS;
     dense = coded;
     dense.p.in = dense.in, dense.p.out = dense.out, dense.p.weight = dense.weight;
     const pare_epilogue *e = &w->chain.epilogue;
@@ -205,9 +205,14 @@ static pare_status ask(pare_core *c, const char *force, pare_work *w)
         const pare_prepare *p = for_codec ? &coded.p : &dense.p;
         if (!impl->accepts(p)) continue;
         pare_offer got = { impl, !for_codec && coded.codec,
-                           impl->model_ns ? impl->model_ns(p) : last_resort_ns };
+                           impl->model_ns
+                               ? impl->model_ns(p) * pare_tuned_factor(c->tuned, impl->name)
+                               : last_resort_ns };
+        double modelled = got.ns;
         if (c->choice == PARE_CHOOSE_MEASURE && impl->model_ns)
             PARE_TRY(pare_measure(c, w, impl, p, &got.ns));
+        if (c->on_offer && impl->model_ns)
+            c->on_offer(c->on_offer_user, impl->name, modelled, got.ns);
         offer(w, got);
     }
     return PARE_OK;

@@ -5,7 +5,9 @@
 
 #include "pare/plan.h"
 #include "runtime/fuse.h"
+#include "runtime/offers.h"
 #include "runtime/offsets.h"
+#include "runtime/tuned.h"
 
 #include <stdatomic.h>
 
@@ -69,6 +71,9 @@ typedef struct pare_core {
     int threads;
     bool profile, no_winograd;
     pare_choice choice;
+    pare_tuned *tuned;       /* of this machine; NULL: none */
+    pare_offer_fn *on_offer; /* told of every offer, when that is what the plan is made for */
+    void *on_offer_user;
     pare_work *work;
     size_t n_work;
     pare_id *root;         /* per value: the value whose memory it is (views) */

@@ -23,6 +23,7 @@ void pare_core_free(pare_core *c)
     }
     for (uint32_t v = 0; c->decoded && v < c->graph->n_values; v++)
         pare_tensor_free(&c->decoded[v]);
+    free(c->tuned);
     free(c->work);
     free(c->root);
     free(c->place);
@@ -148,10 +149,9 @@ static pare_status check_options(const pare_plan_options *o)
     return PARE_OK;
 }
 
-pare_status pare_plan_take(pare_graph *graph, const pare_plan_options *options, pare_plan **out)
+/* Takes over the graph, on error too. */
+static pare_status new_core(pare_graph *graph, const pare_plan_options *o, pare_core **out)
 {
-    static const pare_plan_options defaults = { 0 };
-    const pare_plan_options *o = options ? options : &defaults;
     pare_core *c = calloc(1, sizeof *c);
     if (!c) {
         pare_graph_free(graph);
@@ -164,6 +164,17 @@ pare_status pare_plan_take(pare_graph *graph, const pare_plan_options *options, 
     c->choice = o->choice;
     c->no_winograd = o->no_winograd;
     pare_kernels_init(&c->kernels, pare_cpu_detect());
+    *out = c;
+    return PARE_OK;
+}
+
+pare_status pare_plan_take(pare_graph *graph, const pare_plan_options *options, pare_plan **out)
+{
+    static const pare_plan_options defaults = { 0 };
+    const pare_plan_options *o = options ? options : &defaults;
+    pare_core *c;
+    PARE_TRY(new_core(graph, o, &c));
+    c->tuned = pare_tuned_load(c->kernels.isa);
     pare_status st = check_options(o);
     if (st == PARE_OK) st = rewrite(graph, o);
     if (st == PARE_OK) st = build(c, o);
@@ -178,4 +189,26 @@ pare_status pare_plan_create(const pare_graph *graph, const pare_plan_options *o
     pare_graph *own;
     PARE_TRY(pare_graph_clone(graph, &own));
     return pare_plan_take(own, options, out);
+}
+
+pare_status pare_plan_offers(const pare_graph *graph, pare_offer_fn *fn, void *user)
+{
+    static const pare_plan_options o = { .threads = 1, .choice = PARE_CHOOSE_MEASURE };
+    pare_graph *own;
+    pare_core *c;
+    PARE_TRY(pare_graph_clone(graph, &own));
+    PARE_TRY(new_core(own, &o, &c));
+    c->on_offer = fn;
+    c->on_offer_user = user;
+    pare_status st = rewrite(own, &o);
+    if (st == PARE_OK) st = build(c, &o);
+    pare_core_free(c);
+    return st;
+}
+
+const char *pare_isa_name(void)
+{
+    pare_kernels k;
+    pare_kernels_init(&k, pare_cpu_detect());
+    return k.isa;
 }

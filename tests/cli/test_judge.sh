@@ -122,6 +122,18 @@ FAKE_ORT=refuse expect 4 "$pare" bench relu.onnx --peers --peer-path "$ort"
 stderr_has 'the stand-in refuses'
 expect 5 "$pare" bench relu.onnx --peers --peer-path missing.so
 
+# tune-machine
+expect 2 "$pare" tune-machine
+stderr_has 'PARE_TUNE is off'
+PARE_TUNE=tuned.txt expect 0 "$pare" tune-machine a.onnx --json
+json_keys file implementations impl factor layers
+PARE_TUNE=tuned.txt expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1 --quiet
+[ -s stderr ] && fail "a good file of tune-machine is complained about"
+echo damaged >tuned.txt
+PARE_TUNE=tuned.txt expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1
+stderr_has "'tuned.txt' is damaged"
+rm tuned.txt
+
 # a result that cannot be written
 "$pare" eval a.onnx --data glyphs:test=5 --json >/dev/full 2>stderr
 [ $? = 5 ] || fail "eval into a full disk is exit 5"
