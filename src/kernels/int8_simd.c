@@ -98,14 +98,13 @@ INLINE bytes low_bytes(ivec v)
 
 INLINE void finish(const pare_int8_finish *f, size_t channel, ivec sum, uint8_t *y)
 {
-    vec v =
-        __builtin_convertvector(sum + load_i(f->bias + channel), vec) * load(f->scale + channel);
+    vec v = __builtin_convertvector(sum, vec) * load(f->scale + channel);
     *(bytes *)y = low_bytes(whole(limit(v, f->lo, f->hi), f->zero));
 }
 
 /* --- convolution: NB blocks by P pixels --- */
-INLINE void tile(const pare_int8_conv *c, const char *w, size_t block, size_t first, int NB, int P,
-                 bool w_zero, bool flip)
+INLINE void tile(const pare_int8_conv *c, const char *w, const char *ahead, size_t pace,
+                 size_t block, size_t first, int NB, int P, bool w_zero, bool flip)
 {
     const uint8_t *at[16];
     ivec acc[16][4], of_x[16], change = spread(0x80808080);
@@ -114,13 +113,14 @@ INLINE void tile(const pare_int8_conv *c, const char *w, size_t block, size_t fi
         at[p] = c->x + c->pixel[first + (size_t)p];
         of_x[p] = (ivec){ 0 };
 #pragma GCC unroll 4
-        for (int b = 0; b < NB; b++) acc[p][b] = (ivec){ 0 };
+        for (int b = 0; b < NB; b++) acc[p][b] = load_i(c->finish.bias + (block + (size_t)b) * VL);
     }
     const uint32_t *ones = c->ones;
     for (size_t r = 0; r < c->runs; r++) {
         size_t x = c->run[r].at, end = x + 4 * (size_t)c->run[r].quads;
-        for (; x < end; x += 4, w += NB * GROUP_BYTES) {
+        for (; x < end; x += 4, w += NB * GROUP_BYTES, ahead += pace) {
             weights wv[4], one;
+            _mm_prefetch(ahead, _MM_HINT_T1);
 #pragma GCC unroll 4
             for (int b = 0; b < NB; b++) wv[b] = load_weights(w + b * GROUP_BYTES);
             if (w_zero) {
@@ -147,21 +147,27 @@ INLINE void tile(const pare_int8_conv *c, const char *w, size_t block, size_t fi
             ivec sum = acc[p][b];
             if (w_zero) sum -= of_x[p] * load_i(c->finish.w_zero + channel);
             if (c->sums)
-                *(ivec *)(c->sums + y) = sum + load_i(c->finish.bias + channel);
+                *(ivec *)(c->sums + y) = sum;
             else
                 finish(&c->finish, channel, sum, c->y + y);
         }
 }
 
-/* All pixels against NB blocks: as many at a time as registers allow, then fewer. */
+/* All pixels against NB blocks: as many at a time as registers allow, then fewer. Every tile of
+ * pixels asks for its share of the weights that come next. */
 INLINE void pixels(const pare_int8_conv *c, const char *w, size_t block, int NB, int A, int B,
                    int C, bool w_zero, bool flip)
 {
-    size_t p = 0, n = c->pixels;
-    for (; p + (size_t)A <= n; p += (size_t)A) tile(c, w, block, p, NB, A, w_zero, flip);
-    for (; p + (size_t)B <= n; p += (size_t)B) tile(c, w, block, p, NB, B, w_zero, flip);
-    for (; p + (size_t)C <= n; p += (size_t)C) tile(c, w, block, p, NB, C, w_zero, flip);
-    for (; p < n; p++) tile(c, w, block, p, NB, 1, w_zero, flip);
+    size_t p = 0, n = c->pixels, size = c->all_quads * (size_t)NB * GROUP_BYTES;
+    size_t pace = (size_t)NB * GROUP_BYTES / (n / (size_t)A + 1);
+    const char *ahead = w + size;
+    for (; p + (size_t)A <= n; p += (size_t)A, ahead += c->all_quads * pace)
+        tile(c, w, ahead, pace, block, p, NB, A, w_zero, flip);
+    for (; p + (size_t)B <= n; p += (size_t)B)
+        tile(c, w, ahead, pace, block, p, NB, B, w_zero, flip);
+    for (; p + (size_t)C <= n; p += (size_t)C)
+        tile(c, w, ahead, pace, block, p, NB, C, w_zero, flip);
+    for (; p < n; p++) tile(c, w, ahead, pace, block, p, NB, 1, w_zero, flip);
 }
 
 #define VARIANT(name, NB, A, B, C, W_ZERO, FLIP)                                       \
@@ -222,7 +228,8 @@ INLINE void depthwise(const pare_int8_depthwise *c, size_t first, int P, bool w_
 #pragma GCC unroll 8
     for (int p = 0; p < P; p++) {
         at[p] = c->x + c->pixel[first + (size_t)p];
-        acc[p] = of_x[p] = (ivec){ 0 };
+        acc[p] = load_i(c->finish.bias);
+        of_x[p] = (ivec){ 0 };
     }
     for (size_t g = 0; g < c->groups; g++) {
         weights w = load_weights((const char *)c->w + g * GROUP_BYTES), one;
@@ -347,8 +354,22 @@ void ISA(pare_int8_sum)(size_t n, const uint8_t *x, uint8_t flip, int32_t *sum)
 INLINE void max_all(size_t pixels_, const uint8_t *x, size_t step, const uint32_t *tap, size_t taps,
                     uint8_t flip, uint8_t *y)
 {
+    typedef uint8_t wide __attribute__((vector_size(PARE_VEC_BYTES), aligned(1), may_alias));
     bytes change = { 0 };
     change += flip;
+    if (step == VL) { /* pixels lie side by side */
+        wide all = { 0 };
+        all += flip;
+        enum { N = PARE_VEC_BYTES / VL };
+        for (; pixels_ >= N; pixels_ -= N, x += PARE_VEC_BYTES, y += PARE_VEC_BYTES) {
+            wide most = { 0 };
+            for (size_t t = 0; t < taps; t++) {
+                wide v = *(const wide *)(x + tap[t]) ^ all, more = (wide)(v > most);
+                most = (v & more) | (most & ~more);
+            }
+            *(wide *)y = most ^ all;
+        }
+    }
     for (size_t p = 0; p < pixels_; p++) {
         bytes most = { 0 };
         for (size_t t = 0; t < taps; t++) {

@@ -93,8 +93,8 @@ static pare_status reorder_run(const pare_step *s, int threads)
 
 static double reorder_ns(const pare_type *t)
 {
-    double n = (double)pare_numel(t->rank, t->dim);
-    return 300 + n * 0.15 / (n < 32 << 10 ? 1 : PARE_MODEL_THREADS);
+    double n = (double)pare_numel(t->rank, t->dim), each = t->dtype == PARE_F32 ? 0.15 : 0.6;
+    return 300 + n * each / (n < 32 << 10 ? 1 : PARE_MODEL_THREADS);
 }
 
 static const pare_op reorder_op = { .name = "Reorder", .summary = "another layout in memory" };
@@ -140,6 +140,9 @@ static void count(search *s, const pare_impl *impl, pare_id v, int by)
     s->total += value_ns(s, v) + (root != v ? value_ns(s, root) : 0);
 }
 
+/* A last resort costs 10 ms here: the sum must still tell single microseconds apart. */
+static double offer_ns(const pare_offer *o) { return o->ns < 1e7 ? o->ns : 1e7; }
+
 /* Adds step i with its pair to the sums, or takes it out. */
 static void put(search *s, size_t i, int by)
 {
@@ -150,7 +153,7 @@ static void put(search *s, size_t i, int by)
     pare_id v = w->chain.out;
     s->total -= value_ns(s, v);
     s->given[v] = by > 0 ? o->impl->gives : PARE_PLAIN;
-    s->total += value_ns(s, v) + by * o->ns;
+    s->total += value_ns(s, v) + by * offer_ns(o);
 }
 
 /* The pair a start prefers: 0 the fastest, 1 the most blocked, 2 plain. */
