@@ -3,6 +3,7 @@
 #   PARE_MODELS=/folder/of/onnx/files bench/models.sh [NAME]...     (default: every *.onnx there)
 #   THREAD_COUNTS  "1 2" by default      SECONDS_EACH  for pare and for the peer, 2 by default
 #   PEER_PYTHON    the Python whose package onnxruntime is used (default: python3)
+#   TABLE          the file in results/ that gets the rows: dense_peers.csv; int8.csv for quantised networks
 #   NCNN_PYTHON, PNNX   a Python with the packages ncnn and numpy, and the program pnnx: adds rows for ncnn
 PARE_DATA=${PARE_DATA:-/}
 . "$(dirname "$0")/lib.sh"
@@ -17,7 +18,7 @@ for name; do
         net=$PARE_MODELS/$name.onnx out=$RUNS/models.json
         if "$PARE" bench "$net" --peers --peer-python "${PEER_PYTHON:-python3}" --threads "$THREADS" \
             --seconds "${SECONDS_EACH:-2}" --runs 7 --json --quiet >"$out"; then
-            row dense_peers.csv "$header" "$name" "onnxruntime $(nth "$out" version 1)" \
+            row "${TABLE:-dense_peers.csv}" "$header" "$name" "onnxruntime $(nth "$out" version 1)" \
                 "$(short "$(nth "$out" median_ms 1)")" "$(short "$(nth "$out" median_ms 2)")" "$(short "$(nth "$out" ratio 1)")" "$(short "$(nth "$out" ratio_p10 2)")" \
                 "$(short "$(nth "$out" ratio_p90 2)")" "$(short "$(nth "$out" max_rel_diff 1)")" "$(short "$(nth "$out" foreign_processors 1)")"
         fi
@@ -25,7 +26,7 @@ for name; do
         "$NCNN_PYTHON" "$root/bench/peers_ncnn.py" "$net" --threads "$THREADS" --pare "$PARE" --pnnx "${PNNX:-pnnx}" |
             tr ',{}' '\n\n\n' | sed 's/^ */ /' >"$out" || continue
         [ -s "$out" ] || continue
-        row dense_peers.csv "$header" "$name" "ncnn $(nth "$out" version 1)" "$(short "$(nth "$out" median_ms 1)")" \
+        row "${TABLE:-dense_peers.csv}" "$header" "$name" "ncnn $(nth "$out" version 1)" "$(short "$(nth "$out" median_ms 1)")" \
             "$(short "$(nth "$out" peer_median_ms 1)")" "$(short "$(nth "$out" ratio 1)")" "$(short "$(nth "$out" ratio_p10 1)")" "$(short "$(nth "$out" ratio_p90 1)")" \
             "$(short "$(nth "$out" max_rel_diff 1)")" ""
     done
