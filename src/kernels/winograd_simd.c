@@ -139,7 +139,7 @@ void ISA(pare_winograd_input)(const pare_winograd_input *t)
 }
 
 /* --- product --- */
-enum { MT_MOST = 14 };
+enum { MT_MOST = 14, LINE = 16 }; /* floats in a line of the cache */
 /* Most tiles of a product of nb blocks: as many sums as registers hold beside weights and one
  * broadcast. */
 #if PARE_VEC_BYTES == 64
@@ -152,7 +152,8 @@ enum { NB_MOST = 2 };
 
 /* A chunk of channels for mt tiles and nb blocks. */
 INLINE void micro(const pare_winograd_product *t, const float *u, const float *v, size_t channels,
-                  bool first, float *r, const int nb, const int mt)
+                  bool first, const float *fetch, size_t fetches, float *r, const int nb,
+                  const int mt)
 {
     const size_t width = t->blocks * VL, block = t->tiles * VL;
     vec acc[MT_MOST][PARE_WINOGRAD_BLOCKS];
@@ -164,6 +165,7 @@ INLINE void micro(const pare_winograd_product *t, const float *u, const float *v
         size_t lanes = channels - c < VL ? channels - c : VL;
         const float *at = v;
         for (size_t l = 0; l < lanes; l++, at++, u += width) {
+            for (size_t f = 0; f < fetches; f++, fetch += LINE) __builtin_prefetch(fetch, 0, 2);
             vec w[PARE_WINOGRAD_BLOCKS];
 #pragma GCC unroll 4
             for (int b = 0; b < nb; b++) w[b] = load(u + (size_t)b * VL);
@@ -190,16 +192,17 @@ INLINE void panel(const pare_winograd_product *t, const float *u, const float *v
                   bool first, float *r, const int nb)
 {
     const size_t width = t->blocks * VL, step = (size_t)MT(nb);
-    /* The next panel is fetched in as many parts as there are groups of tiles. */
-    size_t groups = (t->tiles + step - 1) / step, lines = channels * width / 16,
-           each = (lines + groups - 1) / groups, i = 0, line = 0;
+    /* The next panel is fetched meanwhile, evenly: some lines beside every channel. */
+    size_t groups = (t->tiles + step - 1) / step, lines = (width + LINE - 1) / LINE,
+           each = (lines + groups - 1) / groups, i = 0, left = lines;
     const float *next = u + channels * width;
-#define STEP(n)                                                            \
-    do {                                                                   \
-        for (size_t end = line + each; line < end && line < lines; line++) \
-            __builtin_prefetch(next + line * 16, 0, 2);                    \
-        micro(t, u, v + i * VL, channels, first, r + i * width, nb, (n));  \
-        i += (n);                                                          \
+#define STEP(n)                                                                      \
+    do {                                                                             \
+        size_t now = left < each ? left : each;                                      \
+        micro(t, u, v + i * VL, channels, first, next, now, r + i * width, nb, (n)); \
+        next += now * channels * LINE;                                               \
+        left -= now;                                                                 \
+        i += (n);                                                                    \
     } while (0)
     while (i + step <= t->tiles) STEP(MT(nb));
 #if PARE_VEC_BYTES == 64

@@ -18,6 +18,7 @@
  *
  * of the outputs' deviation, whatever the weights. A form is offered only where that is below
  * MOST_ERROR. */
+#include "base/pages.h"
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
 
@@ -131,19 +132,18 @@ static double model_ns(const pare_prepare *p, const form *f)
     shape s;
     /* The plain kernels say what is computed; they are not quick. */
     if (!shape_of(p, f, &s) || strcmp(p->kernels->isa, "c") == 0) return 1e17;
-    /* Vectors of weights: two multiply-adds a cycle on each, for every tile of a band; the first
-     * band reads them from memory, others from a nearer cache. */
+    /* Vectors of weights: two multiply-adds a cycle on each, for every tile of a band, and a load
+     * from a near cache for every band. Memory gives them meanwhile, not quite for nothing; to all
+     * threads together. */
     double weights = (double)(s.positions * s.channels * s.blocks_out);
     double line = (double)p->kernels->vl / 16; /* of the cache, per vector */
-    double products = weights * (double)(s.tiles * s.images) * 0.127;
-    double near = weights * (double)(s.bands * s.images) * 0.3 * line;
     double tiles = (double)(s.tiles * s.images);
-    double transforms =
-        tiles * ((double)s.blocks_in * f->input_ns + (double)s.blocks_out * f->output_ns);
-    double work = products + near + transforms, memory = weights * 1.2 * line;
+    double work =
+        weights * (tiles * 0.127 + (double)(s.bands * s.images) * 0.25 * line) +
+        tiles * ((double)s.blocks_in * s.f->input_ns + (double)s.blocks_out * s.f->output_ns);
     int64_t items = s.images * s.bands * s.chunks, rounds = up(items, p->threads);
-    double share = macs_of(&s) < SERIAL_MACS ? 1 : (double)rounds / (double)items;
-    return 500 + work * share + memory / (p->threads > 1 ? 1.5 : 1);
+    if (macs_of(&s) >= SERIAL_MACS) work *= (double)rounds / (double)items;
+    return 500 + hypot(work, weights * 1.05 * line);
 }
 
 static void release(void *v)
@@ -196,14 +196,14 @@ static pare_status prepare(const pare_prepare *p, const form *f, void **out, siz
     size_t lanes = (size_t)s->blocks_out * p->kernels->vl, all, position, u_bytes;
     if (!pare_mul_size(lanes, (size_t)s->channels, &all) ||
         !pare_mul_size(all, (size_t)s->positions, &all) ||
-        !pare_mul_size(all, sizeof(float), &u_bytes) || u_bytes > SIZE_MAX - 64 ||
+        !pare_mul_size(all, sizeof(float), &u_bytes) ||
         !pare_mul_size(s->v_position + s->r_position, (size_t)s->positions, &position) ||
         !pare_mul_size(position + HEADER_FLOATS, sizeof(float), scratch_bytes)) {
         release(k);
         return pare_fail(PARE_ENOMEM, "transformed weights of %lld x %lld channels are too large",
                          (long long)p->out[0].dim[1], (long long)p->in[0].dim[1]);
     }
-    k->u = aligned_alloc(64, (u_bytes + 63) & ~(size_t)63);
+    k->u = pare_alloc_large(u_bytes);
     k->shift = calloc(lanes, sizeof *k->shift);
     if (!k->u || !k->shift) {
         release(k);
