@@ -37,7 +37,7 @@ static double model_ns(const pare_prepare *p)
     pare_conv_layout l;
     double cycles = 0;
     if (!layout(p, &l, &cycles)) return 1e17;
-    return 500 + (double)p->out[0].dim[0] * (double)p->out[0].dim[1] * (1.5 * cycles + 100) * 0.28 /
+    return 500 + (double)p->out[0].dim[0] * (double)p->out[0].dim[1] * (1.5 * cycles + 100) * 0.42 /
                      p->threads;
 }
 

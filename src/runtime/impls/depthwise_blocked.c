@@ -29,7 +29,7 @@ static bool accepts(const pare_prepare *p)
 static double model_ns(const pare_prepare *p)
 {
     pare_windows w;
-    return windows(p, &w) ? pare_windows_ns(&w, 0.6, p->threads) : 1e17;
+    return windows(p, &w) ? pare_windows_ns(&w, 0.27, p->threads) : 1e17;
 }
 
 static void release(void *v)

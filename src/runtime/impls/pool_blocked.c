@@ -27,7 +27,7 @@ static double model_ns(const pare_prepare *p)
     pare_window w;
     pare_windows all;
     if (!windows(p, &w, &all)) return 1e17;
-    return pare_windows_ns(&all, pare_pool_is_average(p->node) ? 0.6 : 1, p->threads);
+    return pare_windows_ns(&all, pare_pool_is_average(p->node) ? 0.28 : 0.36, p->threads);
 }
 
 static void release(void *v)

@@ -68,15 +68,15 @@ static inline bool pare_windows_of(const pare_window *w, const pare_type *x, siz
     return true;
 }
 
-/* `cycles` for each vector read, some for each row, and moving the maps. */
-static inline double pare_windows_ns(const pare_windows *w, double cycles, int threads)
+/* `tap` ns for each vector read (AMD EPYC, Zen 5), some for each plane, or moving the maps through
+ * the outer caches. */
+static inline double pare_windows_ns(const pare_windows *w, double tap, int threads)
 {
     const pare_window_blocked *t = &w->t;
     double planes = (double)w->planes, outs = planes * (double)(w->out_y * t->out_x),
            reads = outs * (double)(t->kernel_y * t->kernel_x),
            bytes = 4 * (double)t->vl * (outs + planes * (double)(t->in_y * t->in_x)),
-           work = (cycles * reads + 2 * outs + 25 * planes * (double)w->out_y) * 0.27,
-           moving = bytes / 40;
+           work = tap * reads + 110 * planes, moving = bytes / 60;
     return 250 + (work > moving ? work : moving) / (w->serial ? 1 : threads);
 }
 
