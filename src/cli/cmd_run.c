@@ -4,6 +4,7 @@
 
 #include "base/files.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -470,6 +471,9 @@ static pare_status execute(state *s, char **files, json_t *root)
 
 static pare_status run(const void *opt, char **args)
 {
+#ifdef __GLIBC__
+    mallopt(M_ARENA_MAX, 1); /* what one thread frees while packing serves the others */
+#endif
     state s = { .o = opt };
     json_t *root = s.o->common.json ? json_object() : NULL;
     if (root) cli_set(root, "file", cli_json_text(args[0]));
