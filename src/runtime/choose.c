@@ -184,8 +184,8 @@ static pare_status ask(pare_core *c, const char *force, pare_work *w)
     dense = coded;
     dense.p.in = dense.in, dense.p.out = dense.out, dense.p.weight = dense.weight;
     const pare_epilogue *e = &w->chain.epilogue;
-    bool plain = !e->scale && !e->residual && e->act == PARE_ACT_NONE, has_empty = empty(w, &coded),
-         decoded = !coded.codec, no_blocks = constant_residual(c, w);
+    bool plain = !e->scale && !e->residual && !e->gate && e->act == PARE_ACT_NONE,
+         has_empty = empty(w, &coded), decoded = !coded.codec, no_blocks = constant_residual(c, w);
     for (int i = 0; i < PARE_LAYOUT_PAIRS; i++)
         w->offer[i] = w->next[i] = (pare_offer){ .ns = INFINITY };
     w->offers = 0;

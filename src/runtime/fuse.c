@@ -66,6 +66,15 @@ static pare_id other_operand(const pare_graph *g, const pare_node *n, pare_id v)
     return b->type.dtype == PARE_F32 && pare_same_shape(&a->type, &b->type) ? r : PARE_NONE;
 }
 
+/* Does `n` multiply v, which the sigmoid `a` gives, with what that was computed from? */
+static bool gates(const pare_graph *g, const pare_node *a, const pare_node *n, pare_id v)
+{
+    if (strcmp(a->op->name, "Sigmoid") != 0 && strcmp(a->op->name, "HardSigmoid") != 0)
+        return false;
+    if (strcmp(n->op->name, "Mul") != 0 || g->value[a->in[0]].weight) return false;
+    return (n->in[0] == v && n->in[1] == a->in[0]) || (n->in[1] == v && n->in[0] == a->in[0]);
+}
+
 static pare_status absorb_affine(const pare_graph *g, const pare_node *n, pare_id v, pare_chain *c)
 {
     size_t channels = (size_t)g->value[v].type.dim[1], bytes;
@@ -108,6 +117,12 @@ pare_status pare_chain_from(const pare_graph *g, const pare_uses *uses, pare_id 
         pare_id reader = uses->reader[uses->start[c.out]];
         const pare_node *n = &g->node[reader];
         if (taken[reader] || !n->op || n->out[0] == PARE_NONE) break;
+        if (c.n == 1 && gates(g, a, n, c.out)) {
+            c.epilogue.gate = true;
+            c.node[c.n++] = reader;
+            c.out = n->out[0];
+            break;
+        }
         pare_id residual = c.residual == PARE_NONE ? other_operand(g, n, c.out) : PARE_NONE;
         if (c.residual == PARE_NONE && pare_affine_is(g, n, c.out) &&
             pare_same_shape(&v->type, &g->value[n->out[0]].type)) {

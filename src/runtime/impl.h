@@ -20,6 +20,7 @@ typedef struct pare_epilogue {
     pare_act act;
     float lo, hi;  /* CLIP */
     float alpha;   /* LEAKY */
+    bool gate;     /* out = in[0] * op(in[0]), as in SiLU; then nothing else is fused */
     bool residual; /* one more operand of the output's type: in[n_in] of the step, added before act
                     */
 } pare_epilogue;

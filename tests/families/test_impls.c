@@ -717,6 +717,37 @@ static void test_bytes(void **state)
     }
 }
 
+/* x * sigmoid(x) is one step; what only looks like it is two. */
+static void gate(const char *op, const char *attrs, bool swapped, bool own, size_t steps)
+{
+    one_case c = { 0 };
+    pare_type t = f32_type(4, 2, 19, 30, 70);
+    snprintf(c.what, sizeof c.what, "%s %s as a gate", op, attrs);
+    OK(pare_graph_new(&c.g));
+    pare_id x = add_input(c.g, "x", t), other = own ? x : add_input(c.g, "other", t),
+            s = add_node(c.g, op, attrs, "sigmoid", 1, x),
+            y = add_node(c.g, "Mul", "", "gate", 2, swapped ? other : s, swapped ? s : other);
+    OK(pare_graph_mark_output(c.g, y));
+    c.in[0] = random_tensor(t, 1);
+    if (!own) c.in[1] = random_tensor(t, 2);
+    pare_plan *plan;
+    OK(pare_plan_create(c.g, NULL, &plan));
+    assert_int_equal(pare_plan_steps(plan), steps);
+    pare_plan_free(plan);
+    run_case(&c);
+}
+
+static void test_gates(void **state)
+{
+    (void)state;
+    gate("Sigmoid", "", false, true, 1);
+    gate("Sigmoid", "", true, true, 1);
+    gate("Sigmoid", "", true, false, 2);
+    gate("HardSigmoid", "alpha=0.16666667163372,beta=0.5", false, true, 1);
+    gate("HardSigmoid", "alpha=0.2,beta=0.5", false, true, 2);
+    gate("Tanh", "", false, true, 2);
+}
+
 /* Every file of the folder is in the registry, under its own name. */
 static void test_all_listed(void **state)
 {
@@ -764,9 +795,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_random),
         cmocka_unit_test(test_conv_transpose), cmocka_unit_test(test_operators),
-        cmocka_unit_test(test_moves),          cmocka_unit_test(test_conv_bytes),
-        cmocka_unit_test(test_bytes),          cmocka_unit_test(test_all_listed),
-        cmocka_unit_test(test_all_ran),
+        cmocka_unit_test(test_moves),          cmocka_unit_test(test_gates),
+        cmocka_unit_test(test_conv_bytes),     cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_all_listed),     cmocka_unit_test(test_all_ran),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

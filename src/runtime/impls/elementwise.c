@@ -44,11 +44,20 @@ static bool function_of(const pare_prepare *p, packed *k)
     while (i < n && strcmp(table[i].op, p->node->op->name) != 0) i++;
     if (i == n) return false;
     *k = (packed){ .f = table[i].f };
+    const pare_epilogue *e = &p->epilogue;
+    if (e->scale || e->residual || e->act != PARE_ACT_NONE) return false;
     if (k->f == PARE_UNARY_CLIP)
         return number(p, 1, -INFINITY, &k->a) && number(p, 2, INFINITY, &k->b);
     k->a = (float)pare_attr_real(p->node, "alpha", 0);
     k->b = (float)pare_attr_real(p->node, "beta", 0);
-    return true;
+    if (!e->gate) return true;
+    if (k->f == PARE_UNARY_SIGMOID) {
+        k->f = PARE_UNARY_SILU;
+        return true;
+    }
+    bool usual = k->f == PARE_UNARY_HARD_SIGMOID && k->a == 1.0f / 6 && k->b == 0.5f;
+    k->f = PARE_UNARY_HARD_SWISH;
+    return usual;
 }
 
 static bool accepts(const pare_prepare *p)
@@ -104,6 +113,7 @@ const pare_impl pare_impl_elementwise = {
     .name = "elementwise",
     .op = "Relu|LeakyRelu|Clip|Exp|Sigmoid|Tanh|HardSigmoid|HardSwish|Elu|Neg|Abs|Sqrt",
     .packs = true,
+    .fuses = true, /* a gate only */
     .accepts = accepts,
     .model_ns = model_ns,
     .prepare = prepare,
@@ -114,6 +124,7 @@ const pare_impl pare_impl_elementwise_blocked = {
     .name = "elementwise_blocked",
     .op = "Relu|LeakyRelu|Clip|Exp|Sigmoid|Tanh|HardSigmoid|HardSwish|Elu|Neg|Abs|Sqrt",
     .packs = true,
+    .fuses = true, /* a gate only */
     .takes = PARE_BLOCKED,
     .gives = PARE_BLOCKED,
     .accepts = accepts_blocked,
