@@ -139,11 +139,11 @@ static double model_ns(const pare_prepare *p, const form *f)
     double line = (double)p->kernels->vl / 16; /* of the cache, per vector */
     double tiles = (double)(s.tiles * s.images);
     double work =
-        weights * (tiles * 0.127 + (double)(s.bands * s.images) * 0.25 * line) +
+        weights * (tiles * 0.125 + (double)(s.bands * s.images) * 0.25 * line) +
         tiles * ((double)s.blocks_in * s.f->input_ns + (double)s.blocks_out * s.f->output_ns);
     int64_t items = s.images * s.bands * s.chunks, rounds = up(items, p->threads);
     if (macs_of(&s) >= SERIAL_MACS) work *= (double)rounds / (double)items;
-    return 500 + hypot(work, weights * 1.05 * line);
+    return 500 + hypot(work, weights * line);
 }
 
 static void release(void *v)
