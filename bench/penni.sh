@@ -2,12 +2,15 @@
 # PENNI on a pretrained CIFAR-10 network, and the controls of docs/methods/penni.md: each a separate, resumable run.
 #   PARE_DATA=... [EPOCHS=18] [OPTIONS=threshold=1,l1=1e-4] [EXTRA="--distill 0.5"] bench/penni.sh NET [RUN]...
 # NET  cifar10_resnet20, cifar10_vgg, cifar10_resnet18: a folder of PARE_DATA/models
-# RUN  penni, and the controls oneshot, joint, random, magnitude (as many numbers as penni kept)
+# RUN  penni, then tuned (cuts what penni made to density AGAIN, default 1: not at all, and trains it for EPOCHS more, taught by
+#      the original), and the controls oneshot, joint, random, magnitude (as many numbers as penni kept)
 . "$(dirname "$0")/lib.sh"
-[ $# -ge 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
 net=$1; shift
 epochs=${EPOCHS:-}
 options=${OPTIONS:-threshold=1,l1=1e-4}
+
+header=network,run,method,epochs,extra_options,top1_before,top1_after,params_share,file_share,macs_share,density,latency_ratio_1t
 
 one() { # NAME METHOD EPOCHS
     out=$RUNS/$net-$1.onnx; report=$RUNS/$net-$1.json
@@ -18,10 +21,31 @@ one() { # NAME METHOD EPOCHS
         mv "$report.part" "$report"
     fi
     "$PARE" bench "$(model $net)" "$out" --threads 1 --batch 1 --json >"$out.bench.json"
-    row penni.csv "network,run,method,epochs,extra_options,top1_before,top1_after,params_share,file_share,macs_share,density,latency_ratio_1t" \
+    row penni.csv "$header" \
         "$net" "$1" "\"$(json "$report" method)\"" "$3" "${EXTRA:-}" "$(json "$report" before.top1)" "$(json "$report" after.top1)" \
         "$(ratio "$report" params)" "$(ratio "$report" bytes)" "$(ratio "$report" macs)" \
         "$(json "$report" density)" "$(speedup "$out.bench.json")"
+}
+
+tuned() {
+    cut=$RUNS/$net-cut.onnx; out=$RUNS/$net-tuned.onnx; more="--distill 0.5 --lr 0.01 --schedule cosine ${EXTRA:-}"
+    [ -s "$cut" ] || "$PARE" compress "$RUNS/$net-penni.onnx" -o "$cut" --method "penni:density=${AGAIN:-1}" --epochs 0 --no-measure
+    if [ ! -s "$out.json" ]; then
+        # shellcheck disable=SC2086
+        "$PARE" train "$cut" -o "$out" --force --data "cifar10:$PARE_DATA/cifar10" --preprocess "$(pre $net)" $more \
+            --teacher "$(model $net)" --epochs "${epochs:-5}" --run-dir "$RUNS/$net-tuned" --threads "$THREADS" --json >"$out.part"
+        mv "$out.part" "$out.json"
+    fi
+    "$PARE" info "$(model $net)" --json >"$out.before"
+    "$PARE" info "$out" --json >"$out.after"
+    for which in before after; do
+        file=$(model $net); [ $which = before ] || file=$out
+        "$PARE" eval "$file" --data "cifar10:$PARE_DATA/cifar10" --preprocess "$(pre $net)" --json >"$out.$which.top1"
+    done
+    "$PARE" bench "$(model $net)" "$out" --threads 1 --batch 1 --json >"$out.bench.json"
+    share() { awk "BEGIN{printf \"%.4f\", $(json "$out.after" $1) / $(json "$out.before" $1)}"; }
+    row penni.csv "$header" "$net" tuned "\"penni:density=${AGAIN:-1}\"" "${epochs:-5}" "$more" "$(json "$out.before.top1" top1)" \
+        "$(json "$out.after.top1" top1)" "$(share params)" "$(share bytes)" "$(share macs)" "" "$(speedup "$out.bench.json")"
 }
 
 # option NAME: what the finished PENNI run used.
@@ -30,6 +54,7 @@ option() { echo "$did" | sed "s/.*[:,]$1=\([^,]*\).*/\1/"; }
 for run in ${*:-penni}; do
     case $run in
     penni) one penni "penni:$options" "$epochs" ;;
+    tuned) tuned ;;
     joint) one joint "penni:$options,alternate=0" "$epochs" ;;
     random) one random "penni:$options,init=random" "$epochs" ;;
     oneshot) one oneshot "penni:$options" 0 ;;
