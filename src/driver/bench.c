@@ -186,9 +186,9 @@ static pare_status compare(const runner *own, pare_peer *peer, double *max_rel_d
     return PARE_OK;
 }
 
-/* Threads that spin for a while after a run would take a processor from whoever is next. The time of
- * threads that are running is brought up to date by the system's tick only, which comes every 4 ms
- * or 10: a shorter nap would not see them. */
+/* Threads that spin for a while after a run would take a processor from whoever is next. The time
+ * of threads that are running is brought up to date by the system's tick only, which comes every 4
+ * ms or 10: a shorter nap would not see them. */
 static void wait_for_rest(void)
 {
     enum { MOST = 40 };

@@ -5,10 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-INLINE vec clip(vec x, vec lo, vec hi)
-{
-    return at_most(at_least(x, lo), hi);
-}
+INLINE vec clip(vec x, vec lo, vec hi) { return at_most(at_least(x, lo), hi); }
 
 /* e^x: x = n ln 2 + r with |r| <= ln 2 / 2, the series of e^r to the seventh power, then 2^n in two
  * factors, so that neither leaves the range of exponents. Relative error below 2e-7; beyond the

@@ -1,8 +1,7 @@
 /* Every instruction set's kernels on bytes give exactly what the plain ones give, and touch nothing
  * beyond what they say. */
-#include "base/cpu.h"
 #include "base/rng.h"
-#include "kernels/kernels.h"
+#include "support/isa.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -43,17 +42,6 @@ static void compare(uint8_t *got, uint8_t *want, size_t n, const char *what)
     }
     free(got - GUARD);
     free(want - GUARD);
-}
-
-static void each_isa(void (*check)(const pare_kernels *k, uint64_t seed), uint64_t seeds)
-{
-    unsigned cpu = pare_cpu_detect();
-    for (unsigned mask = 0; mask <= cpu; mask++) {
-        if (mask & ~cpu) continue;
-        pare_kernels k;
-        pare_kernels_init(&k, mask);
-        for (uint64_t seed = 1; seed <= seeds; seed++) check(&k, seed);
-    }
 }
 
 /* Finishing for `rows` channels. */

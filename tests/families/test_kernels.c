@@ -1,8 +1,7 @@
 /* Every instruction set's kernels give what the plain ones give, on random and awkward sizes, and
  * touch nothing beyond what they say. Those of sparse convolutions are in test_sparse_kernels.c. */
-#include "base/cpu.h"
 #include "base/rng.h"
-#include "kernels/kernels.h"
+#include "support/isa.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -45,18 +44,6 @@ static void same(const float *got, const float *want, size_t n, double scale, do
                      (double)g, (double)w);
         if ((i < GUARD || i >= n + GUARD) && g != guard)
             fail_msg("%s: float %td of %zu is touched", what, (ptrdiff_t)i - GUARD, n);
-    }
-}
-
-/* Calls `check` with the table of every instruction set that this processor has. */
-static void each_isa(void (*check)(const pare_kernels *k, uint64_t seed), uint64_t seeds)
-{
-    unsigned cpu = pare_cpu_detect();
-    for (unsigned mask = 0; mask <= cpu; mask++) {
-        if (mask & ~cpu) continue;
-        pare_kernels k;
-        pare_kernels_init(&k, mask);
-        for (uint64_t seed = 1; seed <= seeds; seed++) check(&k, seed);
     }
 }
 
