@@ -5,7 +5,8 @@
 
 #define CODECS(X) \
     X(bitmap)     \
-    X(penni)
+    X(penni)      \
+    X(tucker)
 
 #define DECLARE(name) extern const pare_codec pare_codec_##name;
 CODECS(DECLARE)

@@ -3,6 +3,7 @@
 #include "codecs/bitmap.h"
 #include "codecs/codecs.h"
 #include "codecs/penni.h"
+#include "codecs/tucker.h"
 
 #include "base/rng.h"
 #include "ops/op.h"
@@ -68,10 +69,34 @@ static pare_weight make_penni(uint64_t seed)
     return w;
 }
 
+/* Ranks from 1 to the number of channels. */
+static pare_weight make_tucker(uint64_t seed)
+{
+    pare_rng r = pare_rng_stream(seed, 4);
+    pare_type t;
+    shape4(&r, &t, 1 + (int64_t)(seed % 4));
+    if (seed % 5 == 0) t.rank = 3;
+    pare_type core = t, in = { PARE_F32, 2, { 0, t.dim[1] } }, out = { PARE_F32, 2, { t.dim[0] } };
+    in.dim[0] = core.dim[1] = 1 + (int64_t)pare_rng_below(&r, (uint64_t)t.dim[1]);
+    out.dim[1] = core.dim[0] = 1 + (int64_t)pare_rng_below(&r, (uint64_t)t.dim[0]);
+    const pare_type types[] = { in, core, out };
+    pare_tensor part[3];
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pare_tensor_of(&types[i], &part[i]), PARE_OK);
+        for (int64_t k = 0; k < pare_tensor_count(&part[i]); k++)
+            ((float *)part[i].data)[k] = 0.5f * (float)pare_rng_normal(&r);
+    }
+    pare_weight w;
+    assert_int_equal(pare_tucker_encode(&t, &part[0], &part[1], &part[2], &w), PARE_OK);
+    for (int i = 0; i < 3; i++) pare_tensor_free(&part[i]);
+    return w;
+}
+
 static pare_weight make(const pare_codec *c, uint64_t seed)
 {
     if (strcmp(c->name, "bitmap") == 0) return make_bitmap(seed);
     if (strcmp(c->name, "penni") == 0) return make_penni(seed);
+    if (strcmp(c->name, "tucker") == 0) return make_tucker(seed);
     fail_msg("codec '%s' has no maker in tests/families/test_codecs.c", c->name);
     return (pare_weight){ 0 };
 }
