@@ -14,6 +14,8 @@ unsigned pare_cpu_detect(void)
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))
         cpu |= PARE_CPU_AVX512;
+#elif defined(__aarch64__)
+    cpu |= PARE_CPU_NEON; /* every such processor has it */
 #endif
     const char *cap = getenv("PARE_CPU");
     if (cap && strcmp(cap, "c") == 0) cpu = 0;

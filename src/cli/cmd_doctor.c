@@ -30,12 +30,16 @@ static pare_status run(const void *opt, char **args)
     (void)args;
     char name[160], governor[64];
     unsigned cpu = pare_cpu_detect();
-    const char *isa = cpu & PARE_CPU_AVX512 ? "avx512" : cpu & PARE_CPU_AVX2 ? "avx2" : "c";
+    const char *isa = cpu & PARE_CPU_AVX512 ? "avx512"
+                      : cpu & PARE_CPU_AVX2 ? "avx2"
+                      : cpu & PARE_CPU_NEON ? "neon"
+                                            : "c";
     const char *expect =
         cpu & PARE_CPU_AVX512 ? "16 float32 multiply-adds an instruction; int8 by VNNI"
         : cpu & PARE_CPU_AVX2
             ? "8 float32 multiply-adds an instruction; int8 gains little without VNNI"
-            : "plain C kernels: correct, several times slower than with AVX2";
+        : cpu & PARE_CPU_NEON ? "4 float32 multiply-adds an instruction"
+                              : "plain C kernels: correct, several times slower than with AVX2";
     pare_cpu_name(name, sizeof name);
     first_word("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", governor, sizeof governor);
     int threads = pare_cpu_count();

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#if PARE_VEC_BYTES == 64
+#if PARE_REGISTERS == 32
 enum { NP = 12 }; /* 24 of 32 registers are sums: with 28, gcc spills some */
 #else
 enum { NP = 6 }; /* 12 of 16 */
@@ -121,7 +121,7 @@ typedef const float *tile_fn(const pare_conv_blocked *t, const pare_blocked_tile
 #define NAMES(B) one_##B##_1, one_##B##_2, one_##B##_3, one_##B##_4, one_##B##_5, one_##B##_6
 SIZES(1)
 SIZES(2)
-#if PARE_VEC_BYTES == 64
+#if PARE_REGISTERS == 32
 #define MORE(B) SIZE(B, 7) SIZE(B, 8) SIZE(B, 9) SIZE(B, 10) SIZE(B, 11) SIZE(B, 12)
 #define MORE_NAMES(B) \
     one_##B##_7, one_##B##_8, one_##B##_9, one_##B##_10, one_##B##_11, one_##B##_12

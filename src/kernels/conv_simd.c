@@ -3,7 +3,7 @@
 #include "kernels/conv.h"
 #include "kernels/partial.h"
 
-#if PARE_VEC_BYTES == 64
+#if PARE_REGISTERS == 32
 enum { MR = 8, NV = 3 }; /* 24 of 32 registers are sums */
 #else
 enum { MR = 6, NV = 2 }; /* 12 of 16 */
@@ -74,7 +74,7 @@ INLINE void sums(const pare_conv_tile *t, const float *w, const pare_conv_lanes 
     }
 SUMS(1)
 SUMS(2)
-#if PARE_VEC_BYTES == 64
+#if PARE_REGISTERS == 32
 SUMS(3)
 #endif
 
@@ -93,7 +93,7 @@ void ISA(pare_conv_tile)(const pare_conv_tile *tile)
                 sums_1(tile, w, l, sum);
             else if (n == 2)
                 sums_2(tile, w, l, sum);
-#if PARE_VEC_BYTES == 64
+#if PARE_REGISTERS == 32
             else
                 sums_3(tile, w, l, sum);
 #endif
@@ -188,8 +188,10 @@ INLINE void fill_row(const float *row, int64_t in_x, int64_t stride, int64_t shi
 #if PARE_VEC_BYTES == 64
             store(to + q, __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22,
                                                   24, 26, 28, 30));
-#else
+#elif PARE_VEC_BYTES == 32
             store(to + q, __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14));
+#else
+            store(to + q, __builtin_shufflevector(a, b, 0, 2, 4, 6));
 #endif
         }
         return;

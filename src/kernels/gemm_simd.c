@@ -2,7 +2,7 @@
 #include "kernels/gemm.h"
 #include "kernels/simd.h"
 
-#if PARE_VEC_BYTES == 64
+#if PARE_REGISTERS == 32
 enum { MR = 6, NV = 4 }; /* 24 of 32 registers are sums */
 #else
 enum { MR = 6, NV = 2 }; /* 12 of 16 */

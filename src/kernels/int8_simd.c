@@ -4,7 +4,6 @@
 #include "kernels/int8.h"
 #include "kernels/simd.h"
 
-#include <immintrin.h>
 #include <math.h>
 #include <string.h>
 
@@ -41,7 +40,7 @@ INLINE ivec turn(ivec x)
                       _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     return (ivec)_mm512_shuffle_epi8(_mm512_permutexvar_epi32(words, (__m512i)x), within);
 }
-#else
+#elif PARE_VEC_BYTES == 32
 typedef struct weights {
     ivec even, odd;
 } weights;
@@ -67,6 +66,37 @@ INLINE ivec turn(ivec x)
                       _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     return (ivec)_mm256_shuffle_epi8(_mm256_permutevar8x32_epi32((__m256i)x, words), within);
 }
+#else
+typedef struct weights {
+    int16x8_t even, odd;
+} weights;
+typedef struct inputs {
+    int16x8_t even, odd;
+} inputs;
+enum { GROUP_BYTES = 32 };
+INLINE ivec spread(uint32_t q) { return (ivec)vdupq_n_u32(q); }
+INLINE weights load_weights(const char *p)
+{
+    return (weights){ (int16x8_t)load_i(p), (int16x8_t)load_i(p + 16) };
+}
+INLINE inputs split(ivec x)
+{
+    return (inputs){ (int16x8_t)(x & spread(0x00ff00ff)),
+                     (int16x8_t)vshrq_n_u16((uint16x8_t)x, 8) };
+}
+INLINE int32x4_t pairs(int16x8_t a, int16x8_t b)
+{
+    return vpaddq_s32(vmull_s16(vget_low_s16(a), vget_low_s16(b)), vmull_high_s16(a, b));
+}
+INLINE ivec dot(ivec acc, inputs x, weights w)
+{
+    return acc + (ivec)pairs(x.even, w.even) + (ivec)pairs(x.odd, w.odd);
+}
+INLINE ivec turn(ivec x)
+{
+    const uint8x16_t within = { 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15 };
+    return (ivec)vqtbl1q_u8((uint8x16_t)x, within);
+}
 #endif
 
 /* NaN gives lo: the instructions return their second operand then. */
@@ -74,8 +104,11 @@ INLINE vec limit(vec v, float lo, float hi)
 {
 #if PARE_VEC_BYTES == 64
     return (vec)_mm512_min_ps(_mm512_max_ps((__m512)v, _mm512_set1_ps(lo)), _mm512_set1_ps(hi));
-#else
+#elif PARE_VEC_BYTES == 32
     return (vec)_mm256_min_ps(_mm256_max_ps((__m256)v, _mm256_set1_ps(lo)), _mm256_set1_ps(hi));
+#else
+    v = choose(v > lo, v, broadcast(lo));
+    return choose(v < hi, v, broadcast(hi));
 #endif
 }
 
@@ -120,7 +153,7 @@ INLINE void tile(const pare_int8_conv *c, const char *w, const char *ahead, size
         size_t x = c->run[r].at, end = x + 4 * (size_t)c->run[r].quads;
         for (; x < end; x += 4, w += NB * GROUP_BYTES, ahead += pace) {
             weights wv[4], one;
-            _mm_prefetch(ahead, _MM_HINT_T1);
+            __builtin_prefetch(ahead, 0, 2);
 #pragma GCC unroll 4
             for (int b = 0; b < NB; b++) wv[b] = load_weights(w + b * GROUP_BYTES);
             if (w_zero) {
@@ -280,9 +313,13 @@ INLINE ivec widen(const uint8_t *x, bool is_signed)
 #if PARE_VEC_BYTES == 64
     __m128i b = _mm_loadu_si128((const __m128i *)(const void *)x);
     return (ivec)(is_signed ? _mm512_cvtepi8_epi32(b) : _mm512_cvtepu8_epi32(b));
-#else
+#elif PARE_VEC_BYTES == 32
     __m128i b = _mm_loadl_epi64((const __m128i *)(const void *)x);
     return (ivec)(is_signed ? _mm256_cvtepi8_epi32(b) : _mm256_cvtepu8_epi32(b));
+#else
+    typedef int8_t signed_bytes __attribute__((vector_size(VL), aligned(1), may_alias));
+    return is_signed ? __builtin_convertvector(*(const signed_bytes *)x, ivec)
+                     : __builtin_convertvector(*(const bytes *)x, ivec);
 #endif
 }
 
@@ -308,8 +345,10 @@ INLINE vec fused(vec a, vec b, vec c)
 {
 #if PARE_VEC_BYTES == 64
     return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#else
+#elif PARE_VEC_BYTES == 32
     return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #endif
 }
 

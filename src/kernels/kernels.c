@@ -96,6 +96,8 @@ DECLARE(c)
 #if PARE_X86
 DECLARE(avx2)
 DECLARE(avx512)
+#elif PARE_ARM64
+DECLARE(neon)
 #endif
 
 void pare_kernels_init(pare_kernels *k, unsigned cpu)
@@ -104,6 +106,8 @@ void pare_kernels_init(pare_kernels *k, unsigned cpu)
 #if PARE_X86
     if (cpu & PARE_CPU_AVX2) *k = TABLE(avx2, 8, 6, 16, 6, 2);
     if (cpu & PARE_CPU_AVX512) *k = TABLE(avx512, 16, 8, 64, 12, 4);
+#elif PARE_ARM64
+    if (cpu & PARE_CPU_NEON) *k = TABLE(neon, 4, 8, 16, 12, 4);
 #endif
     k->int8_quads = k->isa[0] == 'c' || (cpu & PARE_CPU_AVX512);
     k->int8_tile = cpu & PARE_CPU_AVX512 ? 4 : 2;

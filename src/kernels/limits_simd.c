@@ -3,8 +3,6 @@
 #include "kernels/limits.h"
 #include "kernels/simd.h"
 
-#include <immintrin.h>
-
 enum { SUMS = 12, READS = 8 };
 
 double ISA(pare_limit_fma)(size_t rounds, float x, float *sink)
@@ -26,20 +24,34 @@ double ISA(pare_limit_fma)(size_t rounds, float x, float *sink)
 typedef __m512i bytes;
 #define SET(x)          _mm512_set1_epi32(x)
 #define STEP(sum, a, b) _mm512_dpbusd_epi32(sum, a, b)
-#else
+#elif PARE_VEC_BYTES == 32
 typedef __m256i bytes;
 #define SET(x) _mm256_set1_epi32(x)
 #define STEP(sum, a, b) \
     _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1)))
+#else
+typedef uint32x4_t bytes;
+#define SET(x)          vdupq_n_u32(x)
+INLINE bytes step(bytes sum, uint8x16_t a, uint8x16_t b)
+{
+    sum = vpadalq_u16(sum, vmull_u8(vget_low_u8(a), vget_low_u8(b)));
+    return vpadalq_u16(sum, vmull_high_u8(a, b));
+}
+#define STEP(sum, a, b) step(sum, (uint8x16_t)(a), (uint8x16_t)(b))
+#endif
+#if defined(__aarch64__)
+#define OPAQUE(v) __asm__ volatile("" : "+w"(v))
+#else
+#define OPAQUE(v) __asm__ volatile("" : "+x"(v))
 #endif
 
 double ISA(pare_limit_int8)(size_t rounds, uint32_t x, int32_t *sink)
 {
-    bytes a[SUMS], f = SET((int)x), g = SET(0x04030201);
+    bytes a[SUMS], f = SET(x), g = SET(0x04030201);
     for (int i = 0; i < SUMS; i++) a[i] = SET(0);
     for (size_t r = 0; r < rounds; r++) {
         /* A product that never changes would be computed once. */
-        __asm__ volatile("" : "+x"(f));
+        OPAQUE(f);
 #pragma GCC unroll 12
         for (int i = 0; i < SUMS; i++) a[i] = STEP(a[i], f, g);
     }

@@ -9,10 +9,14 @@
 #define HIGH(a, b) \
     __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 enum { ROUNDS = 4 };
-#else
+#elif PARE_VEC_BYTES == 32
 #define LOW(a, b)  __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
 enum { ROUNDS = 3 };
+#else
+#define LOW(a, b)  __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+enum { ROUNDS = 2 };
 #endif
 
 INLINE void transpose(vec *r)

@@ -8,6 +8,15 @@
 
 #if defined(__AVX__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+/* Registers for sums, weights and inputs: tile sizes follow from them. */
+#if PARE_VEC_BYTES == 32
+#define PARE_REGISTERS 16
+#else
+#define PARE_REGISTERS 32
 #endif
 
 #define PARE_CAT2(a, b) a##_##b
@@ -39,7 +48,7 @@ INLINE vec at_least(vec v, vec lo)
     return (vec)_mm512_max_ps((__m512)lo, (__m512)v);
 #elif PARE_VEC_BYTES == 32 && defined(__AVX__)
     return (vec)_mm256_max_ps((__m256)lo, (__m256)v);
-#else
+#else /* aarch64's fmax prefers numbers to NaN, so it will not do */
     return choose(v < lo, lo, v);
 #endif
 }

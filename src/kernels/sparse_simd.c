@@ -9,19 +9,28 @@
 
 #include <string.h>
 
-enum { D_MOST = 5, BASIS_V = PARE_VEC_BYTES == 64 ? 4 : 2 };
+enum { D_MOST = 5, BASIS_V = PARE_REGISTERS == 32 ? 4 : 2 };
 
 #if PARE_VEC_BYTES == 64
 INLINE vec quad(const float *p) { return (vec)_mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
 #define SPREAD(q, i) (vec) _mm512_permute_ps((__m512)(q), (i)*0x55)
 INLINE lanes_mask lanes_bits(uint16_t bits) { return (lanes_mask)bits; }
 INLINE lanes_mask lanes_at(const lanes_mask *m) { return _load_mask16((__mmask16 *)(uintptr_t)m); }
-#else
+#elif PARE_VEC_BYTES == 32
 INLINE vec quad(const float *p) { return (vec)_mm256_broadcast_ps((const __m128 *)p); }
 #define SPREAD(q, i) (vec) _mm256_permute_ps((__m256)(q), (i)*0x55)
 INLINE lanes_mask lanes_bits(uint16_t bits)
 {
     ivec bit = { 1, 2, 4, 8, 16, 32, 64, 128 };
+    return (bits & bit) == bit;
+}
+INLINE lanes_mask lanes_at(const lanes_mask *m) { return *m; }
+#else
+INLINE vec quad(const float *p) { return load(p); }
+#define SPREAD(q, i) broadcast((q)[i])
+INLINE lanes_mask lanes_bits(uint16_t bits)
+{
+    ivec bit = { 1, 2, 4, 8 };
     return (bits & bit) == bit;
 }
 INLINE lanes_mask lanes_at(const lanes_mask *m) { return *m; }

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdbool.h>
 
-#if PARE_VEC_BYTES == 64
+#if PARE_REGISTERS == 32
 enum { MOST = 12 };
 #else
 enum { MOST = 8 };
@@ -97,7 +97,7 @@ INLINE void outputs(const pare_window_kind kind, const int n, const region *g, c
     X(NAME, KIND, 6)         \
     X(NAME, KIND, 7)         \
     X(NAME, KIND, 8)
-#if PARE_VEC_BYTES == 64
+#if PARE_REGISTERS == 32
 #define ALL(X, NAME, KIND) \
     EIGHT(X, NAME, KIND) X(NAME, KIND, 9) X(NAME, KIND, 10) X(NAME, KIND, 11) X(NAME, KIND, 12)
 #else

@@ -142,7 +142,7 @@ void ISA(pare_winograd_input)(const pare_winograd_input *t)
 enum { MT_MOST = 14, LINE = 16 }; /* floats in a line of the cache */
 /* Most tiles of a product of nb blocks: as many sums as registers hold beside weights and one
  * broadcast. */
-#if PARE_VEC_BYTES == 64
+#if PARE_REGISTERS == 32
 #define MT(nb) ((nb) == 1 ? 14 : (nb) == 2 ? 12 : (nb) == 3 ? 8 : 6)
 enum { NB_MOST = 4 };
 #else
@@ -205,7 +205,7 @@ INLINE void panel(const pare_winograd_product *t, const float *u, const float *v
         i += (n);                                                                    \
     } while (0)
     while (i + step <= t->tiles) STEP(MT(nb));
-#if PARE_VEC_BYTES == 64
+#if PARE_REGISTERS == 32
     if (nb == 1 && i + 7 <= t->tiles) STEP(7);
     if (nb == 2 && i + 6 <= t->tiles) STEP(6);
 #else
@@ -230,7 +230,7 @@ void ISA(pare_winograd_product)(const pare_winograd_product *t)
             switch (nb) {
             case 1: panel(t, w, v, n, c == 0, r, 1); break;
             case 2: panel(t, w, v, n, c == 0, r, 2); break;
-#if PARE_VEC_BYTES == 64
+#if PARE_REGISTERS == 32
             case 3: panel(t, w, v, n, c == 0, r, 3); break;
             default: panel(t, w, v, n, c == 0, r, 4); break;
 #endif
