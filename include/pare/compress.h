@@ -14,7 +14,8 @@ typedef struct pare_compress_options {
     const char *const
         *layers; /**< per-layer overrides "LAYER=basis=2" or "LAYER=skip" (wildcards); NULL: none */
     int64_t epochs;           /**< of all phases together; -1: the method's default; 0: one-shot */
-    double lr;                /**< learning rate of all retraining; 0: the methods' own */
+    double lr;                /**< learning rate of all retraining, instead of the option `lr` of
+                                 each method; 0: theirs */
     pare_train_options train; /**< batch, seed, threads, distillation ... of the retraining; rates
                                  and schedule are the methods' */
     const char *run_dir; /**< stage checkpoints; an interrupted run resumes from here; NULL: none */
@@ -22,6 +23,7 @@ typedef struct pare_compress_options {
     bool force;           /**< replace out_path */
     double max_drop;      /**< more accuracy lost than this is PARE_ETARGET; negative: no target */
     bool measure;         /**< time before and after (median of interleaved runs) */
+    bool no_winograd;     /**< of the plans that accuracies and times are measured with */
     const pare_shape
         *shapes; /**< of inputs with free dimensions, for MACs and times; NULL: those of the data */
     size_t n_shapes;
@@ -65,6 +67,19 @@ PARE_API void pare_compress_report_free(pare_compress_report *r); /**< Frees a r
 
 /** Name, one-line summary and source of method i; NULL past the last. Static strings. */
 PARE_API const char *pare_method_list(size_t i, const char **summary, const char **source);
+
+/** One option of a method. Static strings. */
+typedef struct pare_method_option {
+    const char *name, *help;
+    const char *unit;    /**< "" without one */
+    const char *choices; /**< "layer|global"; NULL for numbers and flags */
+    char preset[32];     /**< what it is when it is not given */
+    bool flag, whole;    /**< 0 or 1; a whole number */
+    double min, max;     /**< of a number */
+    bool per_layer;      /**< may differ from layer to layer (pare_compress_options.layers) */
+} pare_method_option;
+/** Option `i` of method `method`, both in order of listing; false past the last. */
+PARE_API bool pare_method_option_list(size_t method, size_t i, pare_method_option *out);
 
 PARE_END
 #endif

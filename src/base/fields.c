@@ -303,34 +303,3 @@ pare_status pare_fields_parse(const pare_field *fields, const char *what, const 
     }
     return PARE_OK;
 }
-
-void pare_fields_print(const pare_field *fields, FILE *to, const char *indent)
-{
-    for (const pare_field *f = fields; f && f->name; f++) {
-        fprintf(to, "%s%-16s ", indent, f->name);
-        size_t len;
-        const char *c;
-        switch (f->kind) {
-        case PARE_FIELD_INT:
-        case PARE_FIELD_REAL:
-            fprintf(to, "%s (default %g, %g to %g%s%s)", f->help, f->def, f->min, f->max,
-                    *f->text ? " " : "", f->text);
-            break;
-        case PARE_FIELD_BOOL:
-            fprintf(to, "%s (default %s)", f->help, f->def != 0 ? "yes" : "no");
-            break;
-        case PARE_FIELD_ENUM:
-            c = pare_field_choice(f, (int)f->def, &len);
-            fprintf(to, "%s: %s (default %.*s)", f->help, f->text, (int)len, c);
-            break;
-        case PARE_FIELD_STR:
-            if (f->text)
-                fprintf(to, "%s (default %s)", f->help, f->text);
-            else
-                fputs(f->help, to);
-            break;
-        default: fputs(f->help, to);
-        }
-        fputc('\n', to);
-    }
-}

@@ -50,34 +50,40 @@ typedef struct pare_field {
     double def, min, max; /* numbers; def is 0 or 1 for BOOL, the index for ENUM */
     const char *text;     /* STR: default or NULL; ENUM: "a|b|c"; others: unit or "" */
     const char *help;
+    bool per_layer; /* option of a method: may differ from layer to layer */
 } pare_field;
 
 /* Sentinel for "INT not given": outside every legal range. */
 #define PARE_INT_UNSET INT64_MIN
 
-#define PARE_FIELD_(T, M, CTYPE, KIND, DEF, MIN, MAX, TEXT, HELP)                               \
-    {                                                                                           \
-#M, KIND, offsetof(T, M) + 0 * sizeof(_Generic(((T *)0)->M, CTYPE : 1)), DEF, MIN, MAX, \
-            TEXT, HELP                                                                          \
+/* The last argument of each macro is the help, and behind it `.per_layer = true` where that holds.
+ */
+#define PARE_FIELD_(T, M, CTYPE, KIND, DEF, MIN, MAX, TEXT, ...)                             \
+    {                                                                                        \
+        .name = #M, .kind = KIND,                                                            \
+        .offset = offsetof(T, M) + 0 * sizeof(_Generic(((T *)0)->M, CTYPE : 1)), .def = DEF, \
+        .min = MIN, .max = MAX, .text = TEXT, .help = __VA_ARGS__                            \
     }
-#define PARE_INT(T, M, DEF, MIN, MAX, UNIT, HELP)                                                 \
+#define PARE_INT(T, M, DEF, MIN, MAX, UNIT, ...)                                                  \
     PARE_FIELD_(T, M, int64_t, PARE_FIELD_INT, (double)(DEF), (double)(MIN), (double)(MAX), UNIT, \
-                HELP)
-#define PARE_REAL(T, M, DEF, MIN, MAX, UNIT, HELP) \
-    PARE_FIELD_(T, M, double, PARE_FIELD_REAL, DEF, MIN, MAX, UNIT, HELP)
-#define PARE_FLAG(T, M, DEF, HELP) PARE_FIELD_(T, M, bool, PARE_FIELD_BOOL, DEF, 0, 1, "", HELP)
+                __VA_ARGS__)
+#define PARE_REAL(T, M, DEF, MIN, MAX, UNIT, ...) \
+    PARE_FIELD_(T, M, double, PARE_FIELD_REAL, DEF, MIN, MAX, UNIT, __VA_ARGS__)
+#define PARE_FLAG(T, M, DEF, ...) \
+    PARE_FIELD_(T, M, bool, PARE_FIELD_BOOL, DEF, 0, 1, "", __VA_ARGS__)
 #define PARE_STR(T, M, DEF, HELP) \
     PARE_FIELD_(T, M, const char *, PARE_FIELD_STR, 0, 0, 0, DEF, HELP)
-#define PARE_ENUM(T, M, DEF, CHOICES, HELP) \
-    PARE_FIELD_(T, M, int, PARE_FIELD_ENUM, DEF, 0, 0, CHOICES, HELP)
+#define PARE_ENUM(T, M, DEF, CHOICES, ...) \
+    PARE_FIELD_(T, M, int, PARE_FIELD_ENUM, DEF, 0, 0, CHOICES, __VA_ARGS__)
 #define PARE_INTS(T, M, MIN, MAX, UNIT, HELP) \
     PARE_FIELD_(T, M, pare_ints, PARE_FIELD_INTS, 0, (double)(MIN), (double)(MAX), UNIT, HELP)
 #define PARE_REALS(T, M, MIN, MAX, UNIT, HELP) \
     PARE_FIELD_(T, M, pare_reals, PARE_FIELD_REALS, 0, MIN, MAX, UNIT, HELP)
-#define PARE_STRS(T, M, HELP) PARE_FIELD_(T, M, pare_strs, PARE_FIELD_STRS, 0, 0, 0, "", HELP)
-#define PARE_FIELDS_END                              \
-    {                                                \
-        NULL, PARE_FIELD_END, 0, 0, 0, 0, NULL, NULL \
+#define PARE_STRS(T, M, HELP)   PARE_FIELD_(T, M, pare_strs, PARE_FIELD_STRS, 0, 0, 0, "", HELP)
+#define PARE_TENSOR(T, M, HELP) PARE_FIELD_(T, M, pare_tensor, PARE_FIELD_TENSOR, 0, 0, 0, "", HELP)
+#define PARE_FIELDS_END        \
+    {                          \
+        .kind = PARE_FIELD_END \
     }
 
 /* Writes every default into `object` (the struct the table describes). */
@@ -121,8 +127,5 @@ static inline const void *pare_field_get(const pare_field *f, const void *object
 bool pare_field_is_default(const pare_field *f, const void *object);
 /* The name of choice `i` of an ENUM: its start, and its length in *len. */
 const char *pare_field_choice(const pare_field *f, int i, size_t *len);
-
-/* One line a field: name, default, range, unit, help. */
-void pare_fields_print(const pare_field *fields, FILE *to, const char *indent);
 
 #endif

@@ -9,7 +9,7 @@
 typedef struct options {
     cli_common common;
     const char *out, *data, *run_dir, *max_drop;
-    bool force, measure;
+    bool force, measure, no_winograd;
     int64_t epochs;
     pare_strs method, layer, shape;
     double lr;
@@ -32,6 +32,8 @@ static const pare_field fields[] = {
              "DIR: checkpoints of every stage; an interrupted run continues from here"),
     PARE_STR(options, max_drop, NULL, "P: exit with 3 if top-1 falls by more (1% or 0.01)"),
     PARE_FLAG(options, measure, true, "time both networks"),
+    PARE_FLAG(options, no_winograd, false,
+              "never transform convolutions (Winograd) where networks are judged"),
     PARE_STRS(
         options, shape,
         "NAME=1x3x224x224: shape of an input with free dimensions, for the report (repeatable)"),
@@ -152,6 +154,7 @@ static pare_status run(const void *opt, char **args)
         .force = o->force,
         .max_drop = -1,
         .measure = o->measure,
+        .no_winograd = o->no_winograd,
     };
     c.train.seed = o->common.seed;
     c.train.threads = o->common.threads;
@@ -195,7 +198,7 @@ static pare_status run(const void *opt, char **args)
 static void list_methods(void)
 {
     const char *name, *summary, *source;
-    fputs("\nMethods ('--method NAME' with all its defaults):\n", stdout);
+    fputs("\nMethods ('pare list methods' shows their options):\n", stdout);
     for (size_t i = 0; (name = pare_method_list(i, &summary, &source)); i++)
         printf("  %-12s %s (%s)\n", name, summary, source);
 }

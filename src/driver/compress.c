@@ -76,6 +76,21 @@ static pare_status parse_method(driver *d, const char *text, step *s)
                         : PARE_OK;
 }
 
+/* The one rate asked for takes the place of every method's own. */
+static pare_status set_rate(driver *d)
+{
+    bool taken = false;
+    for (size_t i = 0; i < d->n_steps; i++) {
+        const pare_field *f = pare_field_find(d->steps[i].method->options, "lr", 2);
+        if (!f) continue;
+        PARE_TRY(pare_note(pare_field_set_real(f, d->o->lr, d->steps[i].options), "%s",
+                           d->steps[i].method->name));
+        taken = true;
+    }
+    return taken ? PARE_OK
+                 : pare_fail(PARE_EINVAL, "a learning rate is given, but no method here has one");
+}
+
 /* "name:option=value,..." with every option. */
 static void spell(const step *s, FILE *to)
 {
@@ -110,6 +125,7 @@ static pare_status parse_methods(driver *d)
     d->steps = pare_arena_array(d->arena, d->n_steps, sizeof *d->steps);
     if (!d->steps) return no_memory();
     for (size_t i = 0; i < d->n_steps; i++) PARE_TRY(parse_method(d, text[i], &d->steps[i]));
+    if (d->o->lr > 0) PARE_TRY(set_rate(d));
     char *memory = NULL;
     size_t size = 0;
     FILE *to = open_memstream(&memory, &size);
@@ -123,6 +139,27 @@ static pare_status parse_methods(driver *d)
     return d->spelled ? PARE_OK : no_memory();
 }
 
+/* An option that is known, but not to be told layer by layer, would have no effect. */
+static pare_status check_per_layer(const driver *d, const char *text, const char *rest)
+{
+    for (const char *p = rest; *p; p += strcspn(p, ","), p += *p == ',') {
+        size_t length = strcspn(p, ",=");
+        bool known = false, fits = false;
+        for (size_t i = 0; i < d->n_steps; i++) {
+            const pare_method *m = d->steps[i].method;
+            const pare_field *f = pare_field_find(m->options, p, length);
+            known |= f != NULL;
+            fits |= f && (m->layer || f->per_layer);
+        }
+        if (known && !fits)
+            return pare_fail(
+                PARE_EINVAL,
+                "layer option '%s': option '%.*s' holds for the whole run; give it to --method",
+                text, (int)length, p);
+    }
+    return PARE_OK;
+}
+
 /* Does the rest of an override make sense to one of the methods? If not, the last one's complaint
  * stands. */
 static pare_status check_override(driver *d, const char *text, const override *v)
@@ -133,6 +170,7 @@ static pare_status check_override(driver *d, const char *text, const override *v
     if (!fits)
         return pare_fail(PARE_EINVAL, "layer option '%s': the network has no such layer", text);
     if (strcmp(v->rest, "skip") == 0) return PARE_OK;
+    PARE_TRY(check_per_layer(d, text, v->rest));
     pare_status st = PARE_EINVAL;
     for (size_t i = 0; st == PARE_EINVAL && i < d->n_steps; i++) {
         void *scratch =
@@ -189,7 +227,7 @@ static pare_status tune(pare_job *job, pare_graph *g, const pare_tune *t)
     stage_name(d, t->stage, name, sizeof name);
     pare_train_options o = d->o->train;
     o.epochs = t->epochs;
-    o.lr = d->o->lr > 0 ? d->o->lr : t->lr;
+    o.lr = t->lr;
     o.weight_decay = t->weight_decay;
     o.schedule = t->schedule;
     o.step_gamma = t->step_gamma;
@@ -262,10 +300,10 @@ static pare_status key_of(const driver *d, char *key, size_t size)
     if (d->train) pare_dataset_about(d->train, &info);
     snprintf(text, sizeof text,
              "%" PRId64 " %" PRId64 " %" PRId64 " %d %.17g %d %.17g %.17g %.17g %.17g %d %" PRId64
-             " %" PRId64 " %d %.17g %.200s %" PRId64,
+             " %" PRId64 " %d %.200s %" PRId64,
              d->o->epochs, t->batch, t->max_steps, t->optimizer, t->momentum, t->nesterov,
              t->warmup, t->label_smoothing, t->distill, t->temperature, t->augment_flip,
-             t->augment_pad, t->seed, t->precision, d->o->lr, info.name, info.count);
+             t->augment_pad, t->seed, t->precision, info.name, info.count);
     h = pare_hash_bytes(h, text, strlen(text));
     h = pare_hash_bytes(h, d->spelled, strlen(d->spelled));
     for (const char *const *l = d->o->layers; l && *l; l++)
@@ -357,7 +395,8 @@ static pare_status judge(driver *d, const pare_graph *g, pare_measure *m)
     PARE_TRY(pare_measure_size(g, d->shapes, d->n_shapes, m));
     if (!d->test) return PARE_OK;
     pare_accuracy a;
-    pare_plan_options plan = { .threads = (int)d->o->train.threads };
+    pare_plan_options plan = { .threads = (int)d->o->train.threads,
+                               .no_winograd = d->o->no_winograd };
     PARE_TRY(pare_evaluate(g, d->test, d->pp, d->o->train.eval_limit, &plan, d->progress, &a));
     m->top1 = a.top1;
     return PARE_OK;
@@ -367,9 +406,11 @@ static pare_status time_both(driver *d, const pare_graph *after, pare_compress_r
 {
     const pare_graph *both[2] = { d->in, after };
     pare_bench_model timed[2] = { { 0 } };
-    pare_bench_options o = {
-        .plan = { .threads = 1, .batch = 1, .shapes = d->shapes, .n_shapes = d->n_shapes }
-    };
+    pare_bench_options o = { .plan = { .threads = 1,
+                                       .batch = 1,
+                                       .shapes = d->shapes,
+                                       .n_shapes = d->n_shapes,
+                                       .no_winograd = d->o->no_winograd } };
     if (r->before.macs <
         0) { /* the report lacks what a free dimension keeps unknown, and the work is done */
         pare_log(PARE_LOG_WARNING,

@@ -23,14 +23,16 @@ enum { LAYER, GLOBAL };
 enum { DENSE, SPARSE };
 
 static const pare_field fields[] = {
-    PARE_REAL(options, density, 0.2, 0, 1, "", "share of the weights to keep (0: use threshold)"),
+    PARE_REAL(options, density, 0.2, 0, 1, "", "share of the weights to keep (0: use threshold)",
+              .per_layer = true),
     PARE_REAL(options, threshold, 1, 0, 100, "std",
-              "drop weights below this many standard deviations of their layer"),
+              "drop weights below this many standard deviations of their layer", .per_layer = true),
     PARE_ENUM(options, scope, GLOBAL, "layer|global",
               "whether density holds in each layer or over all"),
-    PARE_REAL(options, min_density, 0.01, 0, 1, "", "no layer keeps less than this share"),
+    PARE_REAL(options, min_density, 0.01, 0, 1, "", "no layer keeps less than this share",
+              .per_layer = true),
     PARE_ENUM(options, pointwise, DENSE, "dense|sparse",
-              "1x1 convolutions: left dense, or pruned as well"),
+              "1x1 convolutions: left dense, or pruned as well", .per_layer = true),
     PARE_INT(options, steps, 1, 1, 100, "", "prune in this many steps with fine-tuning after each"),
     PARE_INT(options, finetune, 18, 0, 100000, "epochs",
              "fine-tuning, when the total is not given"),

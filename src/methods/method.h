@@ -48,7 +48,8 @@ struct pare_job {
 
 typedef struct pare_method {
     const char *name, *summary, *source;
-    const pare_field *options;
+    const pare_field *options; /* with a `graph` hook, those it asks job->layer_options for say
+                                  per_layer; with `layer` all may differ from layer to layer */
     size_t options_size;
     bool (*eligible)(const pare_graph *g,
                      const pare_node *n); /* NULL: every node with a constant weight */

@@ -14,7 +14,7 @@ typedef struct constant_attrs {
     pare_ints value_ints;
 } constant_attrs;
 static const pare_field constant_fields[] = {
-    { "value", PARE_FIELD_TENSOR, offsetof(constant_attrs, value), 0, 0, 0, "", "the tensor" },
+    PARE_TENSOR(constant_attrs, value, "the tensor"),
     PARE_REAL(constant_attrs, value_float, NAN, -HUGE_VAL, HUGE_VAL, "", "a float32 scalar"),
     PARE_INT(constant_attrs, value_int, PARE_INT_UNSET, INT64_MIN, INT64_MAX, "",
              "an int64 scalar"),
@@ -78,8 +78,7 @@ typedef struct fill_attrs {
     pare_tensor value;
 } fill_attrs;
 static const pare_field fill_fields[] = {
-    { "value", PARE_FIELD_TENSOR, offsetof(fill_attrs, value), 0, 0, 0, "",
-      "the number, as a tensor of one element" },
+    PARE_TENSOR(fill_attrs, value, "the number, as a tensor of one element"),
     PARE_FIELDS_END,
 };
 

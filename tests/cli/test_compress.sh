@@ -31,6 +31,8 @@ plain=$(json_value loss)
 expect 0 "$pare" compress net.onnx -o one.onnx --method magnitude:density=0.5 --method penni:basis=2 --epochs 0 \
     --no-measure --data $data --json
 stdout_has 'basis=2'
+expect 0 "$pare" compress net.onnx -o one.onnx --method magnitude --epochs 0 --lr 0.5 --no-winograd --force --data $data --json
+stdout_has 'lr=0.5'
 expect 0 "$pare" compress net.onnx -o two.onnx --method penni --layer 'layer1*=skip' --epochs 0 --no-measure --json
 expect 0 "$pare" info two.onnx --json
 stdout_has '"codec": "dense"'
@@ -84,6 +86,8 @@ expect 2 "$pare" compress net.onnx -o x.onnx --method penni:bases=5 --epochs 0
 stderr_has 'basis'
 expect 2 "$pare" compress net.onnx -o x.onnx --method penni:basis=0 --epochs 0
 expect 2 "$pare" compress net.onnx -o x.onnx --method penni:l1=nan --epochs 0
+expect 2 "$pare" compress net.onnx -o x.onnx --method magnitude --layer 'layer1*=steps=5,lr=3' --epochs 0
+stderr_has "option 'steps' holds for the whole run; give it to --method"
 expect 2 "$pare" compress net.onnx -o x.onnx --method penni --epochs 0 --max-drop 1%
 expect 5 "$pare" compress missing.onnx -o x.onnx --method penni --epochs 0
 expect 5 "$pare" compress net.onnx -o no/folder/x.onnx --method penni --epochs 0

@@ -146,14 +146,38 @@ static void test_layers(void **state)
         assert_true(r.layer[i].basis <= 2);
     }
     pare_compress_report_free(&r);
-    const char *bad[][2] = {
-        { "nonesuch=skip", NULL }, { "*=nonesuch=1", NULL }, { "*=basis=0", NULL }, { "conv", NULL }
-    };
+    const char *bad[][2] = { { "nonesuch=skip", NULL }, { "*=nonesuch=1", NULL },
+                             { "*=basis=0", NULL },     { "conv", NULL },
+                             { "*=steps=5", NULL },     { "*=basis=2,lr=3", NULL } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         o.layers = bad[i];
         assert_int_equal(run(&o, &r), PARE_EINVAL);
         assert_true(strlen(pare_error()) > 0);
     }
+    assert_non_null(strstr(pare_error(), "option 'lr' holds for the whole run"));
+}
+
+/* One rate for all methods is what the report says and what counts. */
+static void test_rate(void **state)
+{
+    const char *methods[] = { "magnitude:lr=0.2", "penni", NULL };
+    pare_compress_options o = options(methods, in_scratch("rate.onnx"));
+    pare_compress_report r;
+    o.lr = 0.5;
+    o.run_dir = in_scratch("rate");
+    OK(run(&o, &r));
+    const char *first = strstr(r.method, ",lr=0.5,");
+    assert_non_null(first);
+    assert_non_null(strstr(first + 1, ",lr=0.5,"));
+    pare_compress_report_free(&r);
+    OK(run(&o, &r)); /* again, from its folder */
+    pare_compress_report_free(&r);
+    o.lr = 0.25; /* which belongs to another rate */
+    assert_int_equal(run(&o, &r), PARE_EINVAL);
+    o.lr = 1000;
+    o.run_dir = NULL;
+    assert_int_equal(run(&o, &r), PARE_EINVAL);
+    assert_non_null(strstr(pare_error(), "lr"));
 }
 
 static void test_refusals(void **state)
@@ -316,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_report),
         cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_rate),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_run_folder),
         cmocka_unit_test(test_run_folder_is_locked),
