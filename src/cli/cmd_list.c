@@ -9,6 +9,8 @@ typedef struct family {
     const char *name;
     /* Name, summary and remark of member i; NULL past the last. */
     const char *(*member)(size_t i, const char **summary, const char **remark);
+    void (*print_more)(size_t i);     /* below the line of member i, or NULL */
+    void (*add)(json_t *j, size_t i); /* to the object of member i, or NULL */
 } family;
 
 static const char *operator_member(size_t i, const char **summary, const char **remark)
@@ -23,11 +25,42 @@ static const char *codec_member(size_t i, const char **summary, const char **rem
     return pare_codec_list(i, summary);
 }
 
+static void print_options(size_t method)
+{
+    pare_method_option o;
+    for (size_t i = 0; pare_method_option_list(method, i, &o); i++) {
+        printf("  %-14s %s (", o.name, o.help);
+        if (o.choices)
+            printf("%s, ", o.choices);
+        else if (!o.flag && o.max > o.min)
+            printf("%g to %g%s%s, ", o.min, o.max, *o.unit ? " " : "", o.unit);
+        printf("default %s%s)\n", o.flag ? (*o.preset == '0' ? "no" : "yes") : o.preset,
+               o.per_layer ? "; per layer" : "");
+    }
+}
+
+static void add_options(json_t *method, size_t k)
+{
+    json_t *list = json_array();
+    pare_method_option o;
+    for (size_t i = 0; pare_method_option_list(k, i, &o); i++) {
+        json_t *j = json_object();
+        cli_set(j, "name", cli_json_text(o.name));
+        cli_set(j, "help", cli_json_text(o.help));
+        cli_set(j, "default", cli_json_text(o.preset));
+        cli_set(j, "choices", cli_json_text(o.choices));
+        cli_set(j, "unit", cli_json_text(*o.unit ? o.unit : NULL));
+        cli_set(j, "per_layer", json_boolean(o.per_layer));
+        cli_push(list, j);
+    }
+    cli_set(method, "options", list);
+}
+
 static const family families[] = {
-    { "methods", pare_method_list },
-    { "codecs", codec_member },
-    { "operators", operator_member },
-    { "kernels", pare_impl_list },
+    { "methods", pare_method_list, print_options, add_options },
+    { "codecs", codec_member, NULL, NULL },
+    { "operators", operator_member, NULL, NULL },
+    { "kernels", pare_impl_list, NULL, NULL },
 };
 
 static pare_status run(const void *opt, char **args)
@@ -46,12 +79,14 @@ static pare_status run(const void *opt, char **args)
         if (!o->json) {
             printf("%-24s %s%s%s%s\n", name, summary ? summary : "", remark && *remark ? " (" : "",
                    remark ? remark : "", remark && *remark ? ")" : "");
+            if (f->print_more) f->print_more(i);
             continue;
         }
         json_t *j = json_object();
         cli_set(j, "name", cli_json_text(name));
         cli_set(j, "summary", cli_json_text(summary));
         cli_set(j, "remark", cli_json_text(remark));
+        if (f->add) f->add(j, i);
         cli_push(list, j);
     }
     if (!o->json) return PARE_OK;
@@ -61,7 +96,7 @@ static pare_status run(const void *opt, char **args)
 
 const cli_command cli_command_list = {
     .name = "list",
-    .summary = "list methods, codecs, operators or kernels",
+    .summary = "list methods with their options, codecs, operators or kernels",
     .arguments = "methods|codecs|operators|kernels",
     .examples = "pare list methods\npare list operators --json\n",
     .min_args = 1,

@@ -222,7 +222,13 @@ void cli_man(void)
           "memory ran "
           "out;\n"
           "7 verification found a mismatch; 130 and 143 interrupted after a checkpoint.\n"
-          ".SH ENVIRONMENT\n.TP\nPARE_CPU\nc, avx2 or avx512: the most that kernels may use.\n",
+          ".SH ENVIRONMENT\n.TP\nPARE_CPU\nc, avx2 or avx512: the most that kernels may use.\n"
+          ".TP\nPARE_TUNE\nThe file of tune\\-machine that plans follow, instead of the one in the "
+          "user's cache; off: none.\n"
+          ".TP\nPARE_ORT\nThe shared library of ONNX Runtime, or the folder with it, for bench "
+          "\\-\\-peers.\n"
+          ".TP\nXDG_CACHE_HOME\nWhere the user's cache is: the folder pare in it, or in ~/.cache, "
+          "holds what tune\\-machine found.\n",
           stdout);
 }
 

@@ -74,6 +74,7 @@ case $(cat code) in 0 | 5) ;; *) fail "a closed pipe is exit 0 or 5, not $(cat c
 # the generated documents
 expect 0 "$pare" help --man
 stdout_has '^.TH PARE 1'
+for name in PARE_CPU PARE_TUNE PARE_ORT XDG_CACHE_HOME; do stdout_has "^$name$"; done
 expect 0 "$pare" help --bash
 stdout_has 'complete -o filenames -F _pare pare'
 expect 0 "$pare" help --zsh
@@ -87,6 +88,11 @@ for family in methods codecs operators kernels; do
     json_keys "$family" name summary
 done
 expect 2 "$pare" list nonsense
+expect 0 "$pare" list methods
+stdout_has '^  min_density .* (0 to 1, default 0.01; per layer)$'
+stdout_has '^  steps '
+expect 0 "$pare" list methods --json
+json_keys options default per_layer
 
 # data: nothing is fetched here (the unit tests have a server); port 9 answers nobody
 expect 2 "$pare" data get mnist
