@@ -32,6 +32,7 @@ typedef struct pare_verify_options {
     bool outputs;     /**< judge by outputs (an exact rewrite); false: by accuracy only, outputs are
                          reported */
     int64_t limit;    /**< samples; 0 means all */
+    uint64_t seed;    /**< of random inputs */
     pare_plan_options plan_a, plan_b;
 } pare_verify_options;
 
@@ -68,14 +69,18 @@ typedef struct pare_bench_options {
     int min_runs;   /**< 0 means 10; with peers: turns at least, each of one or more runs */
     pare_plan_options plan;
     const pare_bench_peers *peers; /**< NULL: pare alone */
-    bool roofline;                 /**< measure what the machine can do, in half a second more */
+    bool layers;                   /**< time every layer, too */
+    bool roofline; /**< the same, and measure what the machine can do, in half a second more */
+    uint64_t seed; /**< of the inputs */
 } pare_bench_options;
 
 /** What the machine can do at most on the threads that were used. */
 typedef struct pare_bench_peaks {
-    double gflops;        /**< float32 multiply-adds in registers, two operations each */
+    double gflops;        /**< float32 multiply-adds in registers, two operations each; at least
+                             what the fastest layer reached */
     double int8_gops;     /**< the same of 8-bit integers, summed exactly */
-    double bandwidth_gbs; /**< reading `working_set` bytes again and again */
+    double bandwidth_gbs; /**< reading `working_set` bytes again and again; a layer that finds its
+                             data in a nearer cache moves more */
     double working_set;   /**< what the network goes through in one run */
 } pare_bench_peaks;
 
@@ -100,13 +105,14 @@ typedef struct pare_bench_layer {
 
 /** Timing of one model. */
 typedef struct pare_bench_model {
-    double median_ms, p10_ms, p90_ms, gflops, peak_mib, load_ms,
-        ratio_to_first; /**< ratio: median of pairwise time_i / time_0 */
+    double median_ms, p10_ms, p90_ms, gflops, peak_mib;
+    double load_ms;        /**< it took to make the plan of the network that was read */
+    double ratio_to_first; /**< median of pairwise time_i / time_0 */
     double ratio_p10, ratio_p90;
-    double foreign_processors; /**< that other processes used while all were timed, on average; -1
+    double foreign_processors; /**< that other processes used while all was measured, on average; -1
                                   where the system does not tell. Beyond 0.1 mistrust the figures */
     int runs;
-    size_t n_layers;
+    size_t n_layers; /**< 0 unless layers were asked for */
     pare_bench_layer *layer;
     pare_bench_peaks peaks; /**< zeros unless the roofline was asked for */
     size_t n_peers;         /**< in pare_bench_options.peers' order of search */

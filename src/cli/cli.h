@@ -133,6 +133,8 @@ void cli_warn_batch(const char *file, const pare_graph *graph, int64_t batch,
 /* Refuses early what would fail after long work: `path` exists without force (PARE_EINVAL), is one
  * of the inputs (PARE_EINVAL), or lies in a folder where nothing can be written (PARE_EIO). */
 pare_status cli_check_output(const char *path, bool force, const char *input);
+/* Warns if other processes used so many processors that figures deserve no trust. */
+void cli_warn_foreign(double processors);
 /* "1%" or "0.01" */
 pare_status cli_fraction(const char *option, const char *text, double *out);
 /* Opens the part of a set; the message says that it comes from --data. */

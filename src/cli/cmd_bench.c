@@ -5,6 +5,7 @@
 #include "base/cpu.h"
 #include "base/parallel.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,7 +20,6 @@ typedef struct options {
     const char *force;
     bool no_winograd;
     pare_strs shape;
-    cli_preprocess pp;
 } options;
 
 static const pare_field fields[] = {
@@ -45,15 +45,13 @@ static const pare_field peer_fields[] = {
              "PATH: its shared library or the folder with it (else PARE_ORT, the system, Python)"),
     PARE_STR(options, peer_python, NULL,
              "PROGRAM: the Python whose package onnxruntime is used (else python3)"),
-    PARE_REAL(options, tolerance, 1e-3, 0, 1e9, "",
-              "largest difference of outputs, relative to the largest number; beyond: exit code 7"),
+    PARE_REAL(options, tolerance, NAN, 0, 1e9, "X",
+              "largest difference of outputs, relative to the largest number; beyond: exit code 7 "
+              "(default 0.001)"),
     PARE_FIELDS_END,
 };
-/* Preprocessing happens before the clock starts: accepted so that one set of
- * options fits every command. */
 static const cli_group groups[] = { { "Timing", fields, 0, NULL },
                                     { "Other runtimes", peer_fields, 0, NULL },
-                                    CLI_PREPROCESS(options),
                                     { NULL, NULL, 0, NULL } };
 
 /* A layer against the machine: its rates, and the time that it needs at the machine's. */
@@ -105,7 +103,7 @@ static void print_roofline(const pare_bench_model *m)
         const pare_bench_layer *l = &m->layer[k];
         roof r = roof_of(l, p);
         double share = r.peak_share > r.bandwidth_share ? r.peak_share : r.bandwidth_share;
-        at_roof += l->ms * share;
+        at_roof += l->ms * fmin(share, 1); /* data in a nearer cache move faster than the peak */
         all += l->ms;
         printf("%-32s %-24s %9.4f %9.1f %6.1f%% %10.3f %8.1f %6.1f%%  %s\n", cli_text(l->name),
                cli_text(l->impl), l->ms, r.gops, 100 * r.peak_share,
@@ -223,9 +221,6 @@ static void print_text(const options *o, int threads, char **files, const pare_b
         printf("%-32s %10.3f %10.3f %10.3f %9.1f %9.1f %8.3f %7d\n", cli_text(files[i]),
                m[i].median_ms, m[i].p10_ms, m[i].p90_ms, m[i].gflops, m[i].peak_mib,
                m[i].ratio_to_first, m[i].runs);
-    if (m[0].foreign_processors > 0.1)
-        printf("other processes used %.1f processors meanwhile: measure again on a quiet machine\n",
-               m[0].foreign_processors);
     if (o->peers) print_peers(files, m, n);
     for (size_t i = 0; o->roofline && i < n; i++) {
         printf("\n%s\n", cli_text(files[i]));
@@ -245,6 +240,10 @@ static void print_text(const options *o, int threads, char **files, const pare_b
 static pare_status run(const void *opt, char **args)
 {
     const options *o = opt;
+    if (!o->peers && (o->peer_path || o->peer_python || !isnan(o->tolerance)))
+        return pare_fail(
+            PARE_EINVAL,
+            "--peer-path, --peer-python and --tolerance are for --peers: give that too");
     int threads = o->common.threads ? (int)o->common.threads : pare_cpu_count();
     size_t n = 0, n_shapes = 0;
     while (args[n]) n++;
@@ -265,6 +264,8 @@ static pare_status run(const void *opt, char **args)
             .seconds = o->seconds,
             .min_runs = (int)o->runs,
             .peers = o->peers ? &peers : NULL,
+            .layers = o->layers || o->common.json,
+            .seed = (uint64_t)o->common.seed,
             .roofline = o->roofline,
             .plan = { .threads = threads,
                       .batch = o->batch,
@@ -282,7 +283,9 @@ static pare_status run(const void *opt, char **args)
                 st = print_json(o, threads, args, models, n);
             else
                 print_text(o, threads, args, models, n);
-            if (st == PARE_OK) st = judge(o->tolerance, args, models, n);
+            cli_warn_foreign(models[0].foreign_processors);
+            if (st == PARE_OK)
+                st = judge(isnan(o->tolerance) ? 1e-3 : o->tolerance, args, models, n);
             pare_bench_free(models, n);
         }
     }
@@ -301,14 +304,17 @@ const cli_command cli_command_bench = {
                 "measure\n"
                 "pare bench net.onnx --force 'conv_gemm*' --batch 8 --json\n"
                 "pare bench net.onnx --peers --threads 1\n",
-    .notes = "Models run in turn, A B A B ..., on the same random inputs. ratio: median of time / "
-             "time of "
-             "the first model\n"
-             "of the same turn; below 1 is faster.\n"
-             "--peers: ONNX Runtime is loaded from its own library, all optimisations on, with the "
-             "same threads and inputs.\n"
-             "peer/pare: its time / pare's of the same turn; above 1 pare is faster. Turns begin "
-             "when nothing spins any more.\n",
+    .notes =
+        "Models run in turn, A B A B ..., on the same random inputs. ratio: median of time / "
+        "time of "
+        "the first model\n"
+        "of the same turn; below 1 is faster.\n"
+        "--roofline: shares of what the machine can do. % b.w. is above 100 where a layer finds "
+        "its data in a nearer cache.\n"
+        "--peers: ONNX Runtime is loaded from its own library, all optimisations on, with the "
+        "same threads and inputs.\n"
+        "peer/pare: its time / pare's of the same turn; above 1 pare is faster. Turns begin "
+        "when nothing spins any more.\n",
     .min_args = 1,
     .max_args = 64,
     .options_size = sizeof(options),

@@ -62,7 +62,8 @@ static pare_status run(const void *opt, char **args)
     const options *o = opt;
     pare_verify_options vo = { .tolerance = o->tolerance,
                                .outputs = o->max_drop == NULL,
-                               .limit = o->limit };
+                               .limit = o->limit,
+                               .seed = (uint64_t)o->common.seed };
     vo.plan_a = (pare_plan_options){ .threads = (int)o->common.threads,
                                      .batch = o->batch,
                                      .no_winograd = o->no_winograd };

@@ -201,6 +201,14 @@ pare_status cli_check_output(const char *path, bool force, const char *input)
     return st;
 }
 
+void cli_warn_foreign(double processors)
+{
+    if (processors > 0.1)
+        pare_log(PARE_LOG_WARNING,
+                 "other processes used %.1f processors meanwhile: measure again on a quiet machine",
+                 processors);
+}
+
 pare_status cli_fraction(const char *option, const char *text, double *out)
 {
     char *end;

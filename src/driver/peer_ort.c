@@ -3,13 +3,14 @@
  * been in the table since its first version. */
 #define _GNU_SOURCE /* dladdr */
 #include "base/files.h"
+#include "driver/clock.h"
 #include "driver/peers.h"
 #include "tensor/tensor.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -114,19 +115,28 @@ static pare_status load(const char *path, pare_ort **out)
     return st;
 }
 
+/* The first by name of the libraries in a folder; false if there is none. */
+static bool library_in(const char *folder, char *path, size_t size)
+{
+    char best[NAME_MAX + 1] = "";
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (strncmp(e->d_name, "libonnxruntime.so", 17) == 0 &&
+            (!*best || strcmp(e->d_name, best) < 0))
+            snprintf(best, sizeof best, "%s", e->d_name);
+    if (d) closedir(d);
+    return *best && snprintf(path, size, "%s/%s", folder, best) < (int)size;
+}
+
 /* The library inside a folder, or inside the Python package that the folder is. */
 static pare_status load_from(const char *folder, pare_ort **out)
 {
-    static const char *const pattern[] = { "%s/libonnxruntime.so*", "%s/capi/libonnxruntime.so*",
-                                           "%s/lib/libonnxruntime.so*" };
-    for (size_t i = 0; i < sizeof pattern / sizeof *pattern; i++) {
-        char text[PATH_MAX];
-        if (snprintf(text, sizeof text, pattern[i], folder) >= (int)sizeof text) continue;
-        glob_t found;
-        if (glob(text, 0, NULL, &found) != 0) continue;
-        pare_status st = load(found.gl_pathv[0], out);
-        globfree(&found);
-        return st;
+    static const char *const inside[] = { "", "/capi", "/lib" };
+    for (size_t i = 0; i < sizeof inside / sizeof *inside; i++) {
+        char text[PATH_MAX], path[PATH_MAX];
+        if (snprintf(text, sizeof text, "%s%s", folder, inside[i]) < (int)sizeof text &&
+            library_in(text, path, sizeof path))
+            return load(path, out);
     }
     return pare_fail(PARE_EIO, "no libonnxruntime.so* in '%s'", folder);
 }
@@ -170,9 +180,14 @@ pare_status pare_ort_find(const char *path, const char *python, pare_ort **out)
     *out = NULL;
     if (!path || !*path) path = getenv("PARE_ORT");
     struct stat info;
-    if (path && *path)
-        return stat(path, &info) == 0 && S_ISDIR(info.st_mode) ? load_from(path, out)
-                                                               : load(path, out);
+    if (path && *path && stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+        return load_from(path, out);
+    if (path && *path) { /* the loader takes a name without '/' for one to look for elsewhere */
+        char file[PATH_MAX];
+        if (snprintf(file, sizeof file, "%s%s", strchr(path, '/') ? "" : "./", path) >= PATH_MAX)
+            return pare_fail(PARE_EIO, "a path of %zu bytes is too long", strlen(path));
+        return load(file, out);
+    }
     static const char *const names[] = { "libonnxruntime.so.1", "libonnxruntime.so" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (load(names[i], out) == PARE_OK) return PARE_OK;

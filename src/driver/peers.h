@@ -17,16 +17,14 @@ struct pare_peer {
 
 /* --- peer_ort.c: ONNX Runtime through its C interface --- */
 typedef struct pare_ort pare_ort;
-/* Looks for the library: `path` (a file or a folder) if given; else $PARE_ORT; else where the
- * system looks; else inside the package of the program `python`. *out is NULL if there is none. A
- * path that was given and leads nowhere is PARE_EIO. */
+/* Looks for the library: `path` (a file or a folder, never a name to search for) if given; else
+ * $PARE_ORT; else where the system looks; else inside the package of the program `python`. *out is
+ * NULL if there is none. A path that was given and leads nowhere is PARE_EIO. */
 pare_status pare_ort_find(const char *path, const char *python, pare_ort **out);
 void pare_ort_free(pare_ort *o);
 /* Opens the file with all optimisations on `threads` threads. The tensors stay the caller's and
  * must live as long as the peer. */
 pare_status pare_ort_open(pare_ort *o, const char *file, int threads, const pare_plan *plan,
                           const pare_tensor *in, pare_peer **out);
-
-double pare_now_ms(void); /* of a monotonic clock; bench.c */
 
 #endif

@@ -64,9 +64,9 @@ static pare_status same_interface(const side *a, const side *b)
 }
 
 /* Standard normal numbers; integers get 0, which is an index that every network has. */
-static void fill_random(pare_tensor *t, uint64_t seed)
+static void fill_random(pare_tensor *t, uint64_t seed, uint64_t item)
 {
-    pare_rng rng = pare_rng_stream(seed, 0);
+    pare_rng rng = pare_rng_stream(seed, item);
     int64_t n = pare_tensor_count(t);
     for (int64_t i = 0; i < n; i++) {
         if (t->dtype == PARE_F32) ((float *)t->data)[i] = (float)pare_rng_normal(&rng);
@@ -240,7 +240,7 @@ static pare_status on_data(side *a, side *b, const pare_dataset *data, const par
     return st;
 }
 
-static pare_status on_random(side *a, side *b, double tolerance, totals *t)
+static pare_status on_random(side *a, side *b, double tolerance, uint64_t seed, totals *t)
 {
     enum { RUNS = 4 };
     pare_tensor *in = calloc(t->n_in + 1, sizeof *in);
@@ -253,7 +253,7 @@ static pare_status on_random(side *a, side *b, double tolerance, totals *t)
         st = pare_tensor_of(&type, &in[i]);
     }
     for (uint64_t r = 0; st == PARE_OK && r < RUNS; r++) {
-        for (size_t i = 0; i < t->n_in; i++) fill_random(&in[i], 1 + r * 1000 + i);
+        for (size_t i = 0; i < t->n_in; i++) fill_random(&in[i], seed, r * 1000 + i);
         st = one_batch(a, b, in, batch, batch, tolerance, t);
     }
     for (size_t i = 0; in && i < t->n_in; i++) pare_tensor_free(&in[i]);
@@ -329,7 +329,7 @@ pare_status pare_verify(const pare_graph *a, const pare_graph *b, const pare_dat
     }
     if (st == PARE_OK)
         st = data ? on_data(&x, &y, data, pp, o, tolerance, progress, &t, &judged)
-                  : on_random(&x, &y, tolerance, &t);
+                  : on_random(&x, &y, tolerance, o->seed, &t);
     if (st == PARE_OK) {
         v.max_rel_error = 0;
         for (size_t i = 0; i < pare_plan_outputs(x.plan); i++)

@@ -22,7 +22,9 @@ static void test_two_models(void **state)
     (void)state;
     pare_graph *g[2] = { network(4), network(8) };
     pare_bench_model m[2];
-    pare_bench_options o = { .seconds = 0.02, .min_runs = 7, .plan = { .threads = 1, .batch = 2 } };
+    pare_bench_options o = {
+        .seconds = 0.02, .min_runs = 7, .layers = true, .plan = { .threads = 1, .batch = 2 }
+    };
     OK(pare_bench((const pare_graph *const *)g, 2, &o, NULL, m));
     assert_true(m[0].runs >= 7 && m[1].runs == m[0].runs);
     assert_true(m[0].ratio_to_first == 1 && m[0].ratio_p10 == 1 && m[0].ratio_p90 == 1);
@@ -30,6 +32,7 @@ static void test_two_models(void **state)
         assert_true(m[i].p10_ms <= m[i].median_ms && m[i].median_ms <= m[i].p90_ms &&
                     m[i].p10_ms > 0);
         assert_true(m[i].gflops > 0 && m[i].peak_mib > 0 && m[i].ratio_to_first > 0);
+        assert_true(m[i].load_ms > 0);
         assert_int_equal(m[i].n_layers, 2);
         assert_string_equal(m[i].layer[0].name, "conv");
         assert_string_equal(m[i].layer[0].op, "Conv");
@@ -39,6 +42,10 @@ static void test_two_models(void **state)
     }
     pare_bench_free(m, 2);
     assert_null(m[0].layer);
+    pare_bench_free(m, 2);
+    o.layers = false;
+    OK(pare_bench((const pare_graph *const *)g, 2, &o, NULL, m));
+    assert_true(m[1].n_layers == 0 && !m[1].layer);
     pare_bench_free(m, 2);
     pare_graph_free(g[0]);
     pare_graph_free(g[1]);
@@ -57,6 +64,8 @@ static void test_roofline(void **state)
         OK(pare_bench(list, 1, &o, NULL, &m));
         assert_true(m.peaks.gflops > 0 && m.peaks.int8_gops > 0 && m.peaks.bandwidth_gbs > 0);
         assert_true(m.peaks.working_set >= 64 << 10);
+        for (size_t i = 0; i < m.n_layers; i++) /* no layer is above the peak */
+            assert_true(2e-6 * m.layer[i].macs / m.layer[i].ms <= m.peaks.gflops * 1.0001);
         /* 3 channels in and 4 out of 8x8; 108 weights, packed with padding */
         assert_true(m.layer[0].activation_bytes == 4 * 64 * (3 + 4));
         assert_true(m.layer[0].weight_bytes >= 108 * 4 && m.layer[0].weight_bytes < 108 * 4 * 20);
