@@ -141,17 +141,19 @@ typedef struct pare_tuning {
         double factor; /**< measured / modelled time, median over `layers` layers */
         int layers;
     } * entry;
-    char path[1024]; /**< where it is kept */
+    char path[1024];           /**< where it is kept */
+    double foreign_processors; /**< as in pare_bench_model */
 } pare_tuning;
 
 /** Times the layers of `graphs` in every implementation that takes them, on one thread, and keeps
  * for each implementation by how much modelled times are off. Plans made later multiply by it.
- * @param path  NULL: where plans look for it: what PARE_TUNE names, else a file for this processor
+ * @param path   NULL: where plans look for it: what PARE_TUNE names, else a file for this processor
  * in the user's cache
- * @param out   to pare_tuning_free()
- * @retval PARE_EINVAL  there is no such place: PARE_TUNE=off, no home */
+ * @param force  replace an existing file; the one in the cache is replaced anyway
+ * @param out    to pare_tuning_free()
+ * @retval PARE_EINVAL  the file exists; or there is no such place: PARE_TUNE=off, no home */
 PARE_API PARE_NODISCARD pare_status pare_tune_machine(const pare_graph *const *graphs, size_t n,
-                                                      const char *path,
+                                                      const char *path, bool force,
                                                       const pare_progress *progress,
                                                       pare_tuning *out);
 PARE_API void pare_tuning_free(pare_tuning *t); /**< Frees what pare_tune_machine() gave. */

@@ -1,6 +1,7 @@
 /* pare_tune_machine: times the layers of some networks in every implementation that takes them, and
  * keeps for each implementation by how much the modelled times are off. */
 #include "base/status.h"
+#include "driver/clock.h"
 #include "pare/eval.h"
 #include "runtime/offers.h"
 #include "runtime/tuned.h"
@@ -76,7 +77,7 @@ static pare_status report_of(const pare_tuned *t, pare_tuning *out)
 }
 
 pare_status pare_tune_machine(const pare_graph *const *graphs, size_t n, const char *path,
-                              const pare_progress *progress, pare_tuning *out)
+                              bool force, const pare_progress *progress, pare_tuning *out)
 {
     const char *isa = pare_isa_name();
     *out = (pare_tuning){ 0 };
@@ -85,19 +86,23 @@ pare_status pare_tune_machine(const pare_graph *const *graphs, size_t n, const c
                                       "neither XDG_CACHE_HOME nor HOME is set");
     if (path && snprintf(out->path, sizeof out->path, "%s", path) >= (int)sizeof out->path)
         return pare_fail(PARE_EINVAL, "a path of %zu bytes is too long", strlen(path));
+    force = force || (!path && !pare_tuned_named()); /* the cache is ours */
+    PARE_TRY(pare_tuned_place(out->path, force));
     samples s = { 0 };
     pare_tuned *t = calloc(1, sizeof *t);
     pare_status st = t ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for factors");
+    pare_moment start = pare_moment_now();
     for (size_t i = 0; st == PARE_OK && i < n; i++) {
         st = pare_report(progress, "tune", (int64_t)i, (int64_t)n, "network %zu", i + 1);
         if (st == PARE_OK) st = pare_plan_offers(graphs[i], note, &s);
     }
+    out->foreign_processors = pare_foreign_since(&start);
     if (st == PARE_OK && s.failed) st = pare_fail(PARE_ENOMEM, "no memory for %zu timings", s.n);
     if (st == PARE_OK) {
         medians(&s, t);
         st = report_of(t, out);
     }
-    if (st == PARE_OK) st = pare_tuned_save(t, isa, out->path);
+    if (st == PARE_OK) st = pare_tuned_save(t, isa, out->path, force);
     free(s.at);
     free(t);
     if (st != PARE_OK) pare_tuning_free(out);

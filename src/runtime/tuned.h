@@ -25,10 +25,13 @@ typedef struct pare_tuned {
 /* The file: what PARE_TUNE names, else machine-<name of the processor>-<isa>.txt in the folder pare
  * of $XDG_CACHE_HOME or ~/.cache. False if there is none: PARE_TUNE=off, or no home. */
 bool pare_tuned_path(const char *isa, char *path, size_t size);
+bool pare_tuned_named(void); /* does PARE_TUNE name it? */
 /* NULL without a file, or with one that is damaged or of another machine: that is said once in a
- * warning. To free(). */
+ * warning, as is that a named one is not there. To free(). */
 pare_tuned *pare_tuned_load(const char *isa);
-pare_status pare_tuned_save(const pare_tuned *t, const char *isa, const char *path);
+/* Before any work: may it be written there? Makes the folder. PARE_EINVAL: it exists. */
+pare_status pare_tuned_place(const char *path, bool force);
+pare_status pare_tuned_save(const pare_tuned *t, const char *isa, const char *path, bool force);
 /* 1 for what was not measured, and for t NULL. */
 double pare_tuned_factor(const pare_tuned *t, const char *impl);
 

@@ -98,6 +98,12 @@ json_keys peaks gflops int8_gops bandwidth_gbs working_set weight_bytes activati
 expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1 --roofline
 stdout_has '^machine: .* GFLOP/s'
 stdout_has 'arithmetic$'
+expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1 --json
+case $(json_value load_ms) in 0 | '') fail "planning took no time" ;; esac
+expect 2 "$pare" bench a.onnx --preprocess missing.json
+expect 2 "$pare" bench a.onnx --tolerance 0.1
+stderr_has '\--peers'
+expect 2 "$pare" bench a.onnx --peer-path missing.so
 expect 2 "$pare" bench a.onnx --choose luck
 expect 2 "$pare" bench a.onnx --force 'no_such_*'
 expect 2 "$pare" bench a.onnx --seconds 0
@@ -117,6 +123,9 @@ stdout_has '^ONNX Runtime 0.0.1-stand-in: .*libonnxruntime.so.0$'
 FAKE_ORT=off expect 7 "$pare" bench relu.onnx --peers --peer-path "$ort" --seconds 0.001 --runs 3
 stdout_has 'peer/pare'
 stderr_has 'outputs differ'
+FAKE_ORT=shape expect 7 "$pare" bench relu.onnx --peers --peer-path "$ort" --seconds 0.001 --runs 3 --json
+json_keys peers max_rel_diff
+[ "$(json_value max_rel_diff)" = null ] || fail "another shape differs by $(json_value max_rel_diff)"
 FAKE_ORT=off expect 0 "$pare" bench relu.onnx --peers --peer-path "$ort" --seconds 0.001 --runs 3 --tolerance 1
 FAKE_ORT=refuse expect 4 "$pare" bench relu.onnx --peers --peer-path "$ort"
 stderr_has 'the stand-in refuses'
@@ -127,12 +136,25 @@ expect 2 "$pare" tune-machine
 stderr_has 'PARE_TUNE is off'
 PARE_TUNE=tuned.txt expect 0 "$pare" tune-machine a.onnx --json
 json_keys file implementations impl factor layers
+json_keys foreign_processors
+PARE_TUNE=tuned.txt expect 2 "$pare" tune-machine
+stderr_has "'tuned.txt' exists"
+cp a.onnx precious.onnx
+expect 2 "$pare" tune-machine -o precious.onnx
+stderr_has '\--force'
+cmp -s a.onnx precious.onnx || fail "tune-machine replaced a network"
+expect 5 "$pare" tune-machine -o no/such/folder.txt
+expect 2 "$pare" tune-machine -o t.txt --threads 2
+stderr_has 'one thread'
+[ -e t.txt ] && fail "a refused tune-machine left a file"
 PARE_TUNE=tuned.txt expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1 --quiet
-[ -s stderr ] && fail "a good file of tune-machine is complained about"
+grep -q tuned.txt stderr && fail "a good file of tune-machine is complained about"
 echo damaged >tuned.txt
 PARE_TUNE=tuned.txt expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1
 stderr_has "'tuned.txt' is damaged"
-rm tuned.txt
+rm tuned.txt precious.onnx
+PARE_TUNE=tuned.txt expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1
+stderr_has "no file 'tuned.txt'"
 
 # a result that cannot be written
 "$pare" eval a.onnx --data glyphs:test=5 --json >/dev/full 2>stderr

@@ -11,12 +11,13 @@
 #include <unistd.h>
 
 static char path[] = "/tmp/pare-tuned-XXXXXX";
-static int warnings;
+static int warnings, absent; /* that `path` is damaged, that a named file is not there */
 
 static void count(void *user, pare_log_level level, const char *line)
 {
     (void)user;
     if (level == PARE_LOG_WARNING && strstr(line, path)) warnings++;
+    if (level == PARE_LOG_WARNING && strstr(line, "/nowhere/at/all")) absent++;
 }
 
 static pare_graph *network(void)
@@ -49,7 +50,7 @@ static void keep(const char *impl, double factor)
 {
     pare_tuned t = { .n = 1, .entry = { { .factor = factor, .layers = 3 } } };
     snprintf(t.entry[0].impl, sizeof t.entry[0].impl, "%s", impl);
-    OK(pare_tuned_save(&t, pare_isa_name(), path));
+    OK(pare_tuned_save(&t, pare_isa_name(), path, true));
 }
 
 static void test_plans_follow(void **state)
@@ -69,6 +70,8 @@ static void test_plans_follow(void **state)
     assert_string_equal(choice(), usual);
     setenv("PARE_TUNE", "/nowhere/at/all", 1);
     assert_string_equal(choice(), usual);
+    assert_string_equal(choice(), usual);
+    assert_int_equal(absent, 1); /* once a process */
     assert_int_equal(warnings, 0);
 }
 
@@ -103,6 +106,9 @@ static void test_damaged(void **state)
         t = pare_tuned_load(isa);
         if (t) fail_msg("'%s' was read", ends[i]);
     }
+    good[size - 2] = 0; /* a 0 within */
+    OK(pare_write_file(path, good, size, true));
+    assert_null(pare_tuned_load(isa));
     assert_int_equal(warnings, 1); /* once a process */
     free(good);
 }
@@ -114,9 +120,11 @@ static void test_tuning(void **state)
     const pare_graph *list[] = { g };
     pare_tuning t;
     setenv("PARE_TUNE", path, 1);
-    OK(pare_tune_machine(list, 1, NULL, NULL, &t));
+    assert_int_equal(pare_tune_machine(list, 1, NULL, false, NULL, &t), PARE_EINVAL);
+    assert_non_null(strstr(pare_error(), "exists"));
+    OK(pare_tune_machine(list, 1, NULL, true, NULL, &t));
     assert_string_equal(t.path, path);
-    assert_true(t.n > 0);
+    assert_true(t.n > 0 && (t.foreign_processors >= 0 || t.foreign_processors == -1));
     pare_tuned *kept = pare_tuned_load(pare_isa_name());
     assert_non_null(kept);
     assert_int_equal(kept->n, t.n);
@@ -127,13 +135,27 @@ static void test_tuning(void **state)
     free(kept);
     pare_tuning_free(&t);
     setenv("PARE_TUNE", "off", 1);
-    assert_int_equal(pare_tune_machine(list, 1, NULL, NULL, &t), PARE_EINVAL);
+    assert_int_equal(pare_tune_machine(list, 1, NULL, true, NULL, &t), PARE_EINVAL);
     setenv("PARE_TUNE", "", 1);
     setenv("XDG_CACHE_HOME", "/somewhere", 1);
     char at[1024];
     assert_true(pare_tuned_path("avx2", at, sizeof at));
     assert_true(strncmp(at, "/somewhere/pare/machine-", 24) == 0 && strstr(at, "-avx2.txt"));
-    assert_int_equal(pare_tune_machine(list, 1, "/proc/no/such.txt", NULL, &t), PARE_EIO);
+    assert_int_equal(pare_tune_machine(list, 1, "/proc/no/such.txt", true, NULL, &t), PARE_EIO);
+    /* the file in the cache is replaced without being asked */
+    char cache[] = "/tmp/pare-cache-XXXXXX", folder[64];
+    assert_non_null(mkdtemp(cache));
+    setenv("XDG_CACHE_HOME", cache, 1);
+    for (int i = 0; i < 2; i++) {
+        OK(pare_tune_machine(list, 1, NULL, false, NULL, &t));
+        pare_tuning_free(&t);
+    }
+    assert_true(pare_tuned_path(pare_isa_name(), at, sizeof at));
+    assert_int_equal(pare_tune_machine(list, 1, at, false, NULL, &t), PARE_EINVAL);
+    unlink(at);
+    snprintf(folder, sizeof folder, "%s/pare", cache);
+    rmdir(folder);
+    assert_int_equal(rmdir(cache), 0);
     pare_graph_free(g);
 }
 
