@@ -97,8 +97,14 @@ static pare_status check(dnnl_status_t st, const char *what)
 pare_status pare_dnn_bf16(void)
 {
     /* The tile kernels of oneDNN 2.6 die with an illegal instruction where the system grants no
-     * tiles, and in threads of their own even where it does. Untested on such a processor. */
-    if (DNNL_VERSION_MAJOR < 3) dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx512_core_bf16);
+     * tiles, and in threads of their own even where it does. Untested on such a processor.
+     * The cap comes too late once oneDNN has made anything in this process. */
+    if (DNNL_VERSION_MAJOR < 3 &&
+        dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx512_core_bf16) != dnnl_success &&
+        dnnl_get_effective_cpu_isa() == dnnl_cpu_isa_avx512_core_amx)
+        return pare_fail(PARE_EUNSUPPORTED,
+                         "oneDNN already uses tile instructions, which its bfloat16 kernels get "
+                         "wrong: train in bf16 before anything else in this process");
     if (pare_cpu_has_bf16()) return PARE_OK;
     char name[128];
     return pare_fail(PARE_EUNSUPPORTED,
