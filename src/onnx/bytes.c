@@ -1,3 +1,5 @@
+/* The bytes of a model in a file or in memory: single ones through a window, long runs straight to
+ * where they belong. */
 #define _GNU_SOURCE
 #include "onnx/onnx.h"
 

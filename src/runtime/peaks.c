@@ -1,3 +1,4 @@
+/* The peaks of the roofline: multiply-adds in registers, and reading memory again and again. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "runtime/peaks.h"
 
