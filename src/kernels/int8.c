@@ -36,7 +36,7 @@ void pare_int8_pack(size_t vl, size_t tile, bool quads, size_t rows, size_t all_
             }
 }
 
-static uint8_t finish(const pare_int8_finish *f, size_t channel, uint32_t sum)
+uint8_t pare_int8_finish_c(const pare_int8_finish *f, size_t channel, uint32_t sum)
 {
     float v = (float)(int32_t)(sum + (uint32_t)f->bias[channel]) * f->scale[channel];
     v = v > f->lo ? v : f->lo;
@@ -69,7 +69,7 @@ void pare_int8_conv_c(const pare_int8_conv *c)
             if (c->sums)
                 c->sums[at] = (int32_t)(sum + (uint32_t)c->finish.bias[row]);
             else
-                c->y[at] = finish(&c->finish, row, sum);
+                c->y[at] = pare_int8_finish_c(&c->finish, row, sum);
         }
 }
 
@@ -87,7 +87,7 @@ void pare_int8_depthwise_c(const pare_int8_depthwise *c)
                     if (c->finish.w_zero) of_x += x * (c->ones[g] >> 8 * i & 1);
                 }
             if (c->finish.w_zero) sum -= of_x * (uint32_t)c->finish.w_zero[lane];
-            c->y[p * c->vl + lane] = finish(&c->finish, lane, sum);
+            c->y[p * c->vl + lane] = pare_int8_finish_c(&c->finish, lane, sum);
         }
 }
 

@@ -109,6 +109,7 @@ typedef void pare_int8_max_fn(size_t pixels, const uint8_t *x, size_t step, cons
                               size_t taps, uint8_t flip, uint8_t *y);
 
 /* The plain versions. Those of convolutions take any vl and packing. */
+uint8_t pare_int8_finish_c(const pare_int8_finish *f, size_t channel, uint32_t sum);
 pare_int8_conv_fn pare_int8_conv_c;
 pare_int8_depthwise_fn pare_int8_depthwise_c;
 pare_quantize_fn pare_quantize_c;

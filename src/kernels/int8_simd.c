@@ -1,15 +1,11 @@
 /* Two ways to multiply quads: vpdpbusd takes four unsigned by four signed bytes into 32 bits;
  * without it, bytes 0 and 2 and bytes 1 and 3 become 16-bit numbers, two products each. The shorter
  * vpmaddubsw is not used: its 16-bit sums of two products saturate. */
-#include "kernels/int8.h"
-#include "kernels/simd.h"
+#include "kernels/int8_vec.h"
 
 #include <math.h>
 #include <string.h>
 
-typedef uint8_t bytes __attribute__((vector_size(VL), aligned(1), may_alias));
-
-INLINE ivec load_i(const void *p) { return *(const ivec *)p; }
 INLINE uint32_t quad(const uint8_t *p)
 {
     uint32_t q;
@@ -84,10 +80,6 @@ INLINE inputs split(ivec x)
     return (inputs){ (int16x8_t)(x & spread(0x00ff00ff)),
                      (int16x8_t)vshrq_n_u16((uint16x8_t)x, 8) };
 }
-INLINE int32x4_t pairs(int16x8_t a, int16x8_t b)
-{
-    return vpaddq_s32(vmull_s16(vget_low_s16(a), vget_low_s16(b)), vmull_high_s16(a, b));
-}
 INLINE ivec dot(ivec acc, inputs x, weights w)
 {
     return acc + (ivec)pairs(x.even, w.even) + (ivec)pairs(x.odd, w.odd);
@@ -98,42 +90,6 @@ INLINE ivec turn(ivec x)
     return (ivec)vqtbl1q_u8((uint8x16_t)x, within);
 }
 #endif
-
-/* NaN gives lo: the instructions return their second operand then. */
-INLINE vec limit(vec v, float lo, float hi)
-{
-#if PARE_VEC_BYTES == 64
-    return (vec)_mm512_min_ps(_mm512_max_ps((__m512)v, _mm512_set1_ps(lo)), _mm512_set1_ps(hi));
-#elif PARE_VEC_BYTES == 32
-    return (vec)_mm256_min_ps(_mm256_max_ps((__m256)v, _mm256_set1_ps(lo)), _mm256_set1_ps(hi));
-#else
-    v = choose(v > lo, v, broadcast(lo));
-    return choose(v < hi, v, broadcast(hi));
-#endif
-}
-
-/* rint(v) + zero for |v| < 2^22: adding 1.5 * 2^23 leaves the rounded number in the low bits. */
-INLINE ivec whole(vec v, int32_t zero)
-{
-    const float magic = 12582912.0f;
-    ivec bits = (ivec)(v + magic);
-    return bits + (zero - 0x4b400000);
-}
-
-INLINE bytes low_bytes(ivec v)
-{
-#if PARE_VEC_BYTES == 64
-    return (bytes)_mm512_cvtepi32_epi8((__m512i)v);
-#else
-    return __builtin_convertvector(v, bytes);
-#endif
-}
-
-INLINE void finish(const pare_int8_finish *f, size_t channel, ivec sum, uint8_t *y)
-{
-    vec v = __builtin_convertvector(sum, vec) * load(f->scale + channel);
-    *(bytes *)y = low_bytes(whole(limit(v, f->lo, f->hi), f->zero));
-}
 
 /* --- convolution: NB blocks by P pixels --- */
 INLINE void tile(const pare_int8_conv *c, const char *w, const char *ahead, size_t pace,

@@ -42,6 +42,10 @@
         .int8_add = pare_int8_add_##ISA,           \
         .int8_sum = pare_int8_sum_##ISA,           \
         .int8_max = pare_int8_max_##ISA,           \
+        .int8_winograd_weights = pare_int8_winograd_weights_##ISA, \
+        .int8_winograd_input = pare_int8_winograd_input_##ISA, \
+        .int8_winograd_product = pare_int8_winograd_product_##ISA, \
+        .int8_winograd_output = pare_int8_winograd_output_##ISA, \
         .sparse_basis = pare_sparse_basis_##ISA,   \
         .sparse_shift = pare_sparse_shift_##ISA,   \
         .sparse_combine = pare_sparse_combine_##ISA,\
@@ -82,6 +86,10 @@
     pare_int8_add_fn pare_int8_add_##ISA;          \
     pare_int8_sum_fn pare_int8_sum_##ISA;          \
     pare_int8_max_fn pare_int8_max_##ISA;          \
+    pare_int8_winograd_weights_fn pare_int8_winograd_weights_##ISA; \
+    pare_int8_winograd_input_fn pare_int8_winograd_input_##ISA; \
+    pare_int8_winograd_product_fn pare_int8_winograd_product_##ISA; \
+    pare_int8_winograd_output_fn pare_int8_winograd_output_##ISA; \
     pare_sparse_basis_fn pare_sparse_basis_##ISA;  \
     pare_sparse_shift_fn pare_sparse_shift_##ISA;  \
     pare_sparse_dot_fn pare_sparse_dot_##ISA;      \

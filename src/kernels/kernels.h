@@ -9,6 +9,7 @@
 #include "kernels/finish.h"
 #include "kernels/gemm.h"
 #include "kernels/int8.h"
+#include "kernels/int8_winograd.h"
 #include "kernels/limits.h"
 #include "kernels/reorder.h"
 #include "kernels/rows.h"
@@ -54,10 +55,15 @@ typedef struct pare_kernels {
     pare_int8_add_fn *int8_add;
     pare_int8_sum_fn *int8_sum;
     pare_int8_max_fn *int8_max;
+    pare_int8_winograd_weights_fn *int8_winograd_weights;
+    pare_int8_winograd_input_fn *int8_winograd_input;
+    pare_int8_winograd_product_fn *int8_winograd_product;
+    pare_int8_winograd_output_fn *int8_winograd_output;
     pare_sparse_basis_fn *sparse_basis;
     pare_sparse_shift_fn *sparse_shift;
     pare_sparse_combine_fn *sparse_combine;
-    size_t winograd_blocks; /* blocks of output channels of a product that fill the registers */
+    size_t winograd_blocks; /* blocks of output channels of a product that fill the registers, of
+                               bytes too */
     pare_winograd_weights_fn *winograd_weights;
     pare_winograd_input_fn *winograd_input;
     pare_winograd_product_fn *winograd_product;

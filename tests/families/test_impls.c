@@ -632,6 +632,8 @@ static void test_conv_bytes(void **state)
         { 1, 8, 20, 20, 8, 3, 3, 8, "pads=2/2/2/2,dilations=2/2" },
         { 1, 2, 3, 3, 3, 5, 5, 1, "pads=2/2/2/2" },
         { 1, 40, 20, 20, 200, 3, 3, 1, "pads=1/1/1/1" },
+        { 2, 17, 1, 6, 7, 3, 3, 1, "pads=1/1/2/0" },
+        { 1, 600, 6, 6, 3, 3, 3, 1, "pads=1/1/1/1" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int kind = 0; kind < 4; kind++) {

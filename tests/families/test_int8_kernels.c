@@ -32,7 +32,8 @@ static uint8_t *guarded(size_t n)
     memset(x, MARK, n + 2 * GUARD);
     return x + GUARD;
 }
-static void compare(uint8_t *got, uint8_t *want, size_t n, const char *what)
+/* Compares; `want` stays. */
+static void keep(uint8_t *got, const uint8_t *want, size_t n, const char *what)
 {
     for (ptrdiff_t i = -GUARD; i < (ptrdiff_t)n + GUARD; i++) {
         if (got[i] != want[i])
@@ -41,6 +42,10 @@ static void compare(uint8_t *got, uint8_t *want, size_t n, const char *what)
             fail_msg("%s: byte %td of %zu is touched", what, i, n);
     }
     free(got - GUARD);
+}
+static void compare(uint8_t *got, uint8_t *want, size_t n, const char *what)
+{
+    keep(got, want, n, what);
     free(want - GUARD);
 }
 
@@ -79,6 +84,34 @@ static int16_t *random_weights(size_t n, bool quads, pare_rng *rng)
     return w;
 }
 
+/* Weights of `rows` output channels in tiles of `tile` blocks, also as *w, [rows][4 * quads]. */
+static void *random_packed(const pare_kernels *k, size_t tile, size_t rows, size_t quads,
+                           int16_t **w, pare_rng *rng)
+{
+    *w = random_weights(rows * quads * 4, k->int8_quads, rng);
+    void *packed = calloc(pare_int8_packed(k->vl, k->int8_quads, rows, quads), 1);
+    assert_non_null(packed);
+    pare_int8_pack(k->vl, tile, k->int8_quads, rows, quads, *w, packed);
+    return packed;
+}
+
+/* Against sums written down here, without the packing: what both versions could get wrong. */
+static void check_meaning(const pare_int8_conv *c, const int16_t *w, const void *got,
+                          const char *what)
+{
+    const int32_t *sums = got;
+    for (size_t row = 0; row < c->blocks * c->vl; row++)
+        for (size_t p = 0; p < c->pixels; p++) {
+            const int16_t *at = w + row * c->all_quads * 4;
+            int32_t want = c->finish.bias[row];
+            for (size_t r = 0; r < c->runs; r++)
+                for (size_t i = 0; i < 4 * (size_t)c->run[r].quads; i++)
+                    want += (c->x[c->pixel[p] + c->run[r].at + i] ^ c->flip) * *at++;
+            if (sums[row / c->vl * c->y_block + p * c->vl + row % c->vl] != want)
+                fail_msg("%s: not the sum of products", what);
+        }
+}
+
 static void check_conv(const pare_kernels *k, uint64_t seed)
 {
     pare_rng rng = pare_rng_stream(seed, 11);
@@ -95,9 +128,8 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
     uint32_t pixel[64], *ones = malloc(quads * sizeof *ones);
     for (size_t p = 0; p < pixels; p++) pixel[p] = (uint32_t)pare_rng_below(&rng, 2000);
     for (size_t q = 0; q < quads; q++) ones[q] = q % 3 ? 0x01010101 : 0x00000101;
-    int16_t *w = random_weights(rows * quads * 4, k->int8_quads, &rng);
-    void *packed = calloc(pare_int8_packed(k->vl, k->int8_quads, rows, quads), 1);
-    pare_int8_pack(k->vl, k->int8_tile, k->int8_quads, rows, quads, w, packed);
+    int16_t *w;
+    void *packed = random_packed(k, k->int8_tile, rows, quads, &w, &rng);
     pare_int8_conv c = { .vl = k->vl,
                          .tile = k->int8_tile,
                          .quads = k->int8_quads,
@@ -123,6 +155,7 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
         pare_int8_conv_c(&c);
         c.y = got, c.sums = sums ? (int32_t *)(void *)got : NULL;
         k->int8_conv(&c);
+        if (sums && !zero) check_meaning(&c, w, got, what);
         compare(got, want, n, what);
     }
     drop_finish(&c.finish);
@@ -135,54 +168,6 @@ static void test_conv(void **state)
 {
     (void)state;
     each_isa(check_conv, 200);
-}
-
-/* Against sums written down here, without the packing: what both versions could get wrong. */
-static void check_meaning(const pare_kernels *k, uint64_t seed)
-{
-    enum { QUADS = 3, PIXELS = 5, BLOCKS = 3 };
-    pare_rng rng = pare_rng_stream(seed, 12);
-    size_t rows = BLOCKS * k->vl;
-    uint8_t *x = random_bytes(PIXELS * 4 * QUADS, &rng);
-    int16_t *w = random_weights(rows * QUADS * 4, k->int8_quads, &rng);
-    void *packed = calloc(pare_int8_packed(k->vl, k->int8_quads, rows, QUADS), 1);
-    pare_int8_pack(k->vl, k->int8_tile, k->int8_quads, rows, QUADS, w, packed);
-    uint32_t pixel[PIXELS];
-    for (uint32_t p = 0; p < PIXELS; p++) pixel[p] = p * 4 * QUADS;
-    int32_t *sums = calloc(rows * PIXELS, sizeof *sums);
-    pare_int8_conv c = { .vl = k->vl,
-                         .tile = k->int8_tile,
-                         .quads = k->int8_quads,
-                         .x = x,
-                         .flip = seed % 2 ? 0x80 : 0,
-                         .pixels = PIXELS,
-                         .pixel = pixel,
-                         .run = &(pare_int8_run){ 0, QUADS },
-                         .runs = 1,
-                         .all_quads = QUADS,
-                         .blocks = BLOCKS,
-                         .w = packed,
-                         .finish = finish_of(rows, false, &rng),
-                         .y_block = PIXELS * k->vl,
-                         .sums = sums };
-    k->int8_conv(&c);
-    for (size_t r = 0; r < rows; r++)
-        for (size_t p = 0; p < PIXELS; p++) {
-            int32_t want = c.finish.bias[r];
-            for (size_t i = 0; i < 4 * QUADS; i++)
-                want += (x[p * 4 * QUADS + i] ^ c.flip) * w[r * 4 * QUADS + i];
-            assert_int_equal(sums[(r / k->vl * PIXELS + p) * k->vl + r % k->vl], want);
-        }
-    drop_finish(&c.finish);
-    free(x);
-    free(w);
-    free(packed);
-    free(sums);
-}
-static void test_meaning(void **state)
-{
-    (void)state;
-    each_isa(check_meaning, 20);
 }
 
 static void check_depthwise(const pare_kernels *k, uint64_t seed)
@@ -198,9 +183,8 @@ static void check_depthwise(const pare_kernels *k, uint64_t seed)
         group[g] = (uint32_t)(pare_rng_below(&rng, 90) * vl);
         ones[g] = g % 2 ? 0x00010101 : 1;
     }
-    int16_t *w = random_weights(vl * groups * 4, k->int8_quads, &rng);
-    void *packed = calloc(pare_int8_packed(vl, k->int8_quads, vl, groups), 1);
-    pare_int8_pack(vl, 1, k->int8_quads, vl, groups, w, packed);
+    int16_t *w;
+    void *packed = random_packed(k, 1, vl, groups, &w, &rng);
     pare_int8_depthwise d = { .vl = vl,
                               .quads = k->int8_quads,
                               .x = x,
@@ -230,6 +214,149 @@ static void test_depthwise(void **state)
 {
     (void)state;
     each_isa(check_depthwise, 100);
+}
+
+/* Winograd's four steps, each against the plain one, some with the largest numbers there are. Then
+ * the whole against the sum over taps. */
+static void check_winograd(const pare_kernels *k, uint64_t seed)
+{
+    enum { POSITIONS = PARE_INT8_WINOGRAD_POSITIONS };
+    pare_rng rng = pare_rng_stream(seed, 15);
+    bool extreme = seed % 10 == 1;
+    size_t vl = k->vl, channels = extreme ? 113 : 1 + pare_rng_below(&rng, 5 * (uint64_t)vl),
+           blocks_in = (channels + vl - 1) / vl, blocks = 1 + pare_rng_below(&rng, 5),
+           group = 2 * vl, padded = (channels + group - 1) / group * group,
+           pairs = (channels + 1) / 2, width = blocks * vl;
+    int64_t h = 1 + (int64_t)pare_rng_below(&rng, 15), w = 1 + (int64_t)pare_rng_below(&rng, 15),
+            out_y = h + 1 - (int64_t)pare_rng_below(&rng, 2), out_x = w, tiles_x = (out_x + 3) / 4,
+            all = (out_y + 3) / 4 * tiles_x, first = (int64_t)pare_rng_below(&rng, (uint64_t)all);
+    size_t tiles = 1 + pare_rng_below(&rng, (uint64_t)(all - first));
+    char what[160];
+    snprintf(what, sizeof what, "int8_winograd/%s %zu channels, %zu blocks, %lldx%lld seed=%llu",
+             k->isa, channels, blocks, (long long)h, (long long)w, (unsigned long long)seed);
+
+    /* Weights of one block after the other, the last short. */
+    size_t u_position = pairs * width * 2 + 32, u_size = POSITIONS * u_position * 2;
+    int16_t *weights = random_weights(width * channels * 9, false, &rng);
+    for (size_t i = 0; extreme && i < width * channels * 9; i++) weights[i] = 127;
+    uint8_t *got = guarded(u_size), *u = guarded(u_size);
+    size_t last = 1 + pare_rng_below(&rng, (uint64_t)vl);
+    for (size_t b = 0; b < blocks; b++) {
+        pare_int8_winograd_weights t = { .vl = vl,
+                                         .lanes = b + 1 < blocks ? vl : last,
+                                         .channels = channels,
+                                         .w = weights + b * vl * channels * 9,
+                                         .row = width * 2,
+                                         .position = u_position };
+        t.u = (int16_t *)(void *)u + b * vl * 2;
+        pare_int8_winograd_weights_c(&t);
+        t.u = (int16_t *)(void *)got + b * vl * 2;
+        k->int8_winograd_weights(&t);
+    }
+    keep(got, u, u_size, what);
+
+    pare_int8_winograd_input in = { .vl = vl,
+                                    .blocks = blocks_in,
+                                    .is_signed = seed % 2 == 0,
+                                    .pad = 77,
+                                    .in_y = h,
+                                    .in_x = w,
+                                    .top = 1,
+                                    .left = 1,
+                                    .tiles_x = tiles_x,
+                                    .first = (size_t)first,
+                                    .tiles = tiles,
+                                    .position = padded * tiles + 32 };
+    uint8_t *x = random_bytes(blocks_in * vl * (size_t)(h * w), &rng);
+    if (extreme) memset(x, 255, blocks_in * vl * (size_t)(h * w));
+    in.x = x;
+    size_t v_size = POSITIONS * in.position * 2;
+    uint8_t *v = guarded(v_size);
+    got = guarded(v_size);
+    in.v = (int16_t *)(void *)v;
+    pare_int8_winograd_input_c(&in);
+    in.v = (int16_t *)(void *)got;
+    k->int8_winograd_input(&in);
+    if (blocks_in % 2) /* what has no block is unspecified */
+        for (size_t i = 0; i < POSITIONS * tiles; i++) {
+            size_t at = i / tiles * in.position + (padded / group - 1) * tiles * group +
+                        i % tiles * group + vl;
+            memcpy(v + at * 2, got + at * 2, vl * 2);
+        }
+    keep(got, v, v_size, what);
+
+    size_t r_position = tiles * width, r_size = POSITIONS * r_position * 4;
+    uint8_t *r = guarded(r_size);
+    got = guarded(r_size);
+    for (size_t p = 0; p < POSITIONS; p++) {
+        pare_int8_winograd_product t = { .vl = vl,
+                                         .blocks = blocks,
+                                         .channels = channels,
+                                         .tiles = tiles,
+                                         .v = (int16_t *)(void *)v + p * in.position,
+                                         .u = (int16_t *)(void *)u + p * u_position };
+        t.r = (uint32_t *)(void *)r + p * r_position;
+        pare_int8_winograd_product_c(&t);
+        t.r = (uint32_t *)(void *)got + p * r_position;
+        k->int8_winograd_product(&t);
+    }
+    keep(got, r, r_size, what);
+
+    pare_int8_winograd_output o = { .vl = vl,
+                                    .blocks = blocks,
+                                    .r = (uint32_t *)(void *)r,
+                                    .position = r_position,
+                                    .out_y = out_y,
+                                    .out_x = out_x,
+                                    .tiles_x = tiles_x,
+                                    .first = (size_t)first,
+                                    .tiles = tiles,
+                                    .finish = finish_of(width, false, &rng) };
+    size_t map = (size_t)(out_y * out_x), y_size = blocks * map * vl;
+    uint8_t *y = guarded(y_size);
+    got = guarded(y_size);
+    o.y = y;
+    pare_int8_winograd_output_c(&o);
+    o.y = got;
+    k->int8_winograd_output(&o);
+    keep(got, y, y_size, what);
+
+    for (size_t lane = 0; lane < width; lane++) {
+        if (lane / vl + 1 == blocks && lane % vl >= last) continue;
+        for (int64_t at = 0; at < (int64_t)map; at++) {
+            int64_t oy = at / out_x, ox = at % out_x, tile = oy / 4 * tiles_x + ox / 4;
+            if (tile < first || tile >= first + (int64_t)tiles) continue;
+            int32_t sum = 0;
+            for (size_t c = 0; c < channels; c++)
+                for (int64_t i = 0; i < 9; i++) {
+                    int64_t iy = oy + i / 3 - 1, ix = ox + i % 3 - 1;
+                    bool inside = iy >= 0 && iy < h && ix >= 0 && ix < w;
+                    uint8_t byte =
+                        inside
+                            ? x[((c / vl * (size_t)h + (size_t)iy) * (size_t)w + (size_t)ix) * vl +
+                                c % vl]
+                            : in.pad;
+                    sum += (in.is_signed ? (int8_t)byte : byte) *
+                           weights[(lane * channels + c) * 9 + (size_t)i];
+                }
+            if (y[(lane / vl * map + (size_t)at) * vl + lane % vl] !=
+                pare_int8_finish_c(&o.finish, lane, (uint32_t)sum))
+                fail_msg("%s: output %zu, %lld is not the sum over taps", what, lane,
+                         (long long)at);
+        }
+    }
+    drop_finish(&o.finish);
+    free(weights);
+    free(x);
+    free(u - GUARD);
+    free(v - GUARD);
+    free(r - GUARD);
+    free(y - GUARD);
+}
+static void test_winograd(void **state)
+{
+    (void)state;
+    each_isa(check_winograd, 40);
 }
 
 static void check_rows(const pare_kernels *k, uint64_t seed)
@@ -310,8 +437,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conv),
-        cmocka_unit_test(test_meaning),
         cmocka_unit_test(test_depthwise),
+        cmocka_unit_test(test_winograd),
         cmocka_unit_test(test_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,7 @@
 #include "base/pages.h"
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
+#include "runtime/impls/winograd_common.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -29,8 +30,6 @@
 enum {
     MOST_TILES = 56,         /* in a band: enough uses of every weight that is loaded */
     SERIAL_MACS = 300 << 10, /* below, starting threads costs more than it gains */
-    HEADER_FLOATS = 16,      /* scratch begins with the number of the band that lies in it */
-    LINE_FLOATS = 16,        /* between positions, so that they do not fall into one cache set */
 };
 
 typedef struct form {
@@ -40,96 +39,31 @@ typedef struct form {
 } form;
 static const form forms[] = { { 2, 3.42, 16, 13 }, { 4, 16.2, 80, 36 } };
 
-typedef struct shape {
-    const form *f;
-    int64_t images, channels, rows, in_y, in_x, out_y, out_x, top, left;
-    int64_t tiles_y, tiles_x, tiles; /* of an image */
-    int64_t blocks_in, blocks_out, positions;
-    int64_t groups;                /* of blocks of output channels: those of a product */
-    int64_t band, bands;           /* tiles of a band; bands of an image */
-    int64_t chunks, chunk;         /* parts of the output channels; groups of each */
-    size_t v_position, r_position; /* floats from position to position in scratch */
-} shape;
-
 typedef struct packed {
-    shape s;
+    pare_winograd_shape s;
     float *u;     /* [group][position][C][blocks of the group][vl] */
     float *shift; /* [blocks_out][vl] */
     bool serial;
 } packed;
 
-static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 static double predicted_error(const form *f, int64_t channels)
 {
     int64_t chunk = PARE_WINOGRAD_CHUNK;
-    double sums = 0.5 * (double)(least(channels, chunk) + up(channels, chunk)) + 10;
+    double sums =
+        0.5 * (double)((channels < chunk ? channels : chunk) + pare_up(channels, chunk)) + 10;
     return 0.5 * f->lambda * sqrt(sums) * 0x1p-24;
 }
 
-static double macs_of(const shape *s)
+static bool shape_of(const pare_prepare *p, const form *f, pare_winograd_shape *s)
 {
-    return (double)(s->images * s->positions * s->tiles) * (double)s->channels * (double)s->rows;
-}
-
-/* Cuts by size alone. A band has many tiles, for each of which a loaded weight is used; fewer where
- * there would be too few items for several threads. */
-static void cut(shape *s)
-{
-    int64_t whole = up(s->tiles, MOST_TILES);
-    s->bands = whole;
-    s->chunks = least(s->groups, up(8, whole * s->images));
-    static const struct {
-        int64_t items, tiles;
-    } wish[] = { { 2, 8 }, { 4, 24 }, { 8, 40 } };
-    for (size_t i = 0; i < sizeof wish / sizeof *wish; i++) {
-        int64_t bands = up(wish[i].items, s->chunks * s->images);
-        if (bands > s->bands && s->tiles / bands >= wish[i].tiles) s->bands = bands;
-    }
-    s->band = up(s->tiles, s->bands);
-    s->bands = up(s->tiles, s->band);
-    s->chunk = up(s->groups, s->chunks);
-    s->chunks = up(s->groups, s->chunk);
-}
-
-static bool shape_of(const pare_prepare *p, const form *f, shape *s)
-{
-    if (p->no_winograd || !pare_conv_is_plain(p) || p->weight[0] || p->in[0].rank != 4)
-        return false;
-    pare_window w;
-    pare_conv_window(p->node, &p->in[0], &p->in[1], &w);
-    for (int d = 0; d < 2; d++)
-        if (w.kernel[d] != 3 || w.stride[d] != 1 || w.dilation[d] != 1) return false;
-    if (p->in[0].dim[1] != p->in[1].dim[1]) return false; /* grouped */
-    int64_t vl = (int64_t)p->kernels->vl, n = f->m + 2;
-    *s = (shape){ .f = f,
-                  .images = p->in[0].dim[0],
-                  .channels = p->in[0].dim[1],
-                  .rows = p->out[0].dim[1],
-                  .in_y = w.in[0],
-                  .in_x = w.in[1],
-                  .out_y = w.out[0],
-                  .out_x = w.out[1],
-                  .top = w.begin[0],
-                  .left = w.begin[1],
-                  .positions = n * n };
-    s->tiles_y = up(s->out_y, f->m);
-    s->tiles_x = up(s->out_x, f->m);
-    s->tiles = s->tiles_y * s->tiles_x;
-    s->blocks_in = up(s->channels, vl);
-    s->blocks_out = up(s->rows, vl);
-    int64_t fill = (int64_t)p->kernels->winograd_blocks;
-    s->groups = up(s->blocks_out, fill);
-    cut(s);
-    s->v_position = (size_t)(s->blocks_in * s->band * vl) + LINE_FLOATS;
-    s->r_position = (size_t)(least(fill, s->blocks_out) * s->band * vl) + LINE_FLOATS;
-    return predicted_error(f, s->channels) <= MOST_ERROR;
+    return !p->no_winograd && pare_conv_is_plain(p) && !p->weight[0] &&
+           pare_winograd_shape_of(p, 1, f->m, MOST_TILES, s) &&
+           predicted_error(f, s->channels) <= MOST_ERROR;
 }
 
 static double model_ns(const pare_prepare *p, const form *f)
 {
-    shape s;
+    pare_winograd_shape s;
     /* The plain kernels say what is computed; they are not quick. */
     if (!shape_of(p, f, &s) || strcmp(p->kernels->isa, "c") == 0) return 1e17;
     /* Vectors of weights: two multiply-adds a cycle on each, for every tile of a band, and a load
@@ -138,11 +72,10 @@ static double model_ns(const pare_prepare *p, const form *f)
     double weights = (double)(s.positions * s.channels * s.blocks_out);
     double line = (double)p->kernels->vl / 16; /* of the cache, per vector */
     double tiles = (double)(s.tiles * s.images);
-    double work =
-        weights * (tiles * 0.125 + (double)(s.bands * s.images) * 0.25 * line) +
-        tiles * ((double)s.blocks_in * s.f->input_ns + (double)s.blocks_out * s.f->output_ns);
-    int64_t items = s.images * s.bands * s.chunks, rounds = up(items, p->threads);
-    if (macs_of(&s) >= SERIAL_MACS) work *= (double)rounds / (double)items;
+    double work = weights * (tiles * 0.125 + (double)(s.bands * s.images) * 0.25 * line) +
+                  tiles * ((double)s.blocks_in * f->input_ns + (double)s.blocks_out * f->output_ns);
+    int64_t items = (int64_t)pare_winograd_items(&s), rounds = pare_up(items, p->threads);
+    if (pare_winograd_macs(&s) >= SERIAL_MACS) work *= (double)rounds / (double)items;
     return 500 + hypot(work, weights * line);
 }
 
@@ -165,13 +98,13 @@ static void pack(void *user, size_t index, int thread)
 {
     const packing *a = user;
     const pare_prepare *p = a->p;
-    const shape *s = &a->k->s;
+    const pare_winograd_shape *s = &a->k->s;
     size_t vl = p->kernels->vl, fill = p->kernels->winograd_blocks, group = index / fill,
            first = group * fill, c = (size_t)s->channels;
     size_t rows = (size_t)s->rows - index * vl, blocks = (size_t)s->blocks_out - first;
     size_t width = (blocks < fill ? blocks : fill) * vl;
     float scale[PARE_VL_MOST];
-    pare_winograd_weights w = { .m = s->f->m,
+    pare_winograd_weights w = { .m = s->m,
                                 .vl = vl,
                                 .lanes = rows < vl ? rows : vl,
                                 .channels = c,
@@ -191,14 +124,13 @@ static pare_status prepare(const pare_prepare *p, const form *f, void **out, siz
 {
     packed *k = calloc(1, sizeof *k);
     if (!k) return pare_fail(PARE_ENOMEM, "no memory for a packed convolution");
-    shape *s = &k->s;
+    pare_winograd_shape *s = &k->s;
     shape_of(p, f, s);
-    size_t lanes = (size_t)s->blocks_out * p->kernels->vl, all, position, u_bytes;
-    if (!pare_mul_size(lanes, (size_t)s->channels, &all) ||
+    size_t lanes = (size_t)s->blocks_out * p->kernels->vl, all, u_bytes;
+    *scratch_bytes = pare_winograd_scratch(p, s, s->blocks_in * (int64_t)p->kernels->vl, 4);
+    if (!*scratch_bytes || !pare_mul_size(lanes, (size_t)s->channels, &all) ||
         !pare_mul_size(all, (size_t)s->positions, &all) ||
-        !pare_mul_size(all, sizeof(float), &u_bytes) ||
-        !pare_mul_size(s->v_position + s->r_position, (size_t)s->positions, &position) ||
-        !pare_mul_size(position + HEADER_FLOATS, sizeof(float), scratch_bytes)) {
+        !pare_mul_size(all, sizeof(float), &u_bytes)) {
         release(k);
         return pare_fail(PARE_ENOMEM, "transformed weights of %lld x %lld channels are too large",
                          (long long)p->out[0].dim[1], (long long)p->in[0].dim[1]);
@@ -209,7 +141,7 @@ static pare_status prepare(const pare_prepare *p, const form *f, void **out, siz
         release(k);
         return pare_fail(PARE_ENOMEM, "no memory for transformed weights of %zu bytes", u_bytes);
     }
-    k->serial = macs_of(s) < SERIAL_MACS;
+    k->serial = pare_winograd_macs(s) < SERIAL_MACS;
     pare_team_for((size_t)s->blocks_out, p->threads, pack, &(packing){ p, k });
     *out = k;
     *bytes = u_bytes + lanes * sizeof(float);
@@ -220,39 +152,35 @@ static void item(void *user, size_t index, int thread)
 {
     const pare_step *step = user;
     const packed *k = step->packed;
-    const shape *s = &k->s;
+    const pare_winograd_shape *s = &k->s;
+    const pare_winograd_part part = pare_winograd_item(s, index);
     const pare_kernels *kernels = step->kernels;
     size_t vl = kernels->vl, fill = kernels->winograd_blocks, positions = (size_t)s->positions;
-    int64_t place = (int64_t)index % (s->bands * s->images),
-            chunk = (int64_t)index / (s->bands * s->images);
-    int64_t image = place / s->bands, first = place % s->bands * s->band,
-            tiles = least(s->band, s->tiles - first);
     float *scratch = (float *)((char *)step->scratch + (size_t)thread * step->scratch_bytes);
-    float *v = scratch + HEADER_FLOATS, *r = v + positions * s->v_position;
+    float *v = scratch + PARE_WINOGRAD_HEADER / sizeof(float), *r = v + positions * s->v_position;
     int64_t *inside = (int64_t *)scratch;
-    if (*inside != place) {
+    if (*inside != part.place) {
         size_t map = (size_t)(s->blocks_in * s->in_y * s->in_x) * vl;
         kernels->winograd_input(
-            &(pare_winograd_input){ .m = s->f->m,
+            &(pare_winograd_input){ .m = s->m,
                                     .vl = vl,
                                     .blocks = (size_t)s->blocks_in,
-                                    .x = (const float *)step->in[0].data + (size_t)image * map,
+                                    .x = (const float *)step->in[0].data + (size_t)part.image * map,
                                     .in_y = s->in_y,
                                     .in_x = s->in_x,
                                     .top = s->top,
                                     .left = s->left,
                                     .tiles_x = s->tiles_x,
-                                    .first = (size_t)first,
-                                    .tiles = (size_t)tiles,
+                                    .first = (size_t)part.first,
+                                    .tiles = (size_t)part.tiles,
                                     .v = v,
                                     .position = s->v_position });
-        *inside = place;
+        *inside = part.place;
     }
     size_t plane = (size_t)(s->out_y * s->out_x) * vl, c = (size_t)s->channels;
     const pare_epilogue *e = &step->epilogue;
     const float *residual = e->residual ? step->in[step->node->n_in].data : NULL;
-    int64_t end = least((chunk + 1) * s->chunk, s->groups);
-    for (int64_t group = chunk * s->chunk; group < end; group++) {
+    for (int64_t group = part.group; group < part.end; group++) {
         size_t block = (size_t)group * fill, left = (size_t)s->blocks_out - block,
                blocks = left < fill ? left : fill;
         const float *u = k->u + block * vl * c * positions;
@@ -260,13 +188,13 @@ static void item(void *user, size_t index, int thread)
             kernels->winograd_product(&(pare_winograd_product){ .vl = vl,
                                                                 .blocks = blocks,
                                                                 .channels = c,
-                                                                .tiles = (size_t)tiles,
+                                                                .tiles = (size_t)part.tiles,
                                                                 .v = v + i * s->v_position,
                                                                 .u = u + i * c * blocks * vl,
                                                                 .r = r + i * s->r_position });
-        size_t at = ((size_t)(image * s->blocks_out) + block) * plane;
+        size_t at = ((size_t)(part.image * s->blocks_out) + block) * plane;
         kernels->winograd_output(
-            &(pare_winograd_output){ .m = s->f->m,
+            &(pare_winograd_output){ .m = s->m,
                                      .vl = vl,
                                      .blocks = blocks,
                                      .r = r,
@@ -274,8 +202,8 @@ static void item(void *user, size_t index, int thread)
                                      .out_y = s->out_y,
                                      .out_x = s->out_x,
                                      .tiles_x = s->tiles_x,
-                                     .first = (size_t)first,
-                                     .tiles = (size_t)tiles,
+                                     .first = (size_t)part.first,
+                                     .tiles = (size_t)part.tiles,
                                      .shift = k->shift + block * vl,
                                      .residual = residual ? residual + at : NULL,
                                      .y = (float *)step->out[0].data + at,
@@ -286,10 +214,8 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *step, int threads)
 {
     const packed *k = step->packed;
-    for (int t = 0; t < threads; t++)
-        *(int64_t *)((char *)step->scratch + (size_t)t * step->scratch_bytes) = -1;
-    pare_team_for((size_t)(k->s.images * k->s.bands * k->s.chunks), k->serial ? 1 : threads, item,
-                  (void *)step);
+    pare_winograd_begin(step, threads);
+    pare_team_for(pare_winograd_items(&k->s), k->serial ? 1 : threads, item, (void *)step);
     return PARE_OK;
 }
 
@@ -297,15 +223,15 @@ static pare_status run(const pare_step *step, int threads)
 #define FORM(M, WHICH)                                                               \
     static bool accepts_##M(const pare_prepare *p)                                   \
     {                                                                                \
-        shape s;                                                                     \
+        pare_winograd_shape s;                                                       \
         return shape_of(p, WHICH, &s);                                               \
     }                                                                                \
     static double model_ns_##M(const pare_prepare *p) { return model_ns(p, WHICH); } \
     static double macs_##M(const pare_prepare *p)                                    \
     {                                                                                \
-        shape s;                                                                     \
+        pare_winograd_shape s;                                                       \
         shape_of(p, WHICH, &s);                                                      \
-        return macs_of(&s);                                                          \
+        return pare_winograd_macs(&s);                                               \
     }                                                                                \
     static pare_status prepare_##M(const pare_prepare *p, void **out, size_t *bytes, \
                                    size_t *scratch_bytes)                            \

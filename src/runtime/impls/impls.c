@@ -14,6 +14,7 @@
     X(depthwise_blocked)      \
     X(conv_int8_depthwise)    \
     X(conv_int8)              \
+    X(conv_int8_winograd)     \
     X(conv_int8_to_plain)     \
     X(conv_int8_from_plain)   \
     X(conv_int8_plain)        \

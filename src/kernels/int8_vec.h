@@ -1,0 +1,58 @@
+/* Vectors of sums of bytes, and how they become bytes again: what the sources of 8-bit kernels
+ * (int8*_simd.c) share. */
+#ifndef KERNELS_INT8_VEC_H
+#define KERNELS_INT8_VEC_H
+
+#include "kernels/int8.h"
+#include "kernels/simd.h"
+
+typedef uint8_t bytes __attribute__((vector_size(VL), aligned(1), may_alias));
+
+INLINE ivec load_i(const void *p) { return *(const ivec *)p; }
+
+#if PARE_VEC_BYTES == 16
+/* Sums of products of two neighbours. */
+INLINE int32x4_t pairs(int16x8_t a, int16x8_t b)
+{
+    return vpaddq_s32(vmull_s16(vget_low_s16(a), vget_low_s16(b)), vmull_high_s16(a, b));
+}
+#endif
+
+/* NaN gives lo: the instructions return their second operand then. */
+INLINE vec limit(vec v, float lo, float hi)
+{
+#if PARE_VEC_BYTES == 64
+    return (vec)_mm512_min_ps(_mm512_max_ps((__m512)v, _mm512_set1_ps(lo)), _mm512_set1_ps(hi));
+#elif PARE_VEC_BYTES == 32
+    return (vec)_mm256_min_ps(_mm256_max_ps((__m256)v, _mm256_set1_ps(lo)), _mm256_set1_ps(hi));
+#else
+    v = choose(v > lo, v, broadcast(lo));
+    return choose(v < hi, v, broadcast(hi));
+#endif
+}
+
+/* rint(v) + zero for |v| < 2^22: adding 1.5 * 2^23 leaves the rounded number in the low bits. */
+INLINE ivec whole(vec v, int32_t zero)
+{
+    const float magic = 12582912.0f;
+    ivec bits = (ivec)(v + magic);
+    return bits + (zero - 0x4b400000);
+}
+
+INLINE bytes low_bytes(ivec v)
+{
+#if PARE_VEC_BYTES == 64
+    return (bytes)_mm512_cvtepi32_epi8((__m512i)v);
+#else
+    return __builtin_convertvector(v, bytes);
+#endif
+}
+
+/* `sum` with its bias, of the lanes from `channel` on. */
+INLINE void finish(const pare_int8_finish *f, size_t channel, ivec sum, uint8_t *y)
+{
+    vec v = __builtin_convertvector(sum, vec) * load(f->scale + channel);
+    *(bytes *)y = low_bytes(whole(limit(v, f->lo, f->hi), f->zero));
+}
+
+#endif
