@@ -174,6 +174,11 @@ static void test_conv(void **state)
         { 2, 33, 7, 6, 65, 3, 3, 1, "pads=0/3/4/1" },
         { 1, 150, 13, 9, 40, 3, 3, 1, "" },
         { 1, 16, 90, 70, 130, 3, 3, 1, "pads=1/1/1/1" },
+        /* Geometry of hostile files: nothing may overflow. */
+        { 1, 1, 1, 1, 1, 2, 2, 1,
+          "dilations=2147483647/2147483647,pads=2147483647/2147483647/0/0" },
+        { 1, 8, 1, 1, 8, 2, 1, 8,
+          "strides=1/2147483644,dilations=2147483647/1,pads=2147483647/2147483644/0/0" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int tail = 0; tail < TAILS; tail++) conv(&cases[i], tail, (i + (size_t)tail) % 3 != 0);
@@ -634,6 +639,11 @@ static void test_conv_bytes(void **state)
         { 1, 40, 20, 20, 200, 3, 3, 1, "pads=1/1/1/1" },
         { 2, 17, 1, 6, 7, 3, 3, 1, "pads=1/1/2/0" },
         { 1, 600, 6, 6, 3, 3, 3, 1, "pads=1/1/1/1" },
+        /* Geometry of hostile files: nothing may overflow. */
+        { 1, 1, 1, 1, 1, 2, 2, 1,
+          "dilations=2147483647/2147483647,pads=2147483647/2147483647/0/0" },
+        { 1, 8, 1, 1, 8, 2, 1, 8,
+          "strides=1/2147483644,dilations=2147483647/1,pads=2147483647/2147483644/0/0" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int kind = 0; kind < 4; kind++) {

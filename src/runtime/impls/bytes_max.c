@@ -26,7 +26,8 @@ static bool accepts(const pare_prepare *p)
 {
     pare_window w;
     return p->in[0].rank == 4 && pare_int8_is_byte(p->in[0].dtype) && p->node->n_out == 1 &&
-           window_of(p, &w) && w.kernel[0] <= MOST_TAPS && w.kernel[1] <= MOST_TAPS;
+           window_of(p, &w) && w.kernel[0] <= MOST_TAPS && w.kernel[1] <= MOST_TAPS &&
+           pare_int8_reaches(&w, (int64_t)p->kernels->vl);
 }
 
 static double model_ns(const pare_prepare *p)

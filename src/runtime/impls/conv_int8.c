@@ -72,9 +72,11 @@ static bool is_product(const pare_prepare *p)
 
 static bool accepts(const pare_prepare *p, bool from_plain, bool to_plain)
 {
-    enum { MOST = 1 << 27 }; /* offsets have 32 bits, blocks may be mostly padding */
     const pare_type *x = &p->in[0];
-    if (x->rank != 4 || pare_numel(4, x->dim) > MOST || !constants(p)) return false;
+    if (x->rank != 4 || !constants(p)) return false;
+    pare_window g;
+    pare_conv_window(p->node, x, &p->in[slots_of(p->node).w], &g);
+    if (!pare_int8_reaches(&g, x->dim[1] + (int64_t)p->kernels->vl)) return false;
     if (!is_qlinear(p->node) && !to_plain) return false; /* int32 lies plain */
     return !from_plain || x->dim[1] <= 4 || is_product(p);
 }

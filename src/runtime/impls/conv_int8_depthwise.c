@@ -29,7 +29,8 @@ static bool accepts(const pare_prepare *p)
         return false;
     pare_window g;
     pare_conv_window(p->node, &p->in[0], &p->in[3], &g);
-    return g.dilation[1] == 1 || g.kernel[1] == 1;
+    return pare_int8_reaches(&g, (int64_t)p->kernels->vl) &&
+           (g.dilation[1] == 1 || g.kernel[1] == 1);
 }
 
 static double model_ns(const pare_prepare *p)

@@ -63,6 +63,16 @@ static inline bool pare_int8_needs_zero(const pare_prepare *p, uint32_t w_slot, 
     return false;
 }
 
+/* Do offsets into an image with its padding have 32 bits, `lanes` bytes a pixel? Nothing that is
+ * computed from the geometry overflows then. */
+static inline bool pare_int8_reaches(const pare_window *g, int64_t lanes)
+{
+    double bytes = (double)lanes;
+    for (int d = 0; d < 2; d++) /* 3: of a quad */
+        bytes *= (double)g->in[d] + (double)g->begin[d] + (double)g->end[d] + 3;
+    return bytes < INT32_MAX;
+}
+
 /* From sums to the output of QLinearConv, in float32 as its eval computes it. */
 static inline float pare_int8_scale(const pare_prepare *p, int64_t m)
 {
