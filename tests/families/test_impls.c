@@ -564,8 +564,8 @@ static pare_id byte_input(one_case *c, int index, pare_dtype dtype, pare_type ty
 }
 
 /* `kind`: 0 unsigned input, signed weights without zero point; 1 signed input, scales for each
- * channel; 2 unsigned weights with a zero point; 3 everything signed, zero points for each channel.
- */
+ * channel; 2 unsigned weights with a zero point; 3 everything signed, zero points for each channel;
+ * 4 unsigned weights, 0 and 255 among them, with zero point 0. */
 static void conv_bytes(const conv_case *k, int kind, bool integer)
 {
     one_case c = { 0 };
@@ -573,7 +573,7 @@ static void conv_bytes(const conv_case *k, int kind, bool integer)
              integer ? "ConvInteger" : "QLinearConv", k->n, k->c, k->h, k->w, k->m, k->kh, k->kw,
              k->group, k->attrs, kind);
     OK(pare_graph_new(&c.g));
-    pare_dtype xt = kind % 2 ? PARE_I8 : PARE_U8, wt = kind == 2 ? PARE_U8 : PARE_I8;
+    pare_dtype xt = kind % 2 ? PARE_I8 : PARE_U8, wt = kind && kind % 2 == 0 ? PARE_U8 : PARE_I8;
     pare_type each = { .rank = 1, .dim = { k->m } };
     pare_id x = byte_input(&c, 0, xt, f32_type(4, k->n, k->c, k->h, k->w)),
             w = add_tensor(c.g,
@@ -646,7 +646,7 @@ static void test_conv_bytes(void **state)
           "strides=1/2147483644,dilations=2147483647/1,pads=2147483647/2147483644/0/0" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        for (int kind = 0; kind < 4; kind++) {
+        for (int kind = 0; kind < 5; kind++) {
             conv_bytes(&cases[i], kind, false);
             if ((i + (size_t)kind) % 3 == 0) conv_bytes(&cases[i], kind, true);
         }

@@ -37,7 +37,7 @@ typedef struct packed {
     int64_t images, channels, kernels, groups;
     int64_t lanes, in_blocks, out_blocks; /* blocks of input (of `lanes`) and output channels */
     int64_t read_blocks;                  /* input blocks that one output block reads */
-    int64_t parts;               /* 2: a weight less its zero point is the sum of two bytes */
+    int64_t parts;               /* a weight less its zero point is the sum of so many bytes */
     int64_t rows, bands;         /* output rows of a band */
     int64_t in_rows, width;      /* of a band in scratch */
     size_t in_block, row, image; /* bytes between blocks, rows, images of what is read */
@@ -191,7 +191,7 @@ static void shape(const pare_prepare *p, packed *k)
 /* One quad of the kernel's reach. */
 typedef struct tap {
     int64_t block, y, x, quad;
-    int part; /* of weights in two parts */
+    int part; /* of the weight, if it has several */
     uint32_t at;
 } tap;
 
@@ -239,12 +239,14 @@ static bool weight_index(const packed *k, int64_t vl, int64_t m, const tap *t, i
     return c >= 0 && c < in;
 }
 
-/* What the kernel multiplies with; with `parts` two, bytes that add up to v - zero. */
+/* What the kernel multiplies with; with several parts, bytes that add up to v - zero. */
 static int16_t packed_weight(const packed *k, const tap *t, int32_t v, int32_t zero, int32_t shift)
 {
     if (k->parts == 1) return (int16_t)(k->w_zero ? v - shift : v - zero);
-    int32_t first = (int32_t)clamp(v - zero, -128, 127);
-    return (int16_t)(t->part == 0 ? first : v - zero - first);
+    int32_t left = v - zero, byte = 0;
+    for (int part = 0; part <= t->part; part++, left -= byte)
+        byte = (int32_t)clamp(left, -128, 127);
+    return (int16_t)byte;
 }
 
 static void fill_weights(const pare_prepare *p, packed *k, const tap *taps, int16_t *row)
@@ -284,6 +286,17 @@ static void fill_weights(const pare_prepare *p, packed *k, const tap *taps, int1
     }
 }
 
+/* How many bytes add up to any weight less its zero point: two fall one short of 255. */
+static int bytes_of_weights(const pare_prepare *p)
+{
+    slots s = slots_of(p->node);
+    const pare_tensor *zero = pare_int8_constant(p, s.w_zero);
+    double least = p->in[s.w].dtype == PARE_U8 ? 0 : -128;
+    for (int64_t i = 0; i < (zero ? pare_tensor_count(zero) : 1); i++)
+        if (pare_int8_at(zero, i) == least) return 3;
+    return 2;
+}
+
 static pare_status fill(const pare_prepare *p, packed *k)
 {
     const pare_window *g = &k->g;
@@ -292,7 +305,7 @@ static pare_status fill(const pare_prepare *p, packed *k)
     slots s = slots_of(p->node);
     bool zero = pare_int8_needs_zero(p, s.w, s.w_zero, k->quads);
     /* w_zero takes off sums over all that is read, which with groups is more than the group. */
-    k->parts = zero && k->groups > 1 ? 2 : 1;
+    k->parts = zero && k->groups > 1 ? bytes_of_weights(p) : 1;
     zero = zero && k->groups == 1;
     k->all_quads = taps_of(k, NULL);
     if (!pare_mul_size(pare_int8_packed(vl, k->quads, vl, k->all_quads), (size_t)k->out_blocks,
