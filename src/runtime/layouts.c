@@ -2,8 +2,8 @@
  *
  * Cost of a plan: modelled time of every step's offer, and of one reorder for every value that
  * somebody reads in a layout nobody gives it in. Changing one step at a time until nothing gets
- * better finds the best for chains whose ends agree; three starts (each step's fastest offer, all
- * blocked, all plain) keep it from stopping at a bad place. */
+ * better often finds the best for chains whose ends agree; three starts (each step's fastest offer,
+ * all blocked, all plain) keep it from stopping at a bad place. */
 #include "runtime/layouts.h"
 
 #include "base/team.h"
@@ -140,8 +140,9 @@ static void count(search *s, const pare_impl *impl, pare_id v, int by)
     s->total += value_ns(s, v) + (root != v ? value_ns(s, root) : 0);
 }
 
-/* A last resort costs 10 ms here: the sum must still tell single microseconds apart. */
-static double offer_ns(const pare_offer *o) { return o->ns < 1e7 ? o->ns : 1e7; }
+/* A last resort costs a quarter of an hour here: more than any layer takes, and little enough for
+ * the sum to tell single nanoseconds apart. */
+static double offer_ns(const pare_offer *o) { return o->ns < 1e12 ? o->ns : 1e12; }
 
 /* Adds step i with its pair to the sums, or takes it out. */
 static void put(search *s, size_t i, int by)
@@ -180,7 +181,7 @@ static bool improve(search *s, size_t i)
         put(s, i, -1);
         s->at[i] = p;
         put(s, i, 1);
-        if (s->total < least * (1 - 1e-9)) least = s->total, best = p;
+        if (s->total < least - 1) least = s->total, best = p; /* not for rounding's sake */
     }
     put(s, i, -1);
     s->at[i] = best;
