@@ -9,6 +9,7 @@
 typedef struct name_table {
     pare_id *slot; /* PARE_NONE: free */
     uint32_t size, used;
+    unsigned tried; /* numbers behind names that pare_graph_unique went through */
 } name_table;
 
 static uint64_t hash(const char *s)
@@ -52,7 +53,8 @@ const char *pare_graph_unique(pare_graph *g, const char *name)
     if (*name && pare_graph_find(g, name) == PARE_NONE) return pare_arena_str(g->arena, name);
     size_t size = strlen(name) + 16;
     char *s = pare_arena_alloc(g->arena, size);
-    for (unsigned i = 1; s; i++) {
+    name_table *t = g->names;
+    for (unsigned i = 1; s; i = ++t->tried) { /* never from the start: 100,000 may be taken */
         snprintf(s, size, "%s_%u", *name ? name : "v", i);
         if (pare_graph_find(g, s) == PARE_NONE) break;
     }

@@ -71,7 +71,8 @@ pare_status pare_graph_clone(const pare_graph *g, pare_graph **out);
 
 /* PARE_NONE if there is no value of that name. */
 pare_id pare_graph_find(const pare_graph *g, const char *name);
-/* `name` if it is free, else name_1, name_2 ...; in the arena; NULL if out of memory. */
+/* `name` if it is free, else name_1 or name_ and a number not tried before; in the arena; NULL if
+ * out of memory. */
 const char *pare_graph_unique(pare_graph *g, const char *name);
 
 /* Adding a value: `name` NULL or taken already is PARE_EFORMAT (uniqueness is the caller's:

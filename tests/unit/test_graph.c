@@ -40,6 +40,20 @@ static void test_infer_and_clone(void **state)
     pare_graph_free(c);
 }
 
+/* In time that does not grow with the square: a file may have 200,000 values. */
+static void test_many_names(void **state)
+{
+    (void)state;
+    pare_graph *g = chain(200000), *c;
+    assert_string_equal(g->value[2].name, "y_1");
+    for (uint32_t v = 0; v < g->n_values; v++)
+        assert_int_equal(pare_graph_find(g, g->value[v].name), v);
+    assert_int_equal(pare_graph_clone(g, &c), PARE_OK);
+    assert_int_equal(pare_graph_find(c, pare_graph_unique(c, "y")), PARE_NONE);
+    pare_graph_free(c);
+    pare_graph_free(g);
+}
+
 static void test_sort_finds_cycle(void **state)
 {
     (void)state;
@@ -69,6 +83,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_infer_and_clone),
+        cmocka_unit_test(test_many_names),
         cmocka_unit_test(test_sort_finds_cycle),
         cmocka_unit_test(test_replace_output_keeps_name),
     };
