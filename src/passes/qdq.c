@@ -16,6 +16,7 @@
 #include "ops/qlinear.h"
 #include "ops/quant.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -62,7 +63,7 @@ static bool parameters(const pare_graph *g, const pare_node *n, pare_dtype dtype
     q->dtype = dtype;
     q->scale = *(const float *)scale->data;
     q->zero = zero ? (int32_t)pare_tensor_get_i64(zero, 0) : 0;
-    return isfinite(q->scale) && q->scale > 0;
+    return q->scale > 0 && q->scale <= FLT_MAX / 255; /* so that no byte becomes infinite */
 }
 
 static bool same(const quant *a, const quant *b)
@@ -140,13 +141,23 @@ static pare_status add_reshape(pare_graph *g, const char *name, pare_id x, const
 
 /* --- 1: what commutes with DequantizeLinear --- */
 
+/* A dilated window may miss the input altogether, and its maximum is then the least number of the
+ * type: another one for bytes than for reals. */
+static bool dilated(const pare_node *n)
+{
+    const pare_ints *d = pare_attr(n, "dilations", PARE_FIELD_INTS);
+    for (size_t i = 0; d && i < d->n; i++)
+        if (d->v[i] != 1) return true;
+    return false;
+}
+
 static bool moves(const pare_node *n)
 {
     static const char *const names[] = { "Reshape",   "Flatten",      "Squeeze", "Unsqueeze",
                                          "Transpose", "MaxPool",      "Concat",  "Identity",
                                          "Slice",     "DepthToSpace", NULL };
     for (const char *const *s = names; *s; s++)
-        if (is(n, *s)) return n->n_out == 1 && n->out[0] != PARE_NONE;
+        if (is(n, *s)) return n->n_out == 1 && n->out[0] != PARE_NONE && !dilated(n);
     return false;
 }
 
@@ -316,7 +327,7 @@ static double scale_of(const product *p, int64_t m)
 }
 
 /* Makes p->bias from slot `slot` of n: float32, or int32 dequantised. *fits false: it is neither,
- * or no int32. */
+ * no int32, or not a number for each kernel (Gemm may have one for each row). */
 static pare_status make_bias(const pare_graph *g, const pare_node *n, uint32_t slot, product *p,
                              bool *fits)
 {
@@ -329,7 +340,8 @@ static pare_status make_bias(const pare_graph *g, const pare_node *n, uint32_t s
     const pare_tensor *zero = stored ? constant(g, dq, 2) : NULL;
     int64_t count = b ? pare_tensor_count(b) : 0, scales = scale ? pare_tensor_count(scale) : 0;
     *fits = b && b->dtype == (stored ? PARE_I32 : PARE_F32) &&
-            (count == p->kernels || (!stored && count == 1)) &&
+            ((!stored && count == 1) ||
+             (count == p->kernels && (count == 1 || b->dim[b->rank - 1] == count))) &&
             (!stored || (scale && scale->dtype == PARE_F32 && (!absent(dq, 2) == (zero != NULL)) &&
                          (scales == 1 || scales == count)));
     if (!*fits) return PARE_OK;
@@ -339,7 +351,8 @@ static pare_status make_bias(const pare_graph *g, const pare_node *n, uint32_t s
         if (stored) {
             if (zero) v -= pare_tensor_get_f64(zero, pare_tensor_count(zero) == 1 ? 0 : m);
             double s = (double)((const float *)scale->data)[scales == 1 ? 0 : m] / unit;
-            if (fabs(s - 1) > 1e-4) v = rint(v * s); /* else it is an integer already */
+            /* A scale that differs by float32's rounding is the one of the sums. */
+            if (!(fabs(s - 1) <= 1e-6)) v = rint(v * s);
         } else
             v = rint(v / unit);
         if (!(fabs(v) < 2147483647)) *fits = false;

@@ -225,6 +225,61 @@ static void test_others(void **state)
     check(&n, "read twice", "Add", 1, false);
 }
 
+/* What looks like a number for each kernel and is one for each row; a scale that is no number; one
+ * that is not quite the sums'. */
+static void test_biases(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        static const char *const what[] = { "a bias for each column", "a bias for each row",
+                                            "a bias without a scale", "a scale 1 + 5e-5" };
+        pare_id x;
+        net n = start(f32_type(2, 4, 4), 1, &x);
+        x = qdq(n.g, x, 0.03f, PARE_U8, 121);
+        pare_id w = weight(n.g, f32_type(2, 4, 4), -1, 8), b;
+        pare_tensor t;
+        if (kind < 2) {
+            pare_type column = kind ? f32_type(2, 4, 1) : f32_type(2, 1, 4);
+            OK(pare_tensor_of(&column, &t));
+            for (int i = 0; i < 4; i++) ((float *)t.data)[i] = 1 + (float)i;
+            b = add_tensor(n.g, t);
+        } else {
+            OK(pare_tensor_new(PARE_I32, 1, (int64_t[]){ 4 }, &t));
+            for (int i = 0; i < 4; i++) ((int32_t *)t.data)[i] = kind == 2 ? 0 : 1000000 * i;
+            b = add_node(n.g, "DequantizeLinear", "", "dq", 2, add_tensor(n.g, t),
+                         add_scalar(n.g, kind == 2 ? NAN : 0.0003f * 1.00005f));
+        }
+        pare_id y = add_node(n.g, "Gemm", "", "fc", 3, x, w, b);
+        if (kind < 3)
+            y = qdq(n.g, y, n.step, PARE_U8, 100);
+        else
+            n.step = 0.002f; /* of 900 */
+        OK(pare_graph_mark_output(n.g, y));
+        check(&n, what[kind], kind == 3 ? "ConvInteger" : kind ? "Gemm" : "QLinearConv", 1, false);
+    }
+}
+
+/* Bytes that stay as they are because the real numbers know more: a window that misses the input is
+ * -inf, and a byte too large for float32 infinite. */
+static void test_left_alone(void **state)
+{
+    (void)state;
+    pare_id x;
+    net n = start(f32_type(4, 1, 2, 1, 1), 1, &x);
+    n.step = 1e-5f;
+    x = qdq(n.g, x, 0.03f, PARE_U8, 121);
+    x = add_node(n.g, "MaxPool", "kernel_shape=2/2,dilations=2/2,pads=1/1/1/1", "pool", 1, x);
+    x = add_node(n.g, "Sigmoid", "", "s", 1, x); /* 0 or 0.026 */
+    OK(pare_graph_mark_output(n.g, x));
+    check(&n, "a window beside the input", "MaxPool", 1, false);
+    n = start(f32_type(4, 1, 2, 3, 3), 1, &x);
+    n.step = 0;
+    for (int i = 0; i < 18; i++) ((float *)n.in[0].data)[i] *= 1e38f;
+    x = qdq(n.g, x, 1e37f, PARE_U8, 0);
+    OK(pare_graph_mark_output(n.g, q(n.g, x, 1e37f, PARE_U8, 0)));
+    check(&n, "a byte beyond float32", "QuantizeLinear", 2, false);
+}
+
 /* What is saved stays ONNX: only a plan's own graph is rewritten. */
 static void test_graph_is_left(void **state)
 {
@@ -248,10 +303,9 @@ static void test_graph_is_left(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv),
-        cmocka_unit_test(test_products),
-        cmocka_unit_test(test_others),
-        cmocka_unit_test(test_graph_is_left),
+        cmocka_unit_test(test_conv),       cmocka_unit_test(test_products),
+        cmocka_unit_test(test_others),     cmocka_unit_test(test_biases),
+        cmocka_unit_test(test_left_alone), cmocka_unit_test(test_graph_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
