@@ -1,6 +1,6 @@
 /* One team of threads for the process. A job is opened by a single atomic word that also counts who
  * is inside; workers join by incrementing it, so nobody reads the job of a closed one. */
-#define _GNU_SOURCE /* pthread_atfork's prototype under strict ISO */
+#define _GNU_SOURCE /* processors of a thread; pthread_atfork under strict ISO */
 #include "base/team.h"
 
 #include <pthread.h>
@@ -19,6 +19,10 @@ static struct {
     pthread_mutex_t owner; /* held while a loop runs */
     pthread_t id[MOST];
     int workers; /* started; changed under `owner` */
+#ifdef __linux__
+    cpu_set_t home[MOST]; /* where each might run when it was hired */
+    int avoids[MOST];     /* the processor of those that it was told to leave; -1: none */
+#endif
     _Alignas(64) _Atomic uint64_t state;
     /* The job: written before it is opened, constant while anybody is inside. */
     size_t count;
@@ -115,23 +119,36 @@ static void hire(int want)
     static bool prepared;
     if (!prepared) prepared = pthread_atfork(NULL, NULL, forget) == 0;
     if (want > MOST) want = MOST;
-    while (team.workers < want && pthread_create(&team.id[team.workers], NULL, life, NULL) == 0)
+    while (team.workers < want && pthread_create(&team.id[team.workers], NULL, life, NULL) == 0) {
+#ifdef __linux__
+        int i = team.workers;
+        if (pthread_getaffinity_np(team.id[i], sizeof team.home[i], &team.home[i]) != 0)
+            CPU_ZERO(&team.home[i]);
+        team.avoids[i] = -1;
+#endif
         team.workers++;
+    }
 }
 
-/* Keeps the workers off the caller's processor. A thread that wakes after some milliseconds is
- * often put where the waking thread runs, and two threads then share one processor for the whole
- * network: a run on 2 threads took longer than on one. */
-static void make_way(void)
+/* Keeps the workers off the caller's processor, where enough others are left. A thread that wakes
+ * after some milliseconds is often put where the waking thread runs, and two threads then share one
+ * processor for the whole network: a run on 2 threads took longer than on one. Never beyond where a
+ * worker might run when it was hired, and the next caller finds it free to run there again. */
+static void make_way(int threads)
 {
 #ifdef __linux__
-    cpu_set_t may;
     int here = sched_getcpu();
-    if (here < 0 || here >= CPU_SETSIZE ||
-        pthread_getaffinity_np(pthread_self(), sizeof may, &may) != 0 || CPU_COUNT(&may) < 2)
-        return;
-    CPU_CLR(here, &may);
-    for (int i = 0; i < team.workers; i++) pthread_setaffinity_np(team.id[i], sizeof may, &may);
+    for (int i = 0; i < team.workers; i++) {
+        cpu_set_t may = team.home[i];
+        bool leave = here >= 0 && here < CPU_SETSIZE && CPU_ISSET((size_t)here, &may) &&
+                     CPU_COUNT(&may) >= threads;
+        int avoids = leave ? here : -1;
+        if (avoids == team.avoids[i]) continue;
+        if (leave) CPU_CLR((size_t)here, &may);
+        if (pthread_setaffinity_np(team.id[i], sizeof may, &may) == 0) team.avoids[i] = avoids;
+    }
+#else
+    (void)threads;
 #endif
 }
 
@@ -163,7 +180,7 @@ void pare_team_for(size_t count, int threads, pare_parallel_fn *fn, void *user)
     uint64_t state = atomic_load(&team.state);
     atomic_store(&team.state, (state / GENERATION + 1) * GENERATION | OPEN);
     if (atomic_load(&team.sleeping) > 0) {
-        make_way();
+        make_way(threads);
         pthread_mutex_lock(&team.door);
         pthread_cond_broadcast(&team.bell);
         pthread_mutex_unlock(&team.door);

@@ -1,13 +1,18 @@
 /* Loops of a team: every item once, thread numbers within bounds, nesting, several callers, uneven
- * items. */
+ * items, processors. */
+#define _GNU_SOURCE /* sched_setaffinity */
 #include "base/team.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -86,9 +91,58 @@ static void test_two_callers(void **state)
     for (int i = 0; i < 3; i++) assert_int_equal(pthread_join(id[i], NULL), 0);
 }
 
+#ifdef __linux__
+typedef struct homes {
+    cpu_set_t one;
+    atomic_int strays; /* items of workers that may run elsewhere */
+} homes;
+
+static void at_home(void *user, size_t i, int thread)
+{
+    homes *h = user;
+    cpu_set_t may;
+    (void)i;
+    for (volatile int spin = 0; spin < 100000; spin++) {
+    }
+    if (thread > 0 && sched_getaffinity(0, sizeof may, &may) == 0 && !CPU_EQUAL(&may, &h->one))
+        atomic_fetch_add(&h->strays, 1);
+}
+
+/* Workers stay where whoever hired them might run, whoever calls later. In a child, which has no
+ * workers yet. */
+static void test_workers_stay_home(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        homes h = { .strays = 0 };
+        cpu_set_t all;
+        unsigned first = 0;
+        if (sched_getaffinity(0, sizeof all, &all) != 0) _exit(0);
+        while (first < CPU_SETSIZE - 1 && !CPU_ISSET(first, &all)) first++;
+        CPU_ZERO(&h.one);
+        CPU_SET(first, &h.one);
+        for (int round = 0; round < 20; round++) { /* others call from round 1 on */
+            sched_setaffinity(0, sizeof h.one, &h.one);
+            if (round) sched_setaffinity(0, sizeof all, &all); /* but runs there still */
+            pare_team_for(50, 2, at_home, &h);
+            nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL); /* they sleep */
+        }
+        _exit(atomic_load(&h.strays) != 0);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#ifdef __linux__
+        cmocka_unit_test(test_workers_stay_home),
+#endif
         cmocka_unit_test(test_every_item_once),
         cmocka_unit_test(test_nesting_is_a_plain_loop),
         cmocka_unit_test(test_two_callers),
