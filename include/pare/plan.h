@@ -12,8 +12,9 @@ typedef struct pare_plan pare_plan;
 
 /** How a plan chooses between implementations that accept a layer. */
 typedef enum pare_choice {
-    PARE_CHOOSE_MODEL,  /**< by modelled time: the same choice on every run of the same machine
-                           (default) */
+    PARE_CHOOSE_MODEL,  /**< by modelled time (default): the same choice on every run on processors
+                           of one kind, as long as what pare_tune_machine() found for them, or the
+                           environment variable PARE_TUNE that names its file, is the same */
     PARE_CHOOSE_MEASURE /**< by timing each candidate once while planning */
 } pare_choice;
 
@@ -27,20 +28,27 @@ typedef struct pare_plan_options {
     const char *force; /**< comma list of PATTERN or LAYER=PATTERN with shell wildcards on
                           implementation names
                             ("reference", "conv1=conv_gemm*"); NULL: none. A layer that cannot obey
-                          is an error */
+                          is an error. The very rule "reference", for all layers, implies
+                          no_integers */
     pare_choice choice;
     bool profile; /**< time every step while running */
     bool
         no_winograd; /**< never transform convolutions: slower, and rounds like the sum over taps */
+    bool no_integers; /**< run DequantizeLinear -> operator -> QuantizeLinear in float32, as
+                         written */
 } pare_plan_options;
 
 /** Prepares `graph` for the given shapes. The plan packs its own copy of the weights: `graph` may
  * be changed or freed.
+ *
+ * Quantised patterns (DequantizeLinear -> operator -> QuantizeLinear) become operators on integers,
+ * which sum exactly and round once: results may differ from the pattern's in float32 by one step of
+ * the output's scale. no_integers turns that off.
  * @param graph    borrowed
  * @param options  NULL for the defaults
  * @param out      receives the plan, yours to pare_plan_free(); untouched on error
- * @retval PARE_EINVAL       an input dimension is unknown, or `force` matches nothing (the message
- * names it)
+ * @retval PARE_EINVAL       an input dimension is unknown, `force` matches nothing, or `threads` or
+ * `batch` is out of range (the message names it)
  * @retval PARE_EUNSUPPORTED a node's shape depends on data
  * @retval PARE_ENOMEM       packed weights or activations do not fit */
 PARE_API PARE_NODISCARD pare_status pare_plan_create(const pare_graph *graph,

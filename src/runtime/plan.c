@@ -50,7 +50,7 @@ static pare_status name_outputs(pare_graph *g)
 static pare_status rewrite(pare_graph *g, const pare_plan_options *o)
 {
     PARE_TRY(pare_bind_shapes(g, o->batch, o->shapes, o->n_shapes));
-    if (!pare_force_reference(o->force)) {
+    if (!o->no_integers && !pare_force_reference(o->force)) {
         PARE_TRY(pare_infer(g, false));
         PARE_TRY(pare_qdq(g)); /* before constants are folded into float32 */
     }
@@ -108,7 +108,8 @@ static pare_status make_steps(pare_core *c, const char *force, const bool *is_vi
     return st;
 }
 
-static pare_status build(pare_core *c, const pare_plan_options *o)
+/* Steps and what each of them is offered. */
+static pare_status offer_all(pare_core *c, const pare_plan_options *o)
 {
     PARE_TRY(pare_force_check(c->graph, o->force));
     size_t n = (size_t)c->graph->n_values + 1;
@@ -121,13 +122,18 @@ static pare_status build(pare_core *c, const pare_plan_options *o)
                          : pare_fail(PARE_ENOMEM, "no memory for a plan of %zu values", n);
     if (st == PARE_OK) st = pare_roots(c, o->force, is_view);
     if (st == PARE_OK) st = make_steps(c, o->force, is_view);
-    if (st == PARE_OK) st = pare_layouts_choose(c);
-    for (size_t i = 0; st == PARE_OK && i < c->n_work; i++) st = pare_take(c, &c->work[i]);
-    if (st == PARE_OK) st = pare_pack_all(c);
-    if (st == PARE_OK) st = pare_layouts_meet(c);
-    if (st == PARE_OK) st = pare_place_all(c);
     free(is_view);
-    if (st != PARE_OK) return st;
+    return st;
+}
+
+/* Takes the best of what is offered. */
+static pare_status build(pare_core *c)
+{
+    PARE_TRY(pare_layouts_choose(c));
+    for (size_t i = 0; i < c->n_work; i++) PARE_TRY(pare_take(c, &c->work[i]));
+    PARE_TRY(pare_pack_all(c));
+    PARE_TRY(pare_layouts_meet(c));
+    PARE_TRY(pare_place_all(c));
     for (size_t s = 0; s < c->n_work; s++) {
         size_t each = (c->work[s].scratch_bytes + 63) & ~(size_t)63, all;
         c->work[s].scratch_bytes = each;
@@ -177,7 +183,8 @@ pare_status pare_plan_take(pare_graph *graph, const pare_plan_options *options, 
     c->tuned = pare_tuned_load(c->kernels.isa);
     pare_status st = check_options(o);
     if (st == PARE_OK) st = rewrite(graph, o);
-    if (st == PARE_OK) st = build(c, o);
+    if (st == PARE_OK) st = offer_all(c, o);
+    if (st == PARE_OK) st = build(c);
     if (st == PARE_OK) st = pare_plan_of(c, out);
     pare_core_free(c);
     return st;
@@ -201,7 +208,7 @@ pare_status pare_plan_offers(const pare_graph *graph, pare_offer_fn *fn, void *u
     c->on_offer = fn;
     c->on_offer_user = user;
     pare_status st = rewrite(own, &o);
-    if (st == PARE_OK) st = build(c, &o);
+    if (st == PARE_OK) st = offer_all(c, &o);
     pare_core_free(c);
     return st;
 }

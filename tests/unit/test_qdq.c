@@ -77,21 +77,30 @@ static void check(net *n, const char *what, const char *op, int times, bool floa
     pare_graph *copy;
     OK(pare_graph_clone(n->g, &copy));
     evaluate_graph(copy, n->in, &want);
-    for (int reference = 0; reference < 2; reference++) {
+    enum { INTEGERS, REFERENCE, NO_INTEGERS, WAYS };
+    for (int way = 0; way < WAYS; way++) {
         pare_plan *p;
         pare_type t;
-        OK(pare_plan_create(
-            n->g, &(pare_plan_options){ .threads = 2, .force = reference ? "reference" : NULL },
-            &p));
+        OK(pare_plan_create(n->g,
+                            &(pare_plan_options){ .threads = 2,
+                                                  .force = way == REFERENCE ? "reference" : NULL,
+                                                  .no_integers = way == NO_INTEGERS },
+                            &p));
         pare_plan_output(p, 0, &t);
         OK(pare_tensor_of(&t, &got));
         OK(pare_plan_run(p, n->in, &got));
-        if (reference) {
+        if (way != INTEGERS) {
+            int made = count(p, "QLinearConv") + count(p, "ConvInteger") + count(p, "QLinearAdd") +
+                       count(p, "QLinearGlobalAveragePool");
+            assert_int_equal(made, 0);
+        }
+        if (way == REFERENCE)
             assert_close(&got, &want, 0, what);
-        } else {
-            if (count(p, op) != times) fail_msg("%s: %d steps of %s", what, count(p, op), op);
+        else {
+            if (way == INTEGERS && count(p, op) != times)
+                fail_msg("%s: %d steps of %s", what, count(p, op), op);
             static const char *const real[] = { "Conv", "Gemm", "MatMul", "Relu", "Clip" };
-            for (size_t i = 0; !floats && i < sizeof real / sizeof *real; i++)
+            for (size_t i = 0; way == INTEGERS && !floats && i < sizeof real / sizeof *real; i++)
                 if (count(p, real[i]) > 0 && strcmp(op, real[i]) != 0)
                     fail_msg("%s: %s is left", what, real[i]);
             for (int64_t i = 0; i < pare_tensor_count(&want); i++) {
