@@ -227,17 +227,6 @@ static int32_t byte_of(const quant *q, float x)
     return (int32_t)pare_saturate(q->dtype, x / q->scale, (double)q->zero);
 }
 
-/* A bound of Clip; `otherwise` where it has none. false: only known when running. */
-static bool bound(const pare_graph *g, const pare_node *n, uint32_t slot, float otherwise, float *x)
-{
-    const pare_tensor *t = constant(g, n, slot);
-    *x = otherwise;
-    if (absent(n, slot)) return true;
-    if (!t || t->dtype != PARE_F32 || pare_tensor_count(t) != 1) return false;
-    *x = *(const float *)t->data;
-    return !isnan(*x);
-}
-
 static bool find_tail(const rewrite *r, pare_id v, tail *t)
 {
     const pare_graph *g = r->g;
@@ -247,7 +236,8 @@ static bool find_tail(const rewrite *r, pare_id v, tail *t)
     if (n && (is(n, "Relu") || is(n, "Clip"))) {
         if (is(n, "Relu"))
             lo = 0;
-        else if (!bound(g, n, 1, lo, &lo) || !bound(g, n, 2, hi, &hi) || !(lo <= hi))
+        else if (!pare_input_real(g, n, 1, lo, &lo) || !pare_input_real(g, n, 2, hi, &hi) ||
+                 !(lo <= hi)) /* NaN neither */
             return false;
         v = n->out[0];
         n = only_reader(r, v, &t->node[++t->n]);

@@ -211,6 +211,9 @@ static pare_status ask(pare_core *c, const char *force, pare_work *w)
         double modelled = got.ns;
         if (c->choice == PARE_CHOOSE_MEASURE && impl->model_ns)
             PARE_TRY(pare_measure(c, w, impl, p, &got.ns));
+        if (!isfinite(got.ns)) /* the search for layouts could not compare it */
+            return pare_fail(PARE_EINTERNAL, "node '%s': the time of %s is not finite",
+                             w->node->name, impl->name);
         if (c->on_offer && impl->model_ns)
             c->on_offer(c->on_offer_user, impl->name, modelled, got.ns);
         offer(w, got);
@@ -218,7 +221,7 @@ static pare_status ask(pare_core *c, const char *force, pare_work *w)
     return PARE_OK;
 }
 
-/* The best offer besides the one taken; impl NULL if there was none. */
+/* The best offer besides the one taken: there are two or more. */
 static pare_offer runner_up(const pare_work *w)
 {
     pare_offer best = { .ns = INFINITY };
@@ -238,9 +241,8 @@ static void explain(const pare_core *c, pare_work *w)
         snprintf(w->why, sizeof w->why, "%sforced", front);
     else if (w->offers == 1)
         snprintf(w->why, sizeof w->why, "%sonly one", front);
-    else if (!second.impl || second.ns >= last_resort_ns)
-        snprintf(w->why, sizeof w->why, "%sonly one besides %s", front,
-                 second.impl ? second.impl->name : "none");
+    else if (second.ns >= last_resort_ns)
+        snprintf(w->why, sizeof w->why, "%sonly one besides %s", front, second.impl->name);
     else
         snprintf(w->why, sizeof w->why, "%s%s %.3f ms, %s %s%s %.3f ms", front, how,
                  took->ns * 1e-6, second.ns < took->ns ? "spares reordering for" : "next",

@@ -83,8 +83,8 @@ typedef struct pare_core {
     size_t block_bytes, scratch_bytes, weight_bytes;
 } pare_core;
 
-/* What an implementation is asked about `w`. The arrays hold `in_types` and `weights` of up to
- * PARE_MAX_IN + 1 inputs. */
+/* What an implementation is asked about a step: p, and the memory that p.in, p.out and p.weight
+ * point to. */
 typedef struct pare_question {
     pare_prepare p;
     pare_type in[PARE_MAX_IN + 1], out[PARE_MAX_OUT];

@@ -21,20 +21,6 @@ void pare_chain_free(pare_chain *c)
     c->scale = c->shift = NULL;
 }
 
-/* A number given as a constant, or `otherwise` if the input is absent. false: only known when
- * running. */
-static bool scalar(const pare_graph *g, const pare_node *n, uint32_t slot, float otherwise,
-                   float *out)
-{
-    *out = otherwise;
-    if (slot >= n->n_in || n->in[slot] == PARE_NONE) return true;
-    const pare_weight *w = pare_node_weight(g, n, slot);
-    if (!w || w->codec || w->part[0].dtype != PARE_F32 || pare_tensor_count(&w->part[0]) != 1)
-        return false;
-    *out = *(const float *)w->part[0].data;
-    return true;
-}
-
 static bool activation(const pare_graph *g, const pare_node *n, pare_epilogue *e)
 {
     if (strcmp(n->op->name, "Relu") == 0) {
@@ -44,7 +30,8 @@ static bool activation(const pare_graph *g, const pare_node *n, pare_epilogue *e
         e->alpha = (float)pare_attr_real(n, "alpha", 0.01);
     } else if (strcmp(n->op->name, "Clip") == 0) {
         float lo, hi;
-        if (!scalar(g, n, 1, -INFINITY, &lo) || !scalar(g, n, 2, INFINITY, &hi)) return false;
+        if (!pare_input_real(g, n, 1, -INFINITY, &lo) || !pare_input_real(g, n, 2, INFINITY, &hi))
+            return false;
         if (!(lo <= hi)) return false; /* the kernels' comparisons suppose that */
         e->act = PARE_ACT_CLIP;
         e->lo = lo;

@@ -66,8 +66,9 @@ typedef struct pare_impl {
     pare_layout takes; /* layout of every computed input of rank 4, the residual among them */
     pare_layout gives; /* layout of output 0; PARE_BLOCKED: accepts sees to it that its rank is 4 */
     bool (*accepts)(const pare_prepare *p);
-    double (*model_ns)(const pare_prepare *p); /* one run with p->threads on this machine (of the
-                                                  model: always two); NULL: 1e18 (last resort) */
+    double (*model_ns)(const pare_prepare *p); /* one run on p->threads, which is always two when
+                                                  implementations are chosen; finite. NULL: 1e18
+                                                  (last resort) */
     /* Packs weights; asks for scratch. *packed is freed with release (NULL: free()). NULL: nothing
      * to prepare. */
     pare_status (*prepare)(const pare_prepare *p, void **packed, size_t *packed_bytes,

@@ -41,12 +41,12 @@ static void bytes(const reorder_job *j, size_t lanes, size_t pixels, const unsig
                   unsigned char *to)
 {
     size_t vl = (size_t)j->vl, plane = (size_t)j->pixels;
-    for (size_t p = 0; p < pixels; p++)
-        for (size_t l = 0; l < (j->to_blocked ? vl : lanes); l++)
-            if (j->to_blocked)
-                to[p * vl + l] = l < lanes ? from[l * plane + p] : 0;
-            else
-                to[l * plane + p] = from[p * vl + l];
+    if (j->to_blocked) {
+        for (size_t p = 0; p < pixels; p++)
+            for (size_t l = 0; l < vl; l++) to[p * vl + l] = l < lanes ? from[l * plane + p] : 0;
+    } else
+        for (size_t l = 0; l < lanes; l++)
+            for (size_t p = 0; p < pixels; p++) to[l * plane + p] = from[p * vl + l];
 }
 
 static void reorder_item(void *user, size_t index, int thread)
