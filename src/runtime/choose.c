@@ -175,6 +175,20 @@ static bool constant_residual(const pare_core *c, const pare_work *w)
     return r != PARE_NONE && c->graph->value[c->root[r]].weight;
 }
 
+/* Of input 0 an implementation may not know that it is a constant: it lies plain, and is freed
+ * after packing. */
+static bool takes_first(const pare_impl *impl, const pare_question *q)
+{
+    return !q->weight[0] || impl->first_constant || (impl->takes == PARE_PLAIN && !impl->packs);
+}
+
+/* Is input 1, the weight, stored with the codec that the implementation is for? */
+static bool has_codec(const pare_impl *impl, const pare_question *q)
+{
+    const pare_weight *w = q->weight[1];
+    return w && w->codec && strcmp(impl->codec, w->codec->name) == 0;
+}
+
 /* Fills the offers with the best of what accepts the question; w->offers 0 if nothing does. */
 static pare_status ask(pare_core *c, const char *force, pare_work *w)
 {
@@ -194,9 +208,9 @@ static pare_status ask(pare_core *c, const char *force, pare_work *w)
         const pare_impl *impl = *i;
         bool for_codec = impl->codec && strcmp(impl->codec, "*") != 0;
         if (!pare_impl_for(impl, w->node->op->name) || (!plain && !impl->fuses) ||
-            (has_empty && impl->op) || (no_blocks && impl->takes == PARE_BLOCKED))
+            (has_empty && impl->op) || (no_blocks && impl->takes == PARE_BLOCKED) ||
+            !takes_first(impl, &coded) || (for_codec && !has_codec(impl, &coded)))
             continue;
-        if (for_codec && (!coded.codec || strcmp(impl->codec, coded.codec) != 0)) continue;
         if (!obeys(force, w->node, impl, &w->forced)) continue;
         if (!for_codec && !decoded) {
             PARE_TRY(decode(c, w, &dense));

@@ -59,9 +59,12 @@ typedef struct pare_step {
 typedef struct pare_impl {
     const char *name;  /* "conv_gemm": shown by profiles, matched by --force */
     const char *op;    /* ONNX name, or several: "Gemm|MatMul"; NULL: any */
-    const char *codec; /* name of the weight's codec; NULL: dense weights only; "*": decodes
+    const char *codec; /* name of the codec of input 1; NULL: dense weights only; "*": decodes
                           whatever it is */
     bool packs;        /* run reads no constant inputs: all it needs of them is in `packed` */
+    /* accepts looks whether input 0 is a constant; others that pack or take blocks are only asked
+     * where it is not */
+    bool first_constant;
     bool fuses;        /* honours the epilogue; otherwise accepts is only asked with an empty one */
     pare_layout takes; /* layout of every computed input of rank 4, the residual among them */
     pare_layout gives; /* layout of output 0; PARE_BLOCKED: accepts sees to it that its rank is 4 */

@@ -213,9 +213,47 @@ static void test_products(void **state)
     product("Gemm", "transB=1", 20, 2000, 600, 0.2, true, true, 2);
 }
 
+/* What is encoded is not always the weight. */
+static void test_other_inputs(void **state)
+{
+    (void)state;
+    pare_type xt = f32_type(4, 1, 8, 9, 9), wt = f32_type(4, 16, 8, 3, 3);
+    for (int bias = 0; bias < 2; bias++) {
+        pare_graph *g;
+        OK(pare_graph_new(&g));
+        pare_tensor dense = random_tensor(xt, 1), in = random_tensor(bias ? xt : wt, 2),
+                    values = random_tensor(f32_type(1, 16), 3);
+        pare_weight bits;
+        pare_id x, w, b = PARE_NONE, y;
+        if (bias) {
+            pare_type bt = f32_type(1, 16);
+            OK(pare_bitmap_encode(&bt, values.data, NULL, &bits));
+            OK(pare_graph_add_constant(g, "b", bits, &b));
+            x = add_input(g, "x", xt);
+            w = add_random(g, "w", wt, 4);
+        } else { /* the weight is computed */
+            OK(pare_bitmap_encode(&xt, dense.data, NULL, &bits));
+            OK(pare_graph_add_constant(g, "x", bits, &x));
+            w = add_input(g, "w", wt);
+        }
+        y = add_node(g, "Conv", "", "conv", 3, x, w, b);
+        OK(pare_infer(g, false));
+        OK(pare_graph_mark_output(g, y));
+        pare_tensor want = run(g, "reference", 1, &in), got = run(g, NULL, 2, &in);
+        assert_close(&got, &want, 1e-5, "an input that is no weight, encoded");
+        pare_tensor_free(&want);
+        pare_tensor_free(&got);
+        pare_tensor_free(&in);
+        pare_tensor_free(&dense);
+        pare_tensor_free(&values);
+        pare_graph_free(g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_shapes),
-                                        cmocka_unit_test(test_products) };
+                                        cmocka_unit_test(test_products),
+                                        cmocka_unit_test(test_other_inputs) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -760,6 +760,57 @@ static void test_gates(void **state)
     gate("Tanh", "", false, true, 2);
 }
 
+/* Constants where activations are expected: they lie plain, and the plan frees those it has packed.
+ * What would fold into more than four times the model is computed at run time. */
+static void test_constant_inputs(void **state)
+{
+    (void)state;
+    pare_type map = f32_type(4, 1, 20, 6, 7), one = f32_type(4, 1, 1, 160, 128);
+    for (int slot = 0; slot < 4; slot += 3) {
+        one_case c = { .what = "QLinearAdd of a constant" };
+        OK(pare_graph_new(&c.g));
+        pare_id x = byte_input(&c, 0, PARE_U8, map),
+                k = add_tensor(c.g, byte_tensor(PARE_U8, map, 2));
+        pare_id in[8] = {
+            slot ? x : k,          add_scalar(c.g, 0.5f),     add_byte(c.g, PARE_U8, 3),
+            slot ? k : x,          add_scalar(c.g, 0.3f),     add_byte(c.g, PARE_U8, 120),
+            add_scalar(c.g, 0.7f), add_byte(c.g, PARE_U8, 11)
+        };
+        OK(pare_graph_mark_output(c.g, add_op(c.g, &pare_op_qlinear_add, 8, in)));
+        run_case(&c);
+    }
+    for (int kernel = 1; kernel < 4; kernel += 2) {
+        one_case c = { .what = "Conv of a constant" };
+        OK(pare_graph_new(&c.g));
+        pare_id x = add_random(c.g, "x", one, 1),
+                w = add_random(c.g, "w", f32_type(4, 32, 1, kernel, kernel), 2);
+        OK(pare_graph_mark_output(c.g, add_node(c.g, "Conv", "", "conv", 2, x, w)));
+        run_case(&c);
+        c = (one_case){ .what = "QLinearConv of a constant" };
+        OK(pare_graph_new(&c.g));
+        x = add_tensor(c.g, byte_tensor(PARE_U8, one, 2));
+        w = add_tensor(c.g, byte_tensor(PARE_I8, f32_type(4, 32, 1, kernel, kernel), 2));
+        pare_id scale = add_scalar(c.g, 0.01f), zero = add_byte(c.g, PARE_U8, 3);
+        OK(pare_graph_mark_output(c.g, add_node(c.g, "QLinearConv", "", "conv", 8, x, scale, zero,
+                                                w, scale, add_byte(c.g, PARE_I8, 0), scale, zero)));
+        run_case(&c);
+    }
+    static const char *const ops[][2] = { { "Exp", "" },
+                                          { "MaxPool", "kernel_shape=3/3,pads=1/1/1/1" },
+                                          { "AveragePool", "kernel_shape=3/3,pads=1/1/1/1" } };
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        one_case c = { .what = "a long chain of constants" };
+        OK(pare_graph_new(&c.g));
+        pare_id v = add_random(c.g, "x", one, 1);
+        for (int n = 0; n < 5; n++) { /* the fifth is not folded */
+            if (i == 0) v = add_node(c.g, "Neg", "", "neg", 1, v);
+            v = add_node(c.g, ops[i][0], ops[i][1], "node", 1, v);
+        }
+        OK(pare_graph_mark_output(c.g, v));
+        run_case(&c);
+    }
+}
+
 /* Every file of the folder is in the registry, under its own name. */
 static void test_all_listed(void **state)
 {
@@ -805,11 +856,17 @@ static void test_all_ran(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_random),
-        cmocka_unit_test(test_conv_transpose), cmocka_unit_test(test_operators),
-        cmocka_unit_test(test_moves),          cmocka_unit_test(test_gates),
-        cmocka_unit_test(test_conv_bytes),     cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_all_listed),     cmocka_unit_test(test_all_ran),
+        cmocka_unit_test(test_conv),
+        cmocka_unit_test(test_conv_random),
+        cmocka_unit_test(test_conv_transpose),
+        cmocka_unit_test(test_operators),
+        cmocka_unit_test(test_moves),
+        cmocka_unit_test(test_gates),
+        cmocka_unit_test(test_conv_bytes),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_constant_inputs),
+        cmocka_unit_test(test_all_listed),
+        cmocka_unit_test(test_all_ran),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -201,6 +201,7 @@ const pare_impl pare_impl_broadcast_blocked = {
     .name = "broadcast_blocked",
     .op = "Add|Sub|Mul|Div|Max|Min|Sum",
     .packs = true,
+    .first_constant = true,
     .fuses = true,
     .takes = PARE_BLOCKED,
     .gives = PARE_BLOCKED,

@@ -9,7 +9,11 @@ static bool accepts(const pare_prepare *p)
         if (i != 3 && !pare_int8_constant(p, i)) return false;
     return true;
 }
-static bool accepts_blocked(const pare_prepare *p) { return p->in[0].rank == 4 && accepts(p); }
+/* Constants lie plain. */
+static bool accepts_blocked(const pare_prepare *p)
+{
+    return p->in[0].rank == 4 && !p->weight[3] && accepts(p);
+}
 
 static double ns(const pare_prepare *p, double n)
 {

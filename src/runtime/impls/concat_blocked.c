@@ -49,7 +49,7 @@ static bool accepts(const pare_prepare *p)
 {
     int64_t first;
     if (p->in[0].dtype != PARE_F32 || p->in[0].rank != 4) return false;
-    if (!is_concat(p->node)) return !p->weight[0] && slice_of(p, &first);
+    if (!is_concat(p->node)) return slice_of(p, &first);
     int64_t axis = pare_attr_int(p->node, "axis", 0);
     for (uint32_t i = 0; i < p->node->n_in; i++)
         if (p->weight[i]) return false; /* constants lie plain */

@@ -56,7 +56,7 @@ static double predicted_error(const form *f, int64_t channels)
 
 static bool shape_of(const pare_prepare *p, const form *f, pare_winograd_shape *s)
 {
-    return !p->no_winograd && pare_conv_is_plain(p) && !p->weight[0] &&
+    return !p->no_winograd && pare_conv_is_plain(p) &&
            pare_winograd_shape_of(p, 1, f->m, MOST_TILES, s) &&
            predicted_error(f, s->channels) <= MOST_ERROR;
 }
