@@ -12,7 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIXELS = 1024 }; /* of one block of channels in an item of a reorder: 64 KiB */
+enum {
+    PIXELS = 1024,   /* of one block of channels in an item of a reorder: 64 KiB */
+    SMALL = 32 << 10 /* numbers that one thread reorders as fast as two */
+};
 
 pare_status pare_blocked_bytes(const pare_type *type, size_t vl, size_t *out)
 {
@@ -86,15 +89,17 @@ static pare_status reorder_run(const pare_step *s, int threads)
     j.blocks = (j.channels + j.vl - 1) / j.vl;
     j.parts = (j.pixels + PIXELS - 1) / PIXELS;
     int64_t items = t->dim[0] * j.blocks * j.parts;
-    bool small = pare_tensor_count(t) < 32 << 10;
-    pare_team_for((size_t)items, small ? 1 : threads, reorder_item, &j);
+    pare_team_for((size_t)items, pare_tensor_count(t) < SMALL ? 1 : threads, reorder_item, &j);
     return PARE_OK;
 }
 
-static double reorder_ns(const pare_type *t)
+/* Either way every lane of a block passes, those beyond the channels too. */
+static double reorder_ns(const pare_core *c, const pare_type *t)
 {
-    double n = (double)pare_numel(t->rank, t->dim), each = t->dtype == PARE_F32 ? 0.15 : 0.6;
-    return 300 + n * each / (n < 32 << 10 ? 1 : PARE_MODEL_THREADS);
+    int64_t count = pare_numel(t->rank, t->dim), vl = (int64_t)c->kernels.vl;
+    double lanes = (double)((t->dim[1] + vl - 1) / vl * vl) / (double)(t->dim[1] ? t->dim[1] : 1),
+           each = t->dtype == PARE_F32 ? 0.1 : 0.32;
+    return 300 + (double)count * lanes * each / (count < SMALL ? 1 : PARE_MODEL_THREADS);
 }
 
 static const pare_op reorder_op = { .name = "Reorder", .summary = "another layout in memory" };
@@ -125,7 +130,7 @@ static double value_ns(const search *s, pare_id v)
     bool own = c->root[v] == v, has_blocked = own && s->given[v] == PARE_BLOCKED;
     int reorders = (own && s->given[v] == PARE_BLOCKED && s->plain[v] > 0) +
                    (s->blocks[v] > 0 && !has_blocked);
-    return reorders ? reorders * reorder_ns(&c->graph->value[v].type) : 0;
+    return reorders ? reorders * reorder_ns(c, &c->graph->value[v].type) : 0;
 }
 
 /* Counts (by = 1) or discounts (by = -1) that step w reads v with this pair. */
