@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""The networks of results/dense_peers.csv and int8.csv: their published shapes with random weights.
+
+    python3 bench/make_models.py FOLDER [NAME]...      for example resnet18_b1 or resnet18_b1.int8; all by default
+
+Each NAME becomes FOLDER/NAME.onnx: batch 1, input x, output y, opset 13, batch normalisation already folded into the
+convolutions, as exporters leave it. NAME.int8 is the same network quantised by onnxruntime.quantization: QDQ, uint8
+activations, int8 weights by output channel, ranges from random inputs. Speed does not depend on what weights say; accuracy
+would. The same NAME gives the same numbers every time. Needs numpy and onnx, and onnxruntime for .int8.
+"""
+import logging
+import os
+import sys
+import tempfile
+import zlib
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+
+class Net:
+    """A network that grows by one node at a time; values are (name, channels)."""
+
+    def __init__(self, name, size, classes):
+        self.rng = np.random.default_rng(zlib.crc32(name.encode()))
+        self.name, self.size, self.classes = name, size, classes
+        self.nodes, self.constants = [], []
+        self.x = ("x", 3)
+
+    def add(self, op, inputs, channels, **attributes):
+        out = f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [out], name=f"{op}_{len(self.nodes)}", **attributes))
+        return out, channels
+
+    def constant(self, array):
+        self.constants.append(numpy_helper.from_array(array.astype(np.float32), f"c{len(self.constants)}"))
+        return self.constants[-1].name
+
+    def weights(self, shape, fan_in, gain=1.0):
+        w = self.rng.standard_normal(shape, np.float32) * (gain * np.sqrt(2 / fan_in))
+        return [self.constant(w), self.constant(0.02 * self.rng.standard_normal(shape[0], np.float32))]
+
+    def conv(self, x, channels, kernel, stride=1, pad=0, group=1, gain=1.0):
+        """`gain` below 1 for the last convolution of a residual branch keeps the sums from growing."""
+        shape = (channels, x[1] // group, kernel, kernel)
+        return self.add("Conv", [x[0]] + self.weights(shape, shape[1] * kernel * kernel, gain), channels,
+                        kernel_shape=[kernel, kernel], strides=[stride, stride], pads=[pad] * 4, group=group)
+
+    def relu(self, x):
+        return self.add("Relu", [x[0]], x[1])
+
+    def relu6(self, x):
+        return self.add("Clip", [x[0], self.constant(np.array(0)), self.constant(np.array(6))], x[1])
+
+    def max_pool(self, x, kernel, stride, pad=0, ceil=0):
+        return self.add("MaxPool", [x[0]], x[1], kernel_shape=[kernel, kernel], strides=[stride, stride],
+                        pads=[pad] * 4, ceil_mode=ceil)
+
+    def join(self, a, b):
+        return self.add("Add", [a[0], b[0]], a[1])
+
+    def flatten(self, x, positions=1):
+        return self.add("Flatten", [x[0]], x[1] * positions, axis=1)
+
+    def linear(self, x, channels):
+        return self.add("Gemm", [x[0]] + self.weights((channels, x[1]), x[1]), channels, transB=1)
+
+    def pooled(self, x):
+        return self.flatten(self.add("GlobalAveragePool", [x[0]], x[1]))
+
+    def model(self, y):
+        self.nodes[-1].output[0] = "y"
+        shape = [1, 3, self.size, self.size]
+        graph = helper.make_graph(self.nodes, self.name,
+                                  [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+                                  [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, y[1]])], self.constants)
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+        onnx.checker.check_model(made)
+        return made
+
+
+def basic(n, x, channels, stride):
+    short = x if stride == 1 and x[1] == channels else n.conv(x, channels, 1, stride)
+    y = n.relu(n.conv(x, channels, 3, stride, 1))
+    return n.relu(n.join(n.conv(y, channels, 3, 1, 1, gain=0.3), short))
+
+
+def bottleneck(n, x, channels, stride):
+    short = x if stride == 1 and x[1] == 4 * channels else n.conv(x, 4 * channels, 1, stride)
+    y = n.relu(n.conv(n.relu(n.conv(x, channels, 1)), channels, 3, stride, 1))
+    return n.relu(n.join(n.conv(y, 4 * channels, 1, gain=0.3), short))
+
+
+def resnet(n, block, repeats, widths=(64, 128, 256, 512), photo=True):
+    if photo:
+        x = n.max_pool(n.relu(n.conv(n.x, widths[0], 7, 2, 3)), 3, 2, 1)
+    else:
+        x = n.relu(n.conv(n.x, widths[0], 3, 1, 1))
+    for stage, (count, channels) in enumerate(zip(repeats, widths)):
+        for i in range(count):
+            x = block(n, x, channels, 2 if stage > 0 and i == 0 else 1)
+    return n.linear(n.pooled(x), n.classes)
+
+
+def vgg16(n):
+    x = n.x
+    for count, channels in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
+        for _ in range(count):
+            x = n.relu(n.conv(x, channels, 3, 1, 1))
+        x = n.max_pool(x, 2, 2)
+    x = n.flatten(x, 7 * 7)
+    return n.linear(n.relu(n.linear(n.relu(n.linear(x, 4096)), 4096)), n.classes)
+
+
+def alexnet(n):
+    x = n.max_pool(n.relu(n.conv(n.x, 64, 11, 4, 2)), 3, 2)
+    x = n.max_pool(n.relu(n.conv(x, 192, 5, 1, 2)), 3, 2)
+    for channels in (384, 256, 256):
+        x = n.relu(n.conv(x, channels, 3, 1, 1))
+    x = n.flatten(n.max_pool(x, 3, 2), 6 * 6)
+    return n.linear(n.relu(n.linear(n.relu(n.linear(x, 4096)), 4096)), n.classes)
+
+
+def squeezenet(n):
+    x = n.relu(n.conv(n.x, 64, 3, 2))
+    for squeezed, expanded, pool in ((16, 64, True), (16, 64, False), (32, 128, True), (32, 128, False),
+                                     (48, 192, True), (48, 192, False), (64, 256, False), (64, 256, False)):
+        x = n.max_pool(x, 3, 2, ceil=1) if pool else x
+        s = n.relu(n.conv(x, squeezed, 1))
+        a, b = n.relu(n.conv(s, expanded, 1)), n.relu(n.conv(s, expanded, 3, 1, 1))
+        x = n.add("Concat", [a[0], b[0]], 2 * expanded, axis=1)
+    return n.pooled(n.relu(n.conv(x, n.classes, 1)))
+
+
+def mobilenet(n):
+    x = n.relu6(n.conv(n.x, 32, 3, 2, 1))
+    for expand, channels, count, stride in ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2),
+                                            (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)):
+        for i in range(count):
+            step = stride if i == 0 else 1
+            y = x if expand == 1 else n.relu6(n.conv(x, expand * x[1], 1))
+            y = n.relu6(n.conv(y, y[1], 3, step, 1, group=y[1]))
+            y = n.conv(y, channels, 1, gain=0.5)
+            x = n.join(x, y) if step == 1 and x[1] == channels else y
+    return n.linear(n.pooled(n.relu6(n.conv(x, 1280, 1))), n.classes)
+
+
+# name: size of the input, classes, network
+NETWORKS = {
+    "resnet18_b1": (224, 1000, lambda n: resnet(n, basic, (2, 2, 2, 2))),
+    "resnet50_b1": (224, 1000, lambda n: resnet(n, bottleneck, (3, 4, 6, 3))),
+    "vgg16_b1": (224, 1000, vgg16),
+    "alexnet_b1": (224, 1000, alexnet),
+    "squeezenet1_1_b1": (224, 1000, squeezenet),
+    "mobilenetv2_b1": (224, 1000, mobilenet),
+    "resnet18_cifar_b1": (32, 10, lambda n: resnet(n, basic, (2, 2, 2, 2), photo=False)),
+    "resnet20_cifar_b1": (32, 10, lambda n: resnet(n, basic, (3, 3, 3), (16, 32, 64), photo=False)),
+}
+
+
+def dense(name):
+    size, classes, layers = NETWORKS[name]
+    net = Net(name, size, classes)
+    return net.model(layers(net))
+
+
+def quantise(name, path):
+    from onnxruntime import quantization as q
+
+    logging.getLogger().setLevel(logging.ERROR)  # it recommends folding, which has nothing left to do
+
+    class Inputs(q.CalibrationDataReader):
+        def __init__(self):
+            rng = np.random.default_rng(1)
+            size = NETWORKS[name][0]
+            self.left = iter([{"x": rng.standard_normal((1, 3, size, size), np.float32)} for _ in range(4)])
+
+        def get_next(self):
+            return next(self.left, None)
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = os.path.join(folder, "dense.onnx")
+        onnx.save(dense(name), source)
+        q.quantize_static(source, path, Inputs(), quant_format=q.QuantFormat.QDQ, per_channel=True,
+                          activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8)
+
+
+def main(folder, *names):
+    os.makedirs(folder, exist_ok=True)
+    for name in names or [n + kind for n in NETWORKS for kind in ("", ".int8")]:
+        base = name.removesuffix(".int8")
+        if base not in NETWORKS:
+            sys.exit(f"there is no network '{name}'; known: {', '.join(NETWORKS)}, each with or without .int8")
+        path = os.path.join(folder, name + ".onnx")
+        if name == base:
+            onnx.save(dense(name), path)
+        else:
+            quantise(base, path)
+        print(path)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
+    main(*sys.argv[1:])
