@@ -1,9 +1,9 @@
 #!/bin/sh
 # Whole networks beside other runtimes, in turn: one row a network, peer and number of threads.
-#   PARE_MODELS=/folder/of/onnx/files bench/models.sh [NAME]...     (default: every *.onnx there)
+#   PARE_MODELS=/folder/of/make_models.py bench/models.sh [NAME]...     (default: every *.onnx there)
 #   THREAD_COUNTS  "1 2" by default      SECONDS_EACH  for pare and for the peer, 2 by default
 #   PEER_PYTHON    the Python whose package onnxruntime is used (default: python3)
-#   TABLE          the file in results/ that gets the rows: dense_peers.csv; int8.csv for quantised networks
+#   TABLE          the file in results/ that gets the rows: by default int8.csv for NAME.int8, else dense_peers.csv
 #   NCNN_PYTHON, PNNX   a Python with the packages ncnn and numpy, and the program pnnx: adds rows for ncnn
 PARE_DATA=${PARE_DATA:-/}
 . "$(dirname "$0")/lib.sh"
@@ -14,6 +14,7 @@ short() { case $1 in [0-9]*) awk "BEGIN{printf \"%.4g\", $1}" ;; *) echo "$1" ;;
 nth() { awk -v key="\"$2\":" -v n="$3" '$1 == key && ++k == n { v = $0; sub(/^[^:]*: */, "", v); gsub(/,$|"/, "", v); print v; exit }' "$1"; }
 [ $# -gt 0 ] || set -- $(cd "$PARE_MODELS" && ls -- *.onnx | sed 's/\.onnx$//')
 for name; do
+    case $name in *.int8) table=${TABLE:-int8.csv} ;; *) table=${TABLE:-dense_peers.csv} ;; esac
     for THREADS in ${THREAD_COUNTS:-1 2}; do
         quiet=0
         net=$PARE_MODELS/$name.onnx out=$RUNS/models.json
@@ -27,7 +28,7 @@ for name; do
             quiet=0
         done
         if [ "$quiet" = 1 ]; then
-            row "${TABLE:-dense_peers.csv}" "$header" "$name" "onnxruntime $(nth "$out" version 1)" \
+            row "$table" "$header" "$name" "onnxruntime $(nth "$out" version 1)" \
                 "$(short "$(nth "$out" median_ms 1)")" "$(short "$(nth "$out" median_ms 2)")" "$(short "$(nth "$out" ratio 1)")" "$(short "$(nth "$out" ratio_p10 2)")" \
                 "$(short "$(nth "$out" ratio_p90 2)")" "$(short "$(nth "$out" max_rel_diff 1)")" "$(short "$(nth "$out" foreign_processors 1)")"
         fi
@@ -35,7 +36,7 @@ for name; do
         "$NCNN_PYTHON" "$root/bench/peers_ncnn.py" "$net" --threads "$THREADS" --pare "$PARE" --pnnx "${PNNX:-pnnx}" |
             tr ',{}' '\n\n\n' | sed 's/^ */ /' >"$out" || continue
         [ -s "$out" ] || continue
-        row "${TABLE:-dense_peers.csv}" "$header" "$name" "ncnn $(nth "$out" version 1)" "$(short "$(nth "$out" median_ms 1)")" \
+        row "$table" "$header" "$name" "ncnn $(nth "$out" version 1)" "$(short "$(nth "$out" median_ms 1)")" \
             "$(short "$(nth "$out" peer_median_ms 1)")" "$(short "$(nth "$out" ratio 1)")" "$(short "$(nth "$out" ratio_p10 1)")" "$(short "$(nth "$out" ratio_p90 1)")" \
             "$(short "$(nth "$out" max_rel_diff 1)")" ""
     done
