@@ -7,6 +7,7 @@
 
 #include "pare/base.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -18,6 +19,7 @@ void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t size);
 void *__real_aligned_alloc(size_t align, size_t size);
+int __real_posix_memalign(void **p, size_t align, size_t size);
 char *__real_strdup(const char *s);
 char *__real_strndup(const char *s, size_t n);
 
@@ -45,6 +47,12 @@ void *__wrap_realloc(void *p, size_t size)
 void *__wrap_aligned_alloc(size_t align, size_t size)
 {
     return alloc_fails() ? NULL : __real_aligned_alloc(align, size);
+}
+
+int __wrap_posix_memalign(void **p, size_t align, size_t size);
+int __wrap_posix_memalign(void **p, size_t align, size_t size)
+{
+    return alloc_fails() ? ENOMEM : __real_posix_memalign(p, align, size);
 }
 
 char *__wrap_strdup(const char *s);

@@ -31,7 +31,15 @@ typedef struct pare_shape {
  * @retval PARE_ENOMEM       memory ran out */
 PARE_API PARE_NODISCARD pare_status pare_model_load(const char *path, pare_graph **out);
 
-/** The same from memory; external data is refused. `name` stands for the file in messages. */
+/** The same for who makes a plan and no more: weights of layers stay in the file, and are read, a
+ * few rows at a time, when the plan packs them. Until then the file must keep its content; a plan
+ * of one that has become shorter fails with PARE_EIO. Takes less memory and time than
+ * pare_model_load(). What reads weights itself (saving, counting, compressing, training) refuses
+ * such a network with PARE_EINVAL. */
+PARE_API PARE_NODISCARD pare_status pare_model_open(const char *path, pare_graph **out);
+
+/** pare_model_load() from memory; external data is refused. `name` stands for the file in messages.
+ */
 PARE_API PARE_NODISCARD pare_status pare_model_load_memory(const void *data, size_t size,
                                                            const char *name, pare_graph **out);
 

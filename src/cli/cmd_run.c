@@ -477,7 +477,7 @@ static pare_status run(const void *opt, char **args)
     state s = { .o = opt };
     json_t *root = s.o->common.json ? json_object() : NULL;
     if (root) cli_set(root, "file", cli_json_text(args[0]));
-    pare_status st = pare_model_load(args[0], &s.graph);
+    pare_status st = pare_model_open(args[0], &s.graph);
     if (st == PARE_OK) st = execute(&s, args + 1, root);
     if (st == PARE_OK && s.o->common.json) {
         st = cli_json_print(root);

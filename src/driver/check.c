@@ -46,7 +46,8 @@ pare_status pare_model_check(const char *path, const pare_shape *shapes, size_t 
     list l = { NULL, 0, 0 };
     pare_onnx_sink sink = { add, &l };
     pare_graph *g = NULL;
-    pare_status st = pare_onnx_read_file(path, (pare_onnx_shapes){ shapes, n_shapes }, &sink, &g);
+    pare_status st =
+        pare_onnx_read_file(path, false, (pare_onnx_shapes){ shapes, n_shapes }, &sink, &g);
     pare_graph_free(g);
     pare_problems found = { l.count, l.problem };
     if (st != PARE_OK) {

@@ -476,6 +476,7 @@ pare_status pare_compress(const pare_graph *in, const pare_dataset *train, const
                           const pare_preprocess *pp, const pare_compress_options *options,
                           const pare_progress *progress, pare_compress_report *out)
 {
+    PARE_TRY(pare_graph_in_memory(in));
     driver d = { .in = in,
                  .train = train,
                  .test = test,

@@ -167,6 +167,7 @@ pare_status pare_model_info(const pare_graph *graph, int64_t batch, const pare_s
 {
     pare_graph *g;
     pare_info info = { 0 };
+    PARE_TRY(pare_graph_in_memory(graph));
     PARE_TRY(pare_graph_clone(graph, &g));
     pare_status st = pare_bind_shapes(g, batch, shapes, n_shapes);
     if (st == PARE_OK) st = pare_infer(g, false);

@@ -488,6 +488,29 @@ pare_status pare_model_set_meta(pare_graph *g, const char *key, const char *valu
     return pare_graph_set_meta(g, key, value);
 }
 
+pare_status pare_graph_in_memory(const pare_graph *g)
+{
+    for (uint32_t v = 0; v < g->n_values; v++) {
+        const pare_weight *w = g->value[v].weight;
+        for (int k = 0; w && k < pare_weight_parts(w); k++)
+            if (pare_tensor_is_stored(&w->part[k]))
+                return pare_fail(PARE_EINVAL,
+                                 "weight '%s' stayed in the network's file, which serves plans "
+                                 "only; load the network instead of opening it",
+                                 g->value[v].name);
+    }
+    return PARE_OK;
+}
+
+pare_status pare_graph_load(pare_graph *g)
+{
+    for (uint32_t v = 0; v < g->n_values; v++)
+        if (g->value[v].weight)
+            PARE_TRY(
+                pare_note(pare_weight_load(g->value[v].weight), "weight '%s'", g->value[v].name));
+    return PARE_OK;
+}
+
 pare_status pare_graph_check(const pare_graph *g)
 {
     for (uint32_t i = 0; i < g->n_nodes; i++) {

@@ -109,6 +109,11 @@ pare_status pare_graph_sort(pare_graph *g);
 /* PARE_EINTERNAL if an invariant above is broken. For tests and debug builds. */
 pare_status pare_graph_check(const pare_graph *g);
 
+/* PARE_EINVAL if weights stay in a file (pare_model_open()): for who reads them himself. */
+pare_status pare_graph_in_memory(const pare_graph *g);
+/* Reads such weights into memory. */
+pare_status pare_graph_load(pare_graph *g);
+
 /* Readers of every value: nodes reader[start[v] .. start[v+1]), ascending, one entry for each input
  * slot. */
 typedef struct pare_uses {

@@ -1,9 +1,12 @@
 /* Winograd's transforms and products in vectors. A vector is one block's lanes of one pixel, so
  * that the transforms are plain arithmetic of vectors; products keep MT tiles times NB blocks of
  * output channels in registers. */
+#include "kernels/reorder.h"
 #include "kernels/simd.h"
 
 #include <stdbool.h>
+
+pare_to_blocked_fn ISA(pare_to_blocked);
 
 #define R2 1.41421356237309504880
 
@@ -30,13 +33,23 @@ INLINE void weights_1d(const int m, const double *w, size_t step, double *u, siz
 
 INLINE void weights(const pare_winograd_weights *t, const int m)
 {
-    enum { N = 6 };
+    enum { N = 6, AT_ONCE = 16 };
     const size_t n = (size_t)m + 2;
+    double scale[VL] = { 0 };
+    float beside[AT_ONCE * 9 * VL]; /* [channel][3][3][lane] */
+    for (size_t lane = 0; lane < t->lanes; lane++) scale[lane] = (double)t->scale[lane];
     for (size_t c = 0; c < t->channels; c++) {
-        double w[9][VL] = { { 0 } }, half[N * 3][VL], u[N * N][VL];
-        for (size_t lane = 0; lane < t->lanes; lane++)
-            for (size_t i = 0; i < 9; i++)
-                w[i][lane] = (double)t->w[(lane * t->channels + c) * 9 + i] * t->scale[lane];
+        double w[9][VL], half[N * 3][VL], u[N * N][VL];
+        if (c % AT_ONCE == 0) {
+            size_t left = t->channels - c;
+            ISA(pare_to_blocked)
+            (t->lanes, 9 * (left < AT_ONCE ? left : AT_ONCE), t->channels * 9, t->w + c * 9,
+             beside);
+        }
+        const float *from = beside + c % AT_ONCE * 9 * VL;
+        for (size_t i = 0; i < 9; i++)
+            for (size_t lane = 0; lane < VL; lane++)
+                w[i][lane] = (double)from[i * VL + lane] * scale[lane];
         for (size_t j = 0; j < 3; j++)
             for (size_t lane = 0; lane < VL; lane++)
                 weights_1d(m, &w[j][lane], (size_t)3 * VL, &half[j][lane], (size_t)3 * VL);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -35,21 +36,23 @@ void pare_onnx_bytes_close(pare_onnx_bytes *b)
     *b = (pare_onnx_bytes){ .fd = -1 };
 }
 
+static pare_status read_at(int fd, size_t size, size_t at, void *into, size_t n)
+{
+    for (size_t got = 0; got < n;) {
+        ssize_t r = pread(fd, (uint8_t *)into + got, n - got, (off_t)(at + got));
+        if (r < 0 && errno == EINTR) continue;
+        if (r < 0) return pare_fail(PARE_EIO, "cannot be read: %s", strerror(errno));
+        if (r == 0) return pare_fail(PARE_EIO, "ended at byte %zu of %zu", at + got, size);
+        got += (size_t)r;
+    }
+    return PARE_OK;
+}
+
 pare_status pare_onnx_bytes_read(pare_onnx_bytes *b, size_t at, void *into, size_t n)
 {
     if (b->failed) return b->failed;
-    if (b->data) {
-        if (n) memcpy(into, b->data + at, n);
-        return PARE_OK;
-    }
-    for (size_t got = 0; got < n;) {
-        ssize_t r = pread(b->fd, (uint8_t *)into + got, n - got, (off_t)(at + got));
-        if (r < 0 && errno == EINTR) continue;
-        if (r < 0) return b->failed = pare_fail(PARE_EIO, "cannot be read: %s", strerror(errno));
-        if (r == 0)
-            return b->failed = pare_fail(PARE_EIO, "ended at byte %zu of %zu", at + got, b->size);
-        got += (size_t)r;
-    }
+    if (!b->data) return b->failed = read_at(b->fd, b->size, at, into, n);
+    if (n) memcpy(into, b->data + at, n);
     return PARE_OK;
 }
 
@@ -79,4 +82,66 @@ bool pare_onnx_varint(pare_onnx_bytes *b, size_t *at, size_t end, uint64_t *out)
         }
     }
     return false;
+}
+
+/* --- tensors whose numbers stay in the file --- */
+struct pare_onnx_file {
+    atomic_int shares;
+    int fd;
+    size_t size;
+};
+
+/* One tensor's numbers: from `at` on. */
+typedef struct piece {
+    pare_onnx_file *file;
+    size_t at;
+} piece;
+
+pare_status pare_onnx_file_keep(const pare_onnx_bytes *b, pare_onnx_file **out)
+{
+    pare_onnx_file *f = malloc(sizeof *f);
+    if (!f) return pare_fail(PARE_ENOMEM, "no memory for an open file");
+    f->size = b->size;
+    f->fd = fcntl(b->fd, F_DUPFD_CLOEXEC, 0);
+    if (f->fd < 0) {
+        free(f);
+        return pare_fail(PARE_EIO, "cannot be kept open: %s", strerror(errno));
+    }
+    atomic_init(&f->shares, 1);
+    *out = f;
+    return PARE_OK;
+}
+
+void pare_onnx_file_free(pare_onnx_file *f)
+{
+    if (!f || atomic_fetch_sub(&f->shares, 1) > 1) return;
+    close(f->fd);
+    free(f);
+}
+
+static pare_status read_piece(void *owner, size_t at, void *into, size_t size)
+{
+    const piece *p = owner;
+    return pare_note(read_at(p->file->fd, p->file->size, p->at + at, into, size), "the model file");
+}
+
+static void free_piece(void *owner)
+{
+    piece *p = owner;
+    pare_onnx_file_free(p->file);
+    free(p);
+}
+
+pare_status pare_onnx_file_tensor(pare_onnx_file *f, size_t at, const pare_type *type,
+                                  pare_tensor *out)
+{
+    piece *p = malloc(sizeof *p);
+    if (!p) return pare_fail(PARE_ENOMEM, "no memory for the place of a tensor");
+    *p = (piece){ f, at };
+    pare_status st = pare_tensor_store(type, read_piece, free_piece, p, out);
+    if (st == PARE_OK)
+        atomic_fetch_add(&f->shares, 1);
+    else
+        free(p);
+    return st;
 }

@@ -43,8 +43,9 @@ typedef struct pare_onnx_shapes {
  * With a sink, *out is NULL if there was a problem that leaves no graph to speak of. */
 pare_status pare_onnx_read(const void *data, size_t size, const char *name, const char *folder,
                            pare_onnx_shapes shapes, const pare_onnx_sink *sink, pare_graph **out);
-/* The same from a file, with external data from its folder. */
-pare_status pare_onnx_read_file(const char *path, pare_onnx_shapes shapes,
+/* The same from a file, with external data from its folder. `stay`: weights that only packing wants
+ * stay in the file. */
+pare_status pare_onnx_read_file(const char *path, bool stay, pare_onnx_shapes shapes,
                                 const pare_onnx_sink *sink, pare_graph **out);
 /* *data is the caller's to free(). */
 pare_status pare_onnx_write(const pare_graph *g, uint8_t **data, size_t *size);
@@ -69,6 +70,15 @@ pare_status pare_onnx_bytes_read(pare_onnx_bytes *b, size_t at, void *into, size
 uint8_t pare_onnx_byte(pare_onnx_bytes *b, size_t at);
 /* False if the varint runs past `end` or past ten bytes, or reading failed. */
 bool pare_onnx_varint(pare_onnx_bytes *b, size_t *at, size_t end, uint64_t *out);
+
+/* The file kept open, for tensors whose numbers stay there until somebody reads them. Every such
+ * tensor has a share of it; dropping the first one is the caller's. */
+typedef struct pare_onnx_file pare_onnx_file;
+pare_status pare_onnx_file_keep(const pare_onnx_bytes *b, pare_onnx_file **out);
+void pare_onnx_file_free(pare_onnx_file *f);
+/* A stored tensor (tensor.h) of the bytes from `at` on, which the file had. */
+pare_status pare_onnx_file_tensor(pare_onnx_file *f, size_t at, const pare_type *type,
+                                  pare_tensor *out);
 
 /* --- scan.c: walks the bytes before protobuf-c sees them, which recurses without a limit --- */
 pare_status pare_onnx_scan(pare_onnx_bytes *b);
@@ -108,6 +118,7 @@ typedef struct pare_tensor_source {
     size_t left;              /* bytes that external data may still take */
     pare_onnx_bytes *bytes;   /* of the model, for `cut` */
     const pare_onnx_cut *cut; /* the tensor's raw_data where it was left out; NULL: it is there */
+    pare_onnx_file *file;     /* where raw_data that was left out may stay; NULL: it is read */
 } pare_tensor_source;
 pare_status pare_tensor_read(pare_tensor_source *src, const Onnx__TensorProto *t, pare_tensor *out);
 /* Fills an initialised message; the data stays the tensor's. */

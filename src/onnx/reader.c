@@ -23,6 +23,7 @@ typedef struct reader {
     pare_tensor_source source;
     pare_onnx_cut *cut; /* one an initialiser */
     size_t n_cuts;
+    pare_onnx_file *file; /* where weights may stay; NULL: they are all read */
     const pare_onnx_sink *sink;
     pare_onnx_shapes shapes;
     int opset;
@@ -181,9 +182,64 @@ static pare_status type_of(reader *r, const Onnx__ValueInfoProto *p, pare_type *
                : PARE_OK;
 }
 
+/* A name that a node reads: as the weight of a layer, which the plan packs, or otherwise. */
+typedef struct reading {
+    const char *name;
+    bool weight;
+} reading;
+
+static int by_name(const void *a, const void *b)
+{
+    const reading *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : (int)x->weight - (int)y->weight;
+}
+
+static bool packs(const Onnx__NodeProto *n)
+{
+    static const char *const ops[] = { "Conv", "ConvTranspose", "Gemm", "MatMul" };
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        if (default_domain(n->domain) && n->op_type && strcmp(n->op_type, ops[i]) == 0) return true;
+    return false;
+}
+
+/* All reads by name; of equal ones those that are no weight first. */
+static pare_status list_reads(reader *r, reading **out, size_t *n)
+{
+    const Onnx__GraphProto *g = r->model->graph;
+    size_t all = 0;
+    for (size_t i = 0; i < g->n_node; i++) all += g->node[i]->n_input;
+    reading *list = pare_arena_array(r->arena, all + 1, sizeof *list);
+    if (!list) return pare_fail(PARE_ENOMEM, "no memory for %zu inputs of nodes", all);
+    *n = 0;
+    for (size_t i = 0; i < g->n_node; i++)
+        for (size_t k = 0; k < g->node[i]->n_input; k++)
+            list[(*n)++] = (reading){ g->node[i]->input[k], k == 1 && packs(g->node[i]) };
+    qsort(list, *n, sizeof *list, by_name);
+    *out = list;
+    return PARE_OK;
+}
+
+/* Is `name` read, and as the weight of layers only? */
+static bool only_weight(const reading *list, size_t n, const char *name)
+{
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(list[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < n && strcmp(list[low].name, name) == 0 && list[low].weight;
+}
+
 static pare_status read_initialisers(reader *r)
 {
     const Onnx__GraphProto *g = r->model->graph;
+    reading *reads = NULL;
+    size_t n_reads = 0;
+    if (r->file) PARE_TRY(list_reads(r, &reads, &n_reads));
     if (g->n_sparse_initializer)
         PARE_TRY(tell(r,
                       pare_fail(PARE_EUNSUPPORTED,
@@ -200,9 +256,11 @@ static pare_status read_initialisers(reader *r)
         pare_tensor data;
         pare_id v;
         r->source.cut = &r->cut[i];
+        r->source.file = only_weight(reads, n_reads, t->name) ? r->file : NULL;
         pare_status st =
             pare_note(pare_tensor_read(&r->source, t, &data), "initialiser '%s'", t->name);
         r->source.cut = NULL;
+        r->source.file = NULL;
         if (st == PARE_OK) st = pare_graph_add_constant(r->g, t->name, pare_weight_dense(data), &v);
         if (st != PARE_OK) {
             PARE_TRY(tell(
@@ -698,8 +756,9 @@ static pare_status unpack(reader *r, pare_onnx_bytes *bytes, Onnx__ModelProto **
     return st;
 }
 
-static pare_status read_bytes(pare_onnx_bytes *bytes, const char *name, const char *folder,
-                              pare_onnx_shapes shapes, const pare_onnx_sink *sink, pare_graph **out)
+static pare_status read_bytes(pare_onnx_bytes *bytes, bool stay, const char *name,
+                              const char *folder, pare_onnx_shapes shapes,
+                              const pare_onnx_sink *sink, pare_graph **out)
 {
     size_t budget = 64u << 20;
     reader r = { .arena = pare_arena_new(budget + 4 * bytes->size),
@@ -709,6 +768,7 @@ static pare_status read_bytes(pare_onnx_bytes *bytes, const char *name, const ch
     Onnx__ModelProto *model = NULL;
     pare_status st = r.arena ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory to read a model");
     if (st == PARE_OK) st = pare_graph_new(&r.g);
+    if (st == PARE_OK && stay) st = pare_onnx_file_keep(bytes, &r.file);
     if (st == PARE_OK) st = unpack(&r, bytes, &model);
     const char *what = st == PARE_EFORMAT ? stranger(bytes) : NULL;
     if (what) st = pare_fail(st, "it is no ONNX model but %s", what);
@@ -716,6 +776,7 @@ static pare_status read_bytes(pare_onnx_bytes *bytes, const char *name, const ch
     if (st == PARE_OK) st = read_versions(&r);
     if (st == PARE_OK) st = build(&r);
     free(r.cut);
+    pare_onnx_file_free(r.file);
     pare_arena_free(r.arena);
     if (st == PARE_OK) {
         *out = r.g;
@@ -732,7 +793,7 @@ pare_status pare_onnx_read(const void *data, size_t size, const char *name, cons
     if (size > PARE_ONNX_FILE_MOST)
         return pare_fail(PARE_ELIMIT, "%s: %zu bytes are more than the %zu that are read", name,
                          size, PARE_ONNX_FILE_MOST);
-    return read_bytes(&bytes, name, folder, shapes, sink, out);
+    return read_bytes(&bytes, false, name, folder, shapes, sink, out);
 }
 
 pare_status pare_model_load_memory(const void *data, size_t size, const char *name,
@@ -741,7 +802,7 @@ pare_status pare_model_load_memory(const void *data, size_t size, const char *na
     return pare_onnx_read(data, size, name, NULL, (pare_onnx_shapes){ NULL, 0 }, NULL, out);
 }
 
-pare_status pare_onnx_read_file(const char *path, pare_onnx_shapes shapes,
+pare_status pare_onnx_read_file(const char *path, bool stay, pare_onnx_shapes shapes,
                                 const pare_onnx_sink *sink, pare_graph **out)
 {
     pare_onnx_bytes bytes;
@@ -751,7 +812,7 @@ pare_status pare_onnx_read_file(const char *path, pare_onnx_shapes shapes,
         folder ? PARE_OK : pare_fail(PARE_ENOMEM, "no memory for the name of '%s'", path);
     if (st == PARE_OK) {
         st = pare_onnx_bytes_open(path, PARE_ONNX_FILE_MOST, &bytes);
-        if (st == PARE_OK) st = read_bytes(&bytes, path, folder, shapes, sink, out);
+        if (st == PARE_OK) st = read_bytes(&bytes, stay, path, folder, shapes, sink, out);
         pare_onnx_bytes_close(&bytes);
     }
     free(folder);
@@ -760,5 +821,10 @@ pare_status pare_onnx_read_file(const char *path, pare_onnx_shapes shapes,
 
 pare_status pare_model_load(const char *path, pare_graph **out)
 {
-    return pare_onnx_read_file(path, (pare_onnx_shapes){ NULL, 0 }, NULL, out);
+    return pare_onnx_read_file(path, false, (pare_onnx_shapes){ NULL, 0 }, NULL, out);
+}
+
+pare_status pare_model_open(const char *path, pare_graph **out)
+{
+    return pare_onnx_read_file(path, true, (pare_onnx_shapes){ NULL, 0 }, NULL, out);
 }

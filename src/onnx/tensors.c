@@ -204,6 +204,8 @@ pare_status pare_tensor_read(pare_tensor_source *src, const Onnx__TensorProto *t
         if (have != bytes)
             return pare_fail(PARE_EFORMAT, "it has %zu bytes of data, its shape needs %zu", have,
                              bytes);
+        if (src->file && src->cut && src->cut->size && type.dtype == PARE_F32)
+            return pare_onnx_file_tensor(src->file, src->cut->at, &type, out);
         pare_tensor r;
         PARE_TRY(pare_tensor_room(&type, &r));
         pare_status st = PARE_OK;

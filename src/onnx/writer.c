@@ -320,6 +320,7 @@ static void mark_used(writer *w)
 
 pare_status pare_onnx_write(const pare_graph *g, uint8_t **data, size_t *size)
 {
+    PARE_TRY(pare_graph_in_memory(g));
     writer w = { .g = g, .arena = pare_arena_new(0) };
     w.used = w.arena ? pare_arena_array(w.arena, g->n_values, sizeof *w.used) : NULL;
     pare_status st = w.used ? PARE_OK : no_memory();

@@ -49,7 +49,7 @@ static bool afford(known *k, const pare_node *n, const pare_arg *arg, const pare
 static const pare_tensor *value_of(const pare_graph *g, const known *k, pare_id v)
 {
     const pare_weight *w = g->value[v].weight;
-    if (w) return w->codec ? NULL : &w->part[0];
+    if (w) return w->codec || pare_tensor_is_stored(&w->part[0]) ? NULL : &w->part[0];
     return k->t[v].data ? &k->t[v] : NULL;
 }
 

@@ -294,8 +294,20 @@ pare_status pare_prepare_step(const pare_core *c, pare_work *w)
     pare_question q;
     question(c, w, &q);
     if (!for_codec) use_decoded(c, w, &q);
-    return pare_note(w->impl->prepare(&q.p, &w->packed, &w->packed_bytes, &w->scratch_bytes),
-                     "node '%s'", w->node->name);
+    pare_status st = PARE_OK;
+    bool loaded[PARE_MAX_IN + 1] = { false };
+    for (uint32_t i = 0; st == PARE_OK && i < w->node->n_in; i++) {
+        const pare_weight *k = q.weight[i];
+        if (!k || !pare_tensor_is_stored(&k->part[0]) || (i == 1 && w->impl->streams)) continue;
+        q.dense[i] = pare_weight_ref(k);
+        q.weight[i] = &q.dense[i];
+        loaded[i] = true;
+        st = pare_weight_load(&q.dense[i]);
+    }
+    if (st == PARE_OK) st = w->impl->prepare(&q.p, &w->packed, &w->packed_bytes, &w->scratch_bytes);
+    for (uint32_t i = 0; i < w->node->n_in; i++)
+        if (loaded[i]) pare_weight_free(&q.dense[i]);
+    return pare_note(st, "node '%s'", w->node->name);
 }
 
 pare_status pare_ask(pare_core *c, const char *force, pare_work *w)

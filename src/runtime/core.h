@@ -98,7 +98,8 @@ typedef struct pare_question {
 pare_status pare_ask(pare_core *c, const char *force, pare_work *w);
 /* Takes the offer w->chosen: sets w->impl, says why, decodes what it wants decoded. */
 pare_status pare_take(pare_core *c, pare_work *w);
-/* Packs the weights of a step whose offer was taken. May run beside other steps' packing. */
+/* Packs the weights, those in a file too, of a step whose offer was taken. May run beside other
+ * steps' packing. */
 pare_status pare_prepare_step(const pare_core *c, pare_work *w);
 /* Does `force` name only things that exist? */
 pare_status pare_force_check(const pare_graph *g, const char *force);

@@ -65,6 +65,7 @@ typedef struct pare_impl {
     /* accepts looks whether input 0 is a constant; others that pack or take blocks are only asked
      * where it is not */
     bool first_constant;
+    bool streams;      /* prepare reads input 1 with pare_tensor_part() */
     bool fuses;        /* honours the epilogue; otherwise accepts is only asked with an empty one */
     pare_layout takes; /* layout of every computed input of rank 4, the residual among them */
     pare_layout gives; /* layout of output 0; PARE_BLOCKED: accepts sees to it that its rank is 4 */

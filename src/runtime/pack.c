@@ -8,8 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* A step and the bytes of its constants. */
+typedef struct load {
+    size_t step, bytes;
+} load;
+
 typedef struct packing {
     pare_core *c;
+    load *order;       /* largest first, so that no thread is left with much at the end */
     bool *kept;        /* per value: read while running */
     atomic_uint *left; /* per value: steps that have yet to pack it, once for each slot */
     pthread_mutex_t lock;
@@ -24,10 +30,32 @@ static void drop(pare_core *c, pare_id v)
     pare_weight_free(c->graph->value[v].weight);
 }
 
-static void pack(void *user, size_t step, int thread)
+static int larger_first(const void *a, const void *b)
+{
+    const load *x = a, *y = b;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
+    return x->step < y->step ? -1 : 1;
+}
+
+static void put_in_order(packing *p)
+{
+    for (size_t s = 0; s < p->c->n_work; s++) {
+        const pare_node *n = p->c->work[s].node;
+        p->order[s] = (load){ .step = s };
+        for (uint32_t i = 0; i < n->n_in; i++) {
+            const pare_weight *w = pare_node_weight(p->c->graph, n, i);
+            for (int k = 0; w && k < pare_weight_parts(w); k++)
+                p->order[s].bytes += pare_tensor_bytes(&w->part[k]);
+        }
+    }
+    qsort(p->order, p->c->n_work, sizeof *p->order, larger_first);
+}
+
+static void pack(void *user, size_t index, int thread)
 {
     (void)thread;
     packing *p = user;
+    size_t step = p->order[index].step;
     pare_work *w = &p->c->work[step];
     pare_status st = pare_prepare_step(p->c, w);
     if (st != PARE_OK) { /* messages are per thread */
@@ -68,6 +96,8 @@ static pare_status count_readers(packing *p)
         p->kept[v] = true;
         if (w && w->codec && !c->decoded[v].data) PARE_TRY(pare_weight_decode(w, &c->decoded[v]));
     }
+    for (uint32_t v = 0; v < g->n_values; v++)
+        if (p->kept[v] && g->value[v].weight) PARE_TRY(pare_weight_load(g->value[v].weight));
     return PARE_OK;
 }
 
@@ -77,10 +107,12 @@ pare_status pare_pack_all(pare_core *c)
     packing p = { .c = c, .failed_step = SIZE_MAX, .lock = PTHREAD_MUTEX_INITIALIZER };
     p.kept = calloc((size_t)g->n_values + 1, sizeof *p.kept);
     p.left = calloc((size_t)g->n_values + 1, sizeof *p.left);
+    p.order = malloc((c->n_work + 1) * sizeof *p.order);
     pare_status st =
-        p.kept && p.left
+        p.kept && p.left && p.order
             ? count_readers(&p)
             : pare_fail(PARE_ENOMEM, "no memory for the readers of %u values", g->n_values);
+    if (st == PARE_OK) put_in_order(&p);
     if (st == PARE_OK) pare_team_for(c->n_work, c->threads, pack, &p);
     if (st == PARE_OK && p.failed_step != SIZE_MAX) st = pare_fail(p.status, "%s", p.message);
     for (uint32_t v = 0; st == PARE_OK && v < g->n_values; v++) {
@@ -92,5 +124,6 @@ pare_status pare_pack_all(pare_core *c)
     }
     free(p.kept);
     free(p.left);
+    free(p.order);
     return st;
 }

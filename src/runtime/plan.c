@@ -112,6 +112,7 @@ static pare_status make_steps(pare_core *c, const char *force, const bool *is_vi
 static pare_status offer_all(pare_core *c, const pare_plan_options *o)
 {
     PARE_TRY(pare_force_check(c->graph, o->force));
+    if (c->choice == PARE_CHOOSE_MEASURE) PARE_TRY(pare_graph_load(c->graph)); /* packed often */
     size_t n = (size_t)c->graph->n_values + 1;
     bool *is_view = calloc((size_t)c->graph->n_nodes + 1, sizeof *is_view);
     c->root = calloc(n, sizeof *c->root);

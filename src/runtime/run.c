@@ -3,6 +3,8 @@
 #include "runtime/run.h"
 #include "runtime/layouts.h"
 
+#include "base/pages.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -79,8 +81,8 @@ pare_status pare_plan_of(pare_core *c, pare_plan **out)
     p->tensor = calloc(tensors, sizeof *p->tensor);
     p->patch = calloc(tensors, sizeof *p->patch);
     if (c->profile) p->ns = calloc(c->n_work + 1, sizeof *p->ns);
-    p->block = aligned_alloc(64, c->block_bytes + 64);
-    p->scratch = aligned_alloc(64, c->scratch_bytes + 64);
+    p->block = pare_alloc_large(c->block_bytes + 64);
+    p->scratch = pare_alloc_large(c->scratch_bytes + 64);
     if (!p->step || !p->tensor || !p->patch || !p->block || !p->scratch || (c->profile && !p->ns)) {
         pare_plan_free(p);
         return pare_fail(PARE_ENOMEM,

@@ -44,6 +44,17 @@ pare_status pare_weight_decode(const pare_weight *w, pare_tensor *out)
     return PARE_OK;
 }
 
+pare_status pare_weight_load(pare_weight *w)
+{
+    for (int i = 0; i < pare_weight_parts(w); i++) {
+        pare_tensor t;
+        PARE_TRY(pare_tensor_load(&w->part[i], &t));
+        pare_tensor_free(&w->part[i]);
+        w->part[i] = t;
+    }
+    return PARE_OK;
+}
+
 void pare_weight_stat(const pare_weight *w, pare_weight_stats *s)
 {
     *s = (pare_weight_stats){ .density = 1 };

@@ -67,6 +67,8 @@ void pare_weight_free(pare_weight *w);
 pare_weight pare_weight_dense(pare_tensor t);
 /* The decoded tensor: another share when dense, else newly computed. */
 pare_status pare_weight_decode(const pare_weight *w, pare_tensor *out);
+/* Reads the parts that are stored (pare_tensor_store) into memory. */
+pare_status pare_weight_load(pare_weight *w);
 void pare_weight_stat(const pare_weight *w, pare_weight_stats *s);
 int pare_weight_parts(const pare_weight *w); /* 1 when dense */
 

@@ -11,6 +11,7 @@ struct pare_buffer {
     atomic_int shares;
     void (*release)(void *owner); /* NULL: `owner` is malloc'ed memory */
     void *owner;
+    pare_tensor_read_fn *read; /* NULL: the numbers are in memory */
 };
 
 static const struct {
@@ -114,9 +115,8 @@ pare_status pare_tensor_room(const pare_type *type, pare_tensor *out)
         return pare_fail(PARE_ENOMEM, "no memory for a tensor of %zu bytes", bytes);
     }
     memset((char *)t.data + bytes, 0, padded - bytes);
+    *t.buffer = (pare_buffer){ .owner = t.data };
     atomic_init(&t.buffer->shares, 1);
-    t.buffer->release = NULL;
-    t.buffer->owner = t.data;
     *out = t;
     return PARE_OK;
 }
@@ -145,10 +145,37 @@ pare_status pare_tensor_adopt(const pare_type *type, void *data, void (*release)
     pare_tensor t = pare_tensor_borrow(type, data);
     t.buffer = malloc(sizeof *t.buffer);
     if (!t.buffer) return pare_fail(PARE_ENOMEM, "no memory for a tensor's header");
+    *t.buffer = (pare_buffer){ .release = release, .owner = owner };
     atomic_init(&t.buffer->shares, 1);
-    t.buffer->release = release;
-    t.buffer->owner = owner;
     *out = t;
+    return PARE_OK;
+}
+
+pare_status pare_tensor_store(const pare_type *type, pare_tensor_read_fn *read,
+                              void (*release)(void *), void *owner, pare_tensor *out)
+{
+    PARE_TRY(pare_tensor_adopt(type, NULL, release, owner, out));
+    out->buffer->read = read;
+    return PARE_OK;
+}
+
+bool pare_tensor_is_stored(const pare_tensor *t) { return t->buffer && t->buffer->read; }
+
+pare_status pare_tensor_part(const pare_tensor *t, size_t at, size_t size, void *room,
+                             const void **out)
+{
+    if (!pare_tensor_is_stored(t)) {
+        *out = (const char *)t->data + at;
+        return PARE_OK;
+    }
+    *out = room;
+    return t->buffer->read(t->buffer->owner, at, room, size);
+}
+
+pare_status pare_tensor_load(const pare_tensor *t, pare_tensor *out)
+{
+    if (pare_tensor_is_stored(t)) return pare_tensor_copy(t, out);
+    *out = pare_tensor_ref(t);
     return PARE_OK;
 }
 
@@ -195,8 +222,15 @@ pare_status pare_tensor_copy(const pare_tensor *t, pare_tensor *out)
 {
     pare_type type = pare_tensor_type(t);
     pare_tensor copy;
-    PARE_TRY(pare_tensor_of(&type, &copy));
-    if (t->data) memcpy(copy.data, t->data, pare_tensor_bytes(t));
+    if (!t->data && !pare_tensor_is_stored(t)) return pare_tensor_of(&type, out);
+    PARE_TRY(pare_tensor_room(&type, &copy));
+    const void *from;
+    pare_status st = pare_tensor_part(t, 0, pare_tensor_bytes(t), copy.data, &from);
+    if (st != PARE_OK) {
+        pare_tensor_free(&copy);
+        return st;
+    }
+    if (from != copy.data) memcpy(copy.data, from, pare_tensor_bytes(t));
     *out = copy;
     return PARE_OK;
 }

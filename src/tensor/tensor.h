@@ -25,6 +25,19 @@ pare_tensor pare_tensor_borrow(const pare_type *type, void *data);
 pare_status pare_tensor_adopt(const pare_type *type, void *data, void (*release)(void *owner),
                               void *owner, pare_tensor *out);
 
+/* A stored tensor has its numbers elsewhere, in a file: `data` is NULL, and `read` copies `size` of
+ * its bytes from `at` on; several threads may ask at once. Only a plan's packing and pare_tensor_
+ * load(), copy() and part() expect one. On error the caller still owns `owner`. */
+typedef pare_status pare_tensor_read_fn(void *owner, size_t at, void *into, size_t size);
+pare_status pare_tensor_store(const pare_type *type, pare_tensor_read_fn *read,
+                              void (*release)(void *owner), void *owner, pare_tensor *out);
+bool pare_tensor_is_stored(const pare_tensor *t);
+/* `size` bytes from `at` on: in `room` if the tensor is stored, else where they lie. */
+pare_status pare_tensor_part(const pare_tensor *t, size_t at, size_t size, void *room,
+                             const void **out);
+/* The tensor in memory: another share, or a new one that was read. */
+pare_status pare_tensor_load(const pare_tensor *t, pare_tensor *out);
+
 pare_type pare_tensor_type(const pare_tensor *t);
 /* Elements and bytes of a tensor that exists (its size was checked when it was made). */
 int64_t pare_tensor_count(const pare_tensor *t);

@@ -28,6 +28,8 @@ pare_status pare_train(pare_graph *graph, const pare_dataset *train, const pare_
                        const pare_train_options *options, bool keep_best,
                        const pare_progress *progress, pare_train_report *out)
 {
+    PARE_TRY(pare_graph_in_memory(graph));
+    if (teacher) PARE_TRY(pare_graph_in_memory(teacher));
     int lock = -1; /* two runs in one folder would take each other's checkpoints */
     if (options->run_dir) {
         PARE_TRY(pare_make_dirs(options->run_dir));

@@ -183,33 +183,58 @@ static void release(void *v)
     free(k);
 }
 
-/* [group][pair][chunk][tap][number of the run][block of the pair][vl], scaled by what the epilogue
- * multiplies with. In a run of conv_blocked_first channels change fastest, kernel columns slowest.
- */
-static void pack(const pare_prepare *p, packed *k)
+/* Packed weights: [group][pair][chunk][tap][number of the run][block of the pair][vl], scaled by
+ * what the epilogue multiplies with. In a run of conv_blocked_first channels change fastest, kernel
+ * columns slowest.
+ *
+ * One block of a pair: `w` [lanes][channel][kernel] -> to, whose vectors are `step` apart. */
+static void pack_block(const pare_prepare *p, const shape *s, int64_t lanes, const float *w,
+                       const float *scale, float *to, int64_t step)
+{
+    enum { AT_ONCE = 128 }; /* numbers of a lane: they stay in the first-level cache */
+    float beside[AT_ONCE * PARE_VL_MOST];
+    const int64_t filter = s->taps * s->run, wide = s->run / s->channels;
+    int64_t channel = 0, tap = 0, column = 0, start = 0, size = 0; /* the last two of a chunk */
+    for (int64_t i0 = 0; i0 < filter; i0 += AT_ONCE) {
+        int64_t n = least(AT_ONCE, filter - i0);
+        p->kernels->to_blocked((size_t)lanes, (size_t)n, (size_t)filter, w + i0, beside);
+        for (const float *from = beside; from < beside + n * s->vl; from += s->vl) {
+            int64_t at = column * s->channels + channel;
+            if (at < start || at >= start + size) {
+                start = at / s->chunk * s->chunk;
+                size = least(s->chunk, s->run - start);
+            }
+            float *y = to + (start * s->taps + tap * size + at - start) * step;
+            for (int64_t l = 0; l < s->vl; l++) y[l] = from[l] * scale[l];
+            if (++column < wide) continue;
+            column = 0;
+            if (++tap == s->taps) tap = 0, channel++;
+        }
+    }
+}
+
+static pare_status pack(const pare_prepare *p, packed *k, void *room)
 {
     const shape *s = &k->s;
-    const float *w = p->weight[1]->part[0].data;
-    const int64_t kernel = s->taps * s->run / s->channels, wide = kernel / s->taps,
-                  filter = s->channels * kernel;
+    const int64_t filter = s->taps * s->run;
     float *to = k->w;
     for (int64_t block = 0; block < s->groups * s->blocks;) {
         int64_t group = block / s->blocks, first = block % s->blocks,
                 nb = least(PARE_BLOCKED_MOST, s->blocks - first), lanes = nb * s->vl,
                 rows = least(lanes, s->rows - first * s->vl), row = group * s->rows + first * s->vl;
-        float scale[PARE_BLOCKED_MOST * PARE_VL_MOST];
+        float scale[PARE_BLOCKED_MOST * PARE_VL_MOST] = { 0 };
+        const void *from;
+        PARE_TRY(pare_tensor_part(&p->weight[1]->part[0], (size_t)(row * filter) * sizeof *to,
+                                  (size_t)(rows * filter) * sizeof *to, room, &from));
         for (int64_t r = 0; r < rows; r++)
             pare_conv_affine(p, row + r, &scale[r], &k->bias[block * s->vl + r]);
-        for (int64_t c0 = 0; c0 < s->run; c0 += s->chunk)
-            for (int64_t t = 0; t < s->taps; t++)
-                for (int64_t c = c0; c < least(c0 + s->chunk, s->run); c++, to += lanes) {
-                    const float *from =
-                        w + row * filter + c % s->channels * kernel + t * wide + c / s->channels;
-                    for (int64_t r = 0; r < rows; r++) to[r] = from[r * filter] * scale[r];
-                    for (int64_t r = rows; r < lanes; r++) to[r] = 0;
-                }
+        for (int64_t r = 0; r < rows; r += s->vl)
+            pack_block(p, s, least(s->vl, rows - r), (const float *)from + r * filter, scale + r,
+                       to + r, lanes);
+        to += lanes * filter;
         block += nb;
     }
+    return PARE_OK;
 }
 
 static pare_status make(const pare_prepare *p, bool first, void **out, size_t *bytes,
@@ -243,11 +268,14 @@ static pare_status make(const pare_prepare *p, bool first, void **out, size_t *b
         g.out[0] = w.out[0] - (s->bands - 1) * s->band;
         st = pare_tiles_make(&g, g.out[0], &k->last, at);
     }
+    void *room = malloc(PARE_BLOCKED_MOST * run / (size_t)s->blocks * sizeof *k->w);
+    if (st == PARE_OK && !room) st = pare_fail(PARE_ENOMEM, "no memory to pack weights");
+    if (st == PARE_OK) st = pack(p, k, room);
+    free(room);
     if (st != PARE_OK) {
         release(k);
         return st;
     }
-    pack(p, k);
     k->ahead = all * sizeof(float) > AHEAD_BYTES;
     *out = k;
     *bytes += all_bias * sizeof(float);
@@ -357,6 +385,7 @@ const pare_impl pare_impl_conv_blocked = {
     .name = "conv_blocked",
     .op = "Conv",
     .packs = true,
+    .streams = true,
     .fuses = true,
     .takes = PARE_BLOCKED,
     .gives = PARE_BLOCKED,
@@ -371,6 +400,7 @@ const pare_impl pare_impl_conv_blocked_first = {
     .name = "conv_blocked_first",
     .op = "Conv",
     .packs = true,
+    .streams = true,
     .fuses = true,
     .takes = PARE_PLAIN,
     .gives = PARE_BLOCKED,

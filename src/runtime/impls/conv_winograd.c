@@ -88,35 +88,33 @@ static void release(void *v)
     free(k);
 }
 
-typedef struct packing {
-    const pare_prepare *p;
-    packed *k;
-} packing;
-
 /* One block of output channels. */
-static void pack(void *user, size_t index, int thread)
+static pare_status pack(const pare_prepare *p, packed *k, size_t index, void *room)
 {
-    const packing *a = user;
-    const pare_prepare *p = a->p;
-    const pare_winograd_shape *s = &a->k->s;
+    const pare_winograd_shape *s = &k->s;
     size_t vl = p->kernels->vl, fill = p->kernels->winograd_blocks, group = index / fill,
            first = group * fill, c = (size_t)s->channels;
     size_t rows = (size_t)s->rows - index * vl, blocks = (size_t)s->blocks_out - first;
-    size_t width = (blocks < fill ? blocks : fill) * vl;
+    size_t width = (blocks < fill ? blocks : fill) * vl, lanes = rows < vl ? rows : vl,
+           filter = c * 9 * sizeof(float);
+    const void *from;
+    PARE_TRY(
+        pare_tensor_part(&p->weight[1]->part[0], index * vl * filter, lanes * filter, room, &from));
     float scale[PARE_VL_MOST];
     pare_winograd_weights w = { .m = s->m,
                                 .vl = vl,
-                                .lanes = rows < vl ? rows : vl,
+                                .lanes = lanes,
                                 .channels = c,
-                                .w = (const float *)p->weight[1]->part[0].data + index * vl * c * 9,
+                                .w = from,
                                 .scale = scale,
-                                .u = a->k->u + first * vl * c * (size_t)s->positions +
+                                .u = k->u + first * vl * c * (size_t)s->positions +
                                      (index - first) * vl,
                                 .row = width,
                                 .position = width * c };
-    for (size_t l = 0; l < w.lanes; l++)
-        pare_conv_affine(p, (int64_t)(index * vl + l), &scale[l], &a->k->shift[index * vl + l]);
+    for (size_t l = 0; l < lanes; l++)
+        pare_conv_affine(p, (int64_t)(index * vl + l), &scale[l], &k->shift[index * vl + l]);
     p->kernels->winograd_weights(&w);
+    return PARE_OK;
 }
 
 static pare_status prepare(const pare_prepare *p, const form *f, void **out, size_t *bytes,
@@ -137,12 +135,18 @@ static pare_status prepare(const pare_prepare *p, const form *f, void **out, siz
     }
     k->u = pare_alloc_large(u_bytes);
     k->shift = calloc(lanes, sizeof *k->shift);
-    if (!k->u || !k->shift) {
+    void *room = malloc(p->kernels->vl * (size_t)s->channels * 9 * sizeof(float));
+    pare_status st =
+        k->u && k->shift && room
+            ? PARE_OK
+            : pare_fail(PARE_ENOMEM, "no memory for transformed weights of %zu bytes", u_bytes);
+    for (size_t i = 0; st == PARE_OK && i < (size_t)s->blocks_out; i++) st = pack(p, k, i, room);
+    free(room);
+    if (st != PARE_OK) {
         release(k);
-        return pare_fail(PARE_ENOMEM, "no memory for transformed weights of %zu bytes", u_bytes);
+        return st;
     }
     k->serial = pare_winograd_macs(s) < SERIAL_MACS;
-    pare_team_for((size_t)s->blocks_out, p->threads, pack, &(packing){ p, k });
     *out = k;
     *bytes = u_bytes + lanes * sizeof(float);
     return PARE_OK;
@@ -242,6 +246,7 @@ static pare_status run(const pare_step *step, int threads)
         .name = "conv_winograd" #M,                                                  \
         .op = "Conv",                                                                \
         .packs = true,                                                               \
+        .streams = true,                                                             \
         .fuses = true,                                                               \
         .takes = PARE_BLOCKED,                                                       \
         .gives = PARE_BLOCKED,                                                       \

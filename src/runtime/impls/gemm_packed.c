@@ -110,34 +110,61 @@ static void release(void *v)
     free(k);
 }
 
-static void pack(const pare_prepare *p, packed *k)
+enum { ROWS_AT_ONCE = 64 }; /* of a panel: both sides stay in the first-level cache */
+
+/* Rows [i0, i0 + rows) of the panel of columns from j0 on; b points at the first number. */
+static void pack_rows(const pare_prepare *p, packed *k, int64_t j0, int64_t i0, int64_t rows,
+                      const float *b)
+{
+    const shape *s = &k->s;
+    int64_t nr = (int64_t)p->kernels->gemm_nr, n = s->n - j0 < nr ? s->n - j0 : nr;
+    float *panel = k->b + (size_t)j0 * (size_t)s->k + (size_t)(i0 * nr);
+    for (int64_t j = 0; j < n; j++) {
+        double scale = p->epilogue.scale ? (double)p->epilogue.scale[j0 + j] : 1;
+        float factor = (float)(s->alpha * scale);
+        for (int64_t i = 0; i < rows; i++)
+            panel[i * nr + j] = b[i * s->b_row + j * s->b_step] * factor;
+    }
+    for (int64_t j = n; j < nr; j++)
+        for (int64_t i = 0; i < rows; i++) panel[i * nr + j] = 0;
+}
+
+/* B as it is stored: some rows of [k][n], or the columns of a panel, rows of [n][k], at a time. */
+static size_t part_floats(const pare_prepare *p, const shape *s)
+{
+    return s->b_step == 1 ? (size_t)ROWS_AT_ONCE * (size_t)s->n
+                          : p->kernels->gemm_nr * (size_t)s->k;
+}
+
+static pare_status pack(const pare_prepare *p, packed *k, void *room)
 {
     const shape *s = &k->s;
     const pare_weight *bias = is_gemm(p) || is_conv(p) ? p->weight[2] : NULL;
-    const float *b = p->weight[1]->part[0].data, *c = bias ? bias->part[0].data : NULL;
+    const float *c = bias ? bias->part[0].data : NULL;
     int64_t nr = (int64_t)p->kernels->gemm_nr,
             c_step = bias && pare_tensor_count(&bias->part[0]) > 1;
-    enum { ROWS_AT_ONCE = 64 }; /* of a panel: both sides stay in the first-level cache */
-    float factor[PARE_GEMM_NR_MOST];
-    for (int64_t j0 = 0; j0 < s->n; j0 += nr) {
-        int64_t n = s->n - j0 < nr ? s->n - j0 : nr;
-        for (int64_t j = j0; j < j0 + n; j++) {
-            double scale = p->epilogue.scale ? (double)p->epilogue.scale[j] : 1,
-                   shift = c ? s->beta * (double)c[j * c_step] : 0;
-            k->shift[j] =
-                (float)(shift * scale + (p->epilogue.scale ? (double)p->epilogue.shift[j] : 0));
-            factor[j - j0] = (float)(s->alpha * scale);
-        }
-        float *panel = k->b + (size_t)j0 * (size_t)s->k;
-        for (int64_t i0 = 0; i0 < s->k; i0 += ROWS_AT_ONCE) {
-            int64_t end = s->k - i0 < ROWS_AT_ONCE ? s->k : i0 + ROWS_AT_ONCE;
-            for (int64_t j = 0; j < n; j++)
-                for (int64_t i = i0; i < end; i++)
-                    panel[i * nr + j] = b[i * s->b_row + (j0 + j) * s->b_step] * factor[j];
-            for (int64_t j = n; j < nr; j++)
-                for (int64_t i = i0; i < end; i++) panel[i * nr + j] = 0;
-        }
+    for (int64_t j = 0; j < s->n; j++) {
+        double scale = p->epilogue.scale ? (double)p->epilogue.scale[j] : 1,
+               shift = c ? s->beta * (double)c[j * c_step] : 0;
+        k->shift[j] =
+            (float)(shift * scale + (p->epilogue.scale ? (double)p->epilogue.shift[j] : 0));
     }
+    size_t all = (size_t)s->n * (size_t)s->k, some = part_floats(p, s);
+    for (size_t at = 0; at < all; at += some) {
+        const void *b;
+        size_t size = all - at < some ? all - at : some;
+        PARE_TRY(pare_tensor_part(&p->weight[1]->part[0], at * sizeof *k->b, size * sizeof *k->b,
+                                  room, &b));
+        if (s->b_step == 1) {
+            int64_t i0 = (int64_t)at / s->n;
+            for (int64_t j = 0; j < s->n; j += nr)
+                pack_rows(p, k, j, i0, (int64_t)size / s->n, (const float *)b + j);
+        } else
+            for (int64_t i = 0; i < s->k; i += ROWS_AT_ONCE)
+                pack_rows(p, k, (int64_t)at / s->k, i,
+                          s->k - i < ROWS_AT_ONCE ? s->k - i : ROWS_AT_ONCE, (const float *)b + i);
+    }
+    return PARE_OK;
 }
 
 static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch_bytes)
@@ -153,11 +180,16 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
         k->b = pare_alloc_large(b_bytes);
         k->shift = calloc(width + 1, sizeof *k->shift);
     }
-    if (!k->b || !k->shift) {
+    void *room = malloc(part_floats(p, &k->s) * sizeof *k->b);
+    pare_status st =
+        k->b && k->shift && room
+            ? pack(p, k, room)
+            : pare_fail(PARE_ENOMEM, "no memory for packed weights of %zu numbers", all);
+    free(room);
+    if (st != PARE_OK) {
         release(k);
-        return pare_fail(PARE_ENOMEM, "no memory for packed weights of %zu numbers", all);
+        return st;
     }
-    pack(p, k);
     k->row_chunks = (k->s.m + ROWS - 1) / ROWS;
     double rows = k->s.m < ROWS ? (double)k->s.m : ROWS, panel = rows * (double)nr * (double)k->s.k;
     k->chunk = (int64_t)(ITEM_MACS / (panel + 1));
@@ -213,6 +245,7 @@ const pare_impl pare_impl_gemm_packed = {
     .name = "gemm_packed",
     .op = "Gemm|MatMul|Conv",
     .packs = true,
+    .streams = true,
     .fuses = true,
     .accepts = accepts,
     .model_ns = model_ns,
