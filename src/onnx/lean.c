@@ -3,7 +3,9 @@
  *
  * Only raw_data of the main graph's initialisers is left out, and only where it is long. A length
  * that thereby changes is written in five bytes, which is longer than needed and valid. The bytes
- * must have passed pare_onnx_scan(). */
+ * must have passed pare_onnx_scan(). They are walked twice, to count and to copy, and somebody may
+ * change the file in between: what does not fit the count is an error, and what was copied is
+ * scanned again. */
 #include "onnx/onnx.h"
 
 #include <stdlib.h>
@@ -14,10 +16,10 @@ enum { LENGTH_BYTES = 5 };
 
 typedef struct output {
     pare_onnx_bytes *in;
-    uint8_t *data; /* NULL: only counts */
-    size_t size;
-    pare_onnx_cut *cut; /* one an initialiser; NULL likewise */
-    size_t n_cuts;
+    uint8_t *data;       /* NULL: only counts */
+    size_t size, room;   /* room: of `data` */
+    pare_onnx_cut *cut;  /* one an initialiser; NULL likewise */
+    size_t n_cuts, cuts; /* cuts: room of `cut` */
 } output;
 
 typedef struct field {
@@ -45,26 +47,34 @@ static bool next(output *o, size_t at, size_t end, field *f)
     return true;
 }
 
-static pare_status bad(output *o)
+/* A field that the scan has seen is there no more. */
+static pare_status changed(output *o)
 {
     PARE_TRY(o->in->failed);
-    return pare_fail(PARE_EINTERNAL, "a field that was checked cannot be read");
+    return pare_fail(PARE_EIO, "it changed while it was read");
+}
+
+static pare_status fits(output *o, size_t bytes)
+{
+    return o->data && bytes > o->room - o->size ? changed(o) : PARE_OK;
 }
 
 static pare_status copy(output *o, size_t from, size_t to)
 {
+    PARE_TRY(fits(o, to - from));
     if (o->data) PARE_TRY(pare_onnx_bytes_read(o->in, from, o->data + o->size, to - from));
     o->size += to - from;
     return PARE_OK;
 }
 
-/* The tag of f and a length to be known later; where its bytes are. */
-static size_t open_message(output *o, const field *f)
+/* The tag of f and a length to be known later; *at: where its bytes are. */
+static pare_status open_message(output *o, const field *f, size_t *at)
 {
+    PARE_TRY(fits(o, 1 + LENGTH_BYTES));
     if (o->data) o->data[o->size] = (uint8_t)(f->number << 3 | 2);
-    size_t at = o->size + 1;
-    o->size = at + LENGTH_BYTES;
-    return at;
+    *at = o->size + 1;
+    o->size = *at + LENGTH_BYTES;
+    return PARE_OK;
 }
 
 static void close_message(output *o, size_t at)
@@ -78,9 +88,10 @@ static void close_message(output *o, size_t at)
 static pare_status tensor(output *o, const field *f)
 {
     pare_onnx_cut cut = { 0 };
-    size_t at = open_message(o, f);
+    size_t at, raw;
+    PARE_TRY(open_message(o, f, &at));
     for (field g = { .end = f->at }; g.end < f->end;) {
-        if (!next(o, g.end, f->end, &g)) return bad(o);
+        if (!next(o, g.end, f->end, &g)) return changed(o);
         if (g.number != TENSOR_RAW_DATA || g.wire != 2) {
             PARE_TRY(copy(o, g.start, g.end));
             continue;
@@ -91,20 +102,25 @@ static pare_status tensor(output *o, const field *f)
             PARE_TRY(copy(o, g.start, g.end));
         else {
             cut = (pare_onnx_cut){ g.at, g.end - g.at };
-            close_message(o, open_message(o, &g));
+            PARE_TRY(open_message(o, &g, &raw));
+            close_message(o, raw);
         }
     }
     close_message(o, at);
-    if (o->cut) o->cut[o->n_cuts] = cut;
+    if (o->cut) {
+        if (o->n_cuts == o->cuts) return changed(o);
+        o->cut[o->n_cuts] = cut;
+    }
     o->n_cuts++;
     return PARE_OK;
 }
 
 static pare_status graph(output *o, const field *f)
 {
-    size_t at = open_message(o, f);
+    size_t at;
+    PARE_TRY(open_message(o, f, &at));
     for (field g = { .end = f->at }; g.end < f->end;) {
-        if (!next(o, g.end, f->end, &g)) return bad(o);
+        if (!next(o, g.end, f->end, &g)) return changed(o);
         PARE_TRY(g.number == GRAPH_INITIALIZER && g.wire == 2 ? tensor(o, &g)
                                                               : copy(o, g.start, g.end));
     }
@@ -117,7 +133,7 @@ static pare_status model(output *o)
     size_t size = o->in->size;
     o->size = o->n_cuts = 0;
     for (field f = { 0 }; f.end < size;) {
-        if (!next(o, f.end, size, &f)) return bad(o);
+        if (!next(o, f.end, size, &f)) return changed(o);
         PARE_TRY(f.number == MODEL_GRAPH && f.wire == 2 ? graph(o, &f) : copy(o, f.start, f.end));
     }
     return PARE_OK;
@@ -130,11 +146,13 @@ pare_status pare_onnx_lean(pare_onnx_bytes *in, uint8_t **data, size_t *size, pa
     PARE_TRY(model(&o));
     uint8_t *bytes = malloc(o.size + 1);
     pare_onnx_cut *cuts = calloc(o.n_cuts + 1, sizeof *cuts);
-    o.data = bytes;
-    o.cut = cuts;
+    o.data = bytes, o.room = o.size;
+    o.cut = cuts, o.cuts = o.n_cuts;
     pare_status st = bytes && cuts
                          ? model(&o)
                          : pare_fail(PARE_ENOMEM, "no memory for the %zu bytes of a model", o.size);
+    pare_onnx_bytes copied = { .data = bytes, .size = o.size, .fd = -1 };
+    if (st == PARE_OK) st = pare_onnx_scan(&copied);
     if (st == PARE_OK) {
         *data = bytes, *size = o.size;
         *cut = cuts, *n_cuts = o.n_cuts;
