@@ -23,7 +23,7 @@ typedef struct pare_compress_options {
     bool force;           /**< replace out_path */
     double max_drop;      /**< more accuracy lost than this is PARE_ETARGET; negative: no target */
     bool measure;         /**< time before and after (median of interleaved runs) */
-    bool no_winograd;     /**< of the plans that accuracies and times are measured with */
+    bool no_winograd, no_integers; /**< of the plans that accuracies and times are measured with */
     const pare_shape
         *shapes; /**< of inputs with free dimensions, for MACs and times; NULL: those of the data */
     size_t n_shapes;

@@ -110,6 +110,16 @@ extern const pare_field cli_preprocess_fields[];
 pare_status cli_preprocess_resolve(const cli_preprocess *o, const pare_graph *graph,
                                    pare_preprocess *out);
 
+/* How plans may compute; of pare_plan_options. */
+typedef struct cli_arithmetic {
+    bool no_winograd, no_integers;
+} cli_arithmetic;
+extern const pare_field cli_arithmetic_fields[];
+#define CLI_ARITHMETIC(T)                                                  \
+    {                                                                      \
+        "Arithmetic", cli_arithmetic_fields, offsetof(T, arithmetic), NULL \
+    }
+
 /* Of pare_train_options, without epochs, seed, threads and run_dir. A method of compression has its
  * own rates for each phase. */
 extern const pare_field cli_train_fields[], cli_rate_fields[];

@@ -18,8 +18,8 @@ typedef struct options {
     double tolerance;
     int choose;
     const char *force;
-    bool no_winograd;
     pare_strs shape;
+    cli_arithmetic arithmetic;
 } options;
 
 static const pare_field fields[] = {
@@ -33,7 +33,6 @@ static const pare_field fields[] = {
               "how implementations are chosen"),
     PARE_STR(options, force, NULL,
              "PATTERN: use implementations of these names (LAYER=PATTERN for one layer)"),
-    PARE_FLAG(options, no_winograd, false, "never transform convolutions (Winograd)"),
     PARE_STRS(options, shape,
               "NAME=1x3x224x224: shape of an input with other free dimensions (repeatable)"),
     PARE_FIELDS_END,
@@ -51,6 +50,7 @@ static const pare_field peer_fields[] = {
     PARE_FIELDS_END,
 };
 static const cli_group groups[] = { { "Timing", fields, 0, NULL },
+                                    CLI_ARITHMETIC(options),
                                     { "Other runtimes", peer_fields, 0, NULL },
                                     { NULL, NULL, 0, NULL } };
 
@@ -272,7 +272,8 @@ static pare_status run(const void *opt, char **args)
                       .shapes = shapes,
                       .n_shapes = n_shapes,
                       .force = o->force,
-                      .no_winograd = o->no_winograd,
+                      .no_winograd = o->arithmetic.no_winograd,
+                      .no_integers = o->arithmetic.no_integers,
                       .choice = o->choose ? PARE_CHOOSE_MEASURE : PARE_CHOOSE_MODEL },
         };
         pare_progress progress = cli_progress_begin(&o->common);

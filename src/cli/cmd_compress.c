@@ -9,12 +9,13 @@
 typedef struct options {
     cli_common common;
     const char *out, *data, *run_dir, *max_drop;
-    bool force, measure, no_winograd;
+    bool force, measure;
     int64_t epochs;
     pare_strs method, layer, shape;
     double lr;
     pare_train_options train;
     cli_preprocess pp;
+    cli_arithmetic arithmetic;
 } options;
 
 static const pare_field fields[] = {
@@ -32,8 +33,6 @@ static const pare_field fields[] = {
              "DIR: checkpoints of every stage; an interrupted run continues from here"),
     PARE_STR(options, max_drop, NULL, "P: exit with 3 if top-1 falls by more (1% or 0.01)"),
     PARE_FLAG(options, measure, true, "time both networks"),
-    PARE_FLAG(options, no_winograd, false,
-              "never transform convolutions (Winograd) where networks are judged"),
     PARE_STRS(
         options, shape,
         "NAME=1x3x224x224: shape of an input with free dimensions, for the report (repeatable)"),
@@ -44,6 +43,7 @@ static const cli_group groups[] = {
     { "Compression", fields, 0, NULL },
     CLI_TRAIN(options),
     CLI_PREPROCESS(options),
+    CLI_ARITHMETIC(options),
     { NULL, NULL, 0, NULL },
 };
 
@@ -154,7 +154,8 @@ static pare_status run(const void *opt, char **args)
         .force = o->force,
         .max_drop = -1,
         .measure = o->measure,
-        .no_winograd = o->no_winograd,
+        .no_winograd = o->arithmetic.no_winograd,
+        .no_integers = o->arithmetic.no_integers,
     };
     c.train.seed = o->common.seed;
     c.train.threads = o->common.threads;

@@ -8,8 +8,8 @@ typedef struct options {
     cli_common common;
     const char *data, *force;
     int64_t limit, batch;
-    bool no_winograd;
     cli_preprocess pp;
+    cli_arithmetic arithmetic;
 } options;
 
 static const pare_field fields[] = {
@@ -19,11 +19,11 @@ static const pare_field fields[] = {
     PARE_INT(options, batch, 64, 1, 65536, "N", "samples a run, where the model leaves that open"),
     PARE_STR(options, force, NULL,
              "PATTERN: use implementations of these names (LAYER=PATTERN for one layer)"),
-    PARE_FLAG(options, no_winograd, false, "never transform convolutions (Winograd)"),
     PARE_FIELDS_END,
 };
 static const cli_group groups[] = { { "Data", fields, 0, NULL },
                                     CLI_PREPROCESS(options),
+                                    CLI_ARITHMETIC(options),
                                     { NULL, NULL, 0, NULL } };
 
 static pare_status print(const options *o, const char *file, const pare_accuracy *a)
@@ -64,7 +64,8 @@ static pare_status run(const void *opt, char **args)
         pare_plan_options plan = { .threads = (int)o->common.threads,
                                    .batch = o->batch,
                                    .force = o->force,
-                                   .no_winograd = o->no_winograd };
+                                   .no_winograd = o->arithmetic.no_winograd,
+                                   .no_integers = o->arithmetic.no_integers };
         pare_progress progress = cli_progress_begin(&o->common);
         st = pare_evaluate(graph, data, &pp, o->limit, &plan, &progress, &a);
         cli_progress_end();

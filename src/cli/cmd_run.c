@@ -14,9 +14,10 @@ typedef struct options {
     cli_common common;
     pare_strs in, shape;
     const char *out, *labels, *force_impl;
-    bool force, no_winograd;
+    bool force;
     int64_t top, batch;
     cli_preprocess pp;
+    cli_arithmetic arithmetic;
 } options;
 
 static const pare_field fields[] = {
@@ -33,11 +34,11 @@ static const pare_field fields[] = {
     PARE_STRS(options, shape, "NAME=1x3x224x224: shape of an input (repeatable)"),
     PARE_STR(options, force_impl, NULL,
              "PATTERN: use implementations of these names (LAYER=PATTERN for one layer)"),
-    PARE_FLAG(options, no_winograd, false, "never transform convolutions (Winograd)"),
     PARE_FIELDS_END,
 };
 static const cli_group groups[] = { { "Inputs and outputs", fields, 0, NULL },
                                     CLI_PREPROCESS(options),
+                                    CLI_ARITHMETIC(options),
                                     { NULL, NULL, 0, NULL } };
 
 /* Everything that one execution of the command holds. */
@@ -145,7 +146,8 @@ static pare_status make_plan(state *s, int64_t batch)
                              .shapes = s->shape,
                              .n_shapes = s->n_shapes,
                              .force = s->o->force_impl,
-                             .no_winograd = s->o->no_winograd };
+                             .no_winograd = s->o->arithmetic.no_winograd,
+                             .no_integers = s->o->arithmetic.no_integers };
     size_t bound = 0, left = 0;
     for (size_t i = 0; i < s->n_files; i++)
         if (is_integer(s->file[i].dtype)) bound++;

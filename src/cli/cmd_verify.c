@@ -9,9 +9,9 @@ typedef struct options {
     const char *data, *max_drop;
     double tolerance;
     int64_t limit, batch;
-    bool no_winograd;
     pare_strs shape;
     cli_preprocess pp;
+    cli_arithmetic arithmetic;
 } options;
 
 static const pare_field fields[] = {
@@ -24,13 +24,13 @@ static const pare_field fields[] = {
     PARE_INT(options, limit, 0, 0, 1e12, "N", "only the first N samples; 0: all"),
     PARE_INT(options, batch, 0, 0, 65536, "N",
              "samples a run, where the models leave that open; 0: 64 with --data, else 1"),
-    PARE_FLAG(options, no_winograd, false, "never transform convolutions (Winograd)"),
     PARE_STRS(options, shape,
               "NAME=1x3x224x224: shape of an input with other free dimensions (repeatable)"),
     PARE_FIELDS_END,
 };
 static const cli_group groups[] = { { "Comparison", fields, 0, NULL },
                                     CLI_PREPROCESS(options),
+                                    CLI_ARITHMETIC(options),
                                     { NULL, NULL, 0, NULL } };
 
 static pare_status print(const options *o, char **args, const pare_verification *v)
@@ -66,7 +66,8 @@ static pare_status run(const void *opt, char **args)
                                .seed = (uint64_t)o->common.seed };
     vo.plan_a = (pare_plan_options){ .threads = (int)o->common.threads,
                                      .batch = o->batch,
-                                     .no_winograd = o->no_winograd };
+                                     .no_winograd = o->arithmetic.no_winograd,
+                                     .no_integers = o->arithmetic.no_integers };
     if (o->max_drop) PARE_TRY(cli_fraction("--max-drop", o->max_drop, &vo.max_drop));
     if (o->max_drop && !o->data)
         return pare_fail(PARE_EINVAL, "--max-drop compares accuracies and needs --data");

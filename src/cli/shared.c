@@ -76,6 +76,12 @@ pare_status cli_preprocess_resolve(const cli_preprocess *o, const pare_graph *gr
     return PARE_OK;
 }
 
+const pare_field cli_arithmetic_fields[] = {
+    PARE_FLAG(cli_arithmetic, no_winograd, false, "never transform convolutions (Winograd)"),
+    PARE_FLAG(cli_arithmetic, no_integers, false, "run quantised patterns in float32, as written"),
+    PARE_FIELDS_END,
+};
+
 /* Defaults shown in the help are those of pare_train_defaults(), whatever
  * stands here. */
 const pare_field cli_train_fields[] = {

@@ -396,7 +396,8 @@ static pare_status judge(driver *d, const pare_graph *g, pare_measure *m)
     if (!d->test) return PARE_OK;
     pare_accuracy a;
     pare_plan_options plan = { .threads = (int)d->o->train.threads,
-                               .no_winograd = d->o->no_winograd };
+                               .no_winograd = d->o->no_winograd,
+                               .no_integers = d->o->no_integers };
     PARE_TRY(pare_evaluate(g, d->test, d->pp, d->o->train.eval_limit, &plan, d->progress, &a));
     m->top1 = a.top1;
     return PARE_OK;
@@ -410,7 +411,8 @@ static pare_status time_both(driver *d, const pare_graph *after, pare_compress_r
                                        .batch = 1,
                                        .shapes = d->shapes,
                                        .n_shapes = d->n_shapes,
-                                       .no_winograd = d->o->no_winograd } };
+                                       .no_winograd = d->o->no_winograd,
+                                       .no_integers = d->o->no_integers } };
     if (r->before.macs <
         0) { /* the report lacks what a free dimension keeps unknown, and the work is done */
         pare_log(PARE_LOG_WARNING,

@@ -31,6 +31,11 @@ for verb in $("$pare" help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p');
     stderr_has 'is not within'
     expect 2 "$pare" "$verb" -Z
 done
+for verb in run bench eval verify compress; do
+    expect 0 "$pare" help $verb
+    stdout_has '^  --no-winograd'
+    stdout_has '^  --no-integers'
+done
 expect 2 "$pare" verify one.onnx
 stderr_has 'too few arguments'
 expect 2 "$pare" verify one.onnx two.onnx three.onnx
