@@ -64,9 +64,7 @@ bool pare_force_reference(const char *force)
     return false;
 }
 
-/* May `impl` run this layer? *forced tells whether a rule said anything. A rule that names the
- * layer beats general ones. */
-static bool obeys(const char *force, const pare_node *n, const pare_impl *impl, bool *forced)
+bool pare_force_allows(const char *force, const pare_node *n, const pare_impl *impl, bool *forced)
 {
     rule r;
     bool named = false, named_ok = false, general = false, general_ok = false;
@@ -145,6 +143,18 @@ static pare_status decode(pare_core *c, const pare_work *w, pare_question *q)
     return PARE_OK;
 }
 
+/* Lets q->weight name a dense form without numbers. Decoding takes time, and no implementation of a
+ * Conv looks at the numbers before it is to prepare. */
+static void stand_in(const pare_work *w, pare_question *q)
+{
+    for (uint32_t i = 0; i < w->node->n_in; i++) {
+        if (!q->weight[i] || !q->weight[i]->codec) continue;
+        q->dense[i] =
+            (pare_weight){ .type = q->in[i], .part = { pare_tensor_borrow(&q->in[i], NULL) } };
+        q->weight[i] = &q->dense[i];
+    }
+}
+
 /* Implementations other than the last resort need not deal with empty tensors. */
 static bool empty(const pare_work *w, const pare_question *q)
 {
@@ -199,7 +209,9 @@ static pare_status ask(pare_core *c, const char *force, pare_work *w)
     dense.p.in = dense.in, dense.p.out = dense.out, dense.p.weight = dense.weight;
     const pare_epilogue *e = &w->chain.epilogue;
     bool plain = !e->scale && !e->residual && !e->gate && e->act == PARE_ACT_NONE,
-         has_empty = empty(w, &coded), decoded = !coded.codec, no_blocks = constant_residual(c, w);
+         has_empty = empty(w, &coded), decoded = !coded.codec,
+         lazy = c->choice != PARE_CHOOSE_MEASURE && strcmp(w->node->op->name, "Conv") == 0,
+         no_blocks = constant_residual(c, w);
     for (int i = 0; i < PARE_LAYOUT_PAIRS; i++)
         w->offer[i] = w->next[i] = (pare_offer){ .ns = INFINITY };
     w->offers = 0;
@@ -211,9 +223,12 @@ static pare_status ask(pare_core *c, const char *force, pare_work *w)
             (has_empty && impl->op) || (no_blocks && impl->takes == PARE_BLOCKED) ||
             !takes_first(impl, &coded) || (for_codec && !has_codec(impl, &coded)))
             continue;
-        if (!obeys(force, w->node, impl, &w->forced)) continue;
+        if (!pare_force_allows(force, w->node, impl, &w->forced)) continue;
         if (!for_codec && !decoded) {
-            PARE_TRY(decode(c, w, &dense));
+            if (lazy)
+                stand_in(w, &dense);
+            else
+                PARE_TRY(decode(c, w, &dense));
             decoded = true;
         }
         const pare_prepare *p = for_codec ? &coded.p : &dense.p;

@@ -103,6 +103,9 @@ pare_status pare_take(pare_core *c, pare_work *w);
 pare_status pare_prepare_step(const pare_core *c, pare_work *w);
 /* Does `force` name only things that exist? */
 pare_status pare_force_check(const pare_graph *g, const char *force);
+/* May `impl` run this layer? *forced tells whether a rule said anything. A rule that names the
+ * layer beats general ones. */
+bool pare_force_allows(const char *force, const pare_node *n, const pare_impl *impl, bool *forced);
 /* Does a rule of `force` name this layer? Then it must be a step of its own. */
 bool pare_force_names(const char *force, const char *layer);
 /* Is "reference" one of its rules for all layers? Then the graph is run as it is written, quantised

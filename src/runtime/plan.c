@@ -2,6 +2,7 @@
 #include "runtime/core.h"
 #include "runtime/layouts.h"
 #include "runtime/run.h"
+#include "runtime/tucker.h"
 
 #include "base/cpu.h"
 #include "base/parallel.h"
@@ -113,6 +114,7 @@ static pare_status offer_all(pare_core *c, const pare_plan_options *o)
 {
     PARE_TRY(pare_force_check(c->graph, o->force));
     if (c->choice == PARE_CHOOSE_MEASURE) PARE_TRY(pare_graph_load(c->graph)); /* packed often */
+    PARE_TRY(pare_tucker_forms(c, o->force));
     size_t n = (size_t)c->graph->n_values + 1;
     bool *is_view = calloc((size_t)c->graph->n_nodes + 1, sizeof *is_view);
     c->root = calloc(n, sizeof *c->root);

@@ -18,6 +18,7 @@
  *
  * of the outputs' deviation, whatever the weights. A form is offered only where that is below
  * MOST_ERROR. */
+#include "runtime/impls/conv_winograd.h"
 #include "base/pages.h"
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
@@ -32,12 +33,8 @@ enum {
     SERIAL_MACS = 300 << 10, /* below, starting threads costs more than it gains */
 };
 
-typedef struct form {
-    int m;
-    double lambda;              /* of the rounding of varied inputs */
-    double input_ns, output_ns; /* to transform one tile of one block */
-} form;
-static const form forms[] = { { 2, 3.42, 16, 13 }, { 4, 16.2, 80, 36 } };
+const pare_winograd_form pare_winograd_forms[PARE_WINOGRAD_FORMS] = { { 2, 3.42, 16, 13 },
+                                                                      { 4, 16.2, 80, 36 } };
 
 typedef struct packed {
     pare_winograd_shape s;
@@ -46,7 +43,7 @@ typedef struct packed {
     bool serial;
 } packed;
 
-static double predicted_error(const form *f, int64_t channels)
+static double predicted_error(const pare_winograd_form *f, int64_t channels)
 {
     int64_t chunk = PARE_WINOGRAD_CHUNK;
     double sums =
@@ -54,14 +51,21 @@ static double predicted_error(const form *f, int64_t channels)
     return 0.5 * f->lambda * sqrt(sums) * 0x1p-24;
 }
 
-static bool shape_of(const pare_prepare *p, const form *f, pare_winograd_shape *s)
+bool pare_winograd_fits(const pare_winograd_form *f, const pare_window *w, int64_t channels)
+{
+    for (int d = 0; d < 2; d++)
+        if (w->kernel[d] != 3 || w->stride[d] != 1 || w->dilation[d] != 1) return false;
+    return predicted_error(f, channels) <= MOST_ERROR;
+}
+
+static bool shape_of(const pare_prepare *p, const pare_winograd_form *f, pare_winograd_shape *s)
 {
     return !p->no_winograd && pare_conv_is_plain(p) &&
            pare_winograd_shape_of(p, 1, f->m, MOST_TILES, s) &&
            predicted_error(f, s->channels) <= MOST_ERROR;
 }
 
-static double model_ns(const pare_prepare *p, const form *f)
+static double model_ns(const pare_prepare *p, const pare_winograd_form *f)
 {
     pare_winograd_shape s;
     /* The plain kernels say what is computed; they are not quick. */
@@ -117,8 +121,8 @@ static pare_status pack(const pare_prepare *p, packed *k, size_t index, void *ro
     return PARE_OK;
 }
 
-static pare_status prepare(const pare_prepare *p, const form *f, void **out, size_t *bytes,
-                           size_t *scratch_bytes)
+static pare_status prepare(const pare_prepare *p, const pare_winograd_form *f, void **out,
+                           size_t *bytes, size_t *scratch_bytes)
 {
     packed *k = calloc(1, sizeof *k);
     if (!k) return pare_fail(PARE_ENOMEM, "no memory for a packed convolution");
@@ -257,5 +261,5 @@ static pare_status run(const pare_step *step, int threads)
         .run = run,                                                                  \
         .macs = macs_##M,                                                            \
     };
-FORM(2, &forms[0])
-FORM(4, &forms[1])
+FORM(2, &pare_winograd_forms[0])
+FORM(4, &pare_winograd_forms[1])

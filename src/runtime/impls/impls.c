@@ -5,6 +5,7 @@
 #define IMPLS(X)              \
     X(conv_penni)             \
     X(conv_sparse)            \
+    X(conv_tucker)            \
     X(conv_gemm)              \
     X(conv_blocked)           \
     X(conv_blocked_first)     \
