@@ -118,29 +118,34 @@ static void question(const pare_core *c, const pare_work *w, pare_question *q)
     q->p.weight = q->weight;
 }
 
-/* Lets q->weight name the dense forms of encoded inputs, where they were decoded. */
-static void use_decoded(const pare_core *c, const pare_work *w, pare_question *q)
+/* Is it for weights stored with one codec? The last resort takes them all, decoded. */
+static bool for_codec(const pare_impl *impl)
 {
-    for (uint32_t i = 0; i < w->node->n_in; i++) {
-        pare_id v = w->node->in[i];
-        if (v == PARE_NONE || !c->decoded[v].data) continue;
-        q->dense[i] = pare_weight_dense(c->decoded[v]);
-        q->weight[i] = &q->dense[i];
-    }
+    return impl->codec && strcmp(impl->codec, "*") != 0;
 }
 
-/* Decodes the encoded inputs, once for the whole plan, and lets q->weight name the dense forms. */
-static pare_status decode(pare_core *c, const pare_work *w, pare_question *q)
+/* Lets q->weight name the dense forms of encoded inputs, which are q's until let_go(): all of a
+ * network's would be there at once if the plan kept them. */
+static pare_status decode(const pare_core *c, const pare_work *w, pare_question *q)
 {
     for (uint32_t i = 0; i < w->node->n_in; i++) {
+        if (!q->weight[i] || !q->weight[i]->codec) continue;
         pare_id v = w->node->in[i];
-        const pare_weight *stored = v == PARE_NONE ? NULL : c->graph->value[v].weight;
-        if (!stored || !stored->codec || c->decoded[v].data) continue;
-        PARE_TRY(pare_note(pare_weight_decode(stored, &c->decoded[v]), "weight '%s'",
-                           c->graph->value[v].name));
+        pare_tensor t;
+        if (c->decoded[v].data)
+            t = pare_tensor_ref(&c->decoded[v]);
+        else
+            PARE_TRY(pare_note(pare_weight_decode(q->weight[i], &t), "weight '%s'",
+                               c->graph->value[v].name));
+        q->dense[i] = pare_weight_dense(t);
+        q->weight[i] = &q->dense[i];
     }
-    use_decoded(c, w, q);
     return PARE_OK;
+}
+
+static void let_go(const pare_work *w, pare_question *q)
+{
+    for (uint32_t i = 0; i < w->node->n_in; i++) pare_weight_free(&q->dense[i]);
 }
 
 /* Lets q->weight name a dense form without numbers. Decoding takes time, and no implementation of a
@@ -199,17 +204,18 @@ static bool has_codec(const pare_impl *impl, const pare_question *q)
     return w && w->codec && strcmp(impl->codec, w->codec->name) == 0;
 }
 
-/* Fills the offers with the best of what accepts the question; w->offers 0 if nothing does. */
-static pare_status ask(pare_core *c, const char *force, pare_work *w)
+/* Fills the offers with the best of what accepts the question; w->offers 0 if nothing does. *dense:
+ * to let_go(). */
+static pare_status offers(const pare_core *c, const char *force, pare_work *w, pare_question *dense)
 {
-    pare_question coded, dense;
+    pare_question coded;
     question(c, w, &coded);
     coded.p.threads = c->on_offer ? c->threads : PARE_MODEL_THREADS;
-    dense = coded;
-    dense.p.in = dense.in, dense.p.out = dense.out, dense.p.weight = dense.weight;
+    *dense = coded;
+    dense->p.in = dense->in, dense->p.out = dense->out, dense->p.weight = dense->weight;
     const pare_epilogue *e = &w->chain.epilogue;
     bool plain = !e->scale && !e->residual && !e->gate && e->act == PARE_ACT_NONE,
-         has_empty = empty(w, &coded), decoded = !coded.codec,
+         has_empty = empty(w, &coded), decoded = false,
          lazy = c->choice != PARE_CHOOSE_MEASURE && strcmp(w->node->op->name, "Conv") == 0,
          no_blocks = constant_residual(c, w);
     for (int i = 0; i < PARE_LAYOUT_PAIRS; i++)
@@ -218,22 +224,22 @@ static pare_status ask(pare_core *c, const char *force, pare_work *w)
     w->forced = false;
     for (const pare_impl *const *i = pare_impls; *i; i++) {
         const pare_impl *impl = *i;
-        bool for_codec = impl->codec && strcmp(impl->codec, "*") != 0;
+        bool composed = coded.codec && !for_codec(impl);
         if (!pare_impl_for(impl, w->node->op->name) || (!plain && !impl->fuses) ||
             (has_empty && impl->op) || (no_blocks && impl->takes == PARE_BLOCKED) ||
-            !takes_first(impl, &coded) || (for_codec && !has_codec(impl, &coded)))
+            !takes_first(impl, &coded) || (for_codec(impl) && !has_codec(impl, &coded)))
             continue;
         if (!pare_force_allows(force, w->node, impl, &w->forced)) continue;
-        if (!for_codec && !decoded) {
+        if (composed && !decoded) {
             if (lazy)
-                stand_in(w, &dense);
+                stand_in(w, dense);
             else
-                PARE_TRY(decode(c, w, &dense));
+                PARE_TRY(decode(c, w, dense));
             decoded = true;
         }
-        const pare_prepare *p = for_codec ? &coded.p : &dense.p;
+        const pare_prepare *p = composed ? &dense->p : &coded.p;
         if (!impl->accepts(p)) continue;
-        pare_offer got = { impl, !for_codec && coded.codec,
+        pare_offer got = { impl, composed,
                            impl->model_ns
                                ? impl->model_ns(p) * pare_tuned_factor(c->tuned, impl->name)
                                : last_resort_ns };
@@ -279,7 +285,7 @@ static void explain(const pare_core *c, pare_work *w)
                  second.ns * 1e-6);
 }
 
-pare_status pare_take(pare_core *c, pare_work *w)
+void pare_take(const pare_core *c, pare_work *w)
 {
     const pare_offer *o = &w->offer[w->chosen];
     pare_question q;
@@ -290,8 +296,7 @@ pare_status pare_take(pare_core *c, pare_work *w)
     w->codec = q.codec ? q.codec : "";
     for (uint32_t i = 0; !q.codec && i < w->node->n_in; i++)
         if (q.weight[i] && i > 0) w->codec = "dense";
-    bool for_codec = o->impl->codec && strcmp(o->impl->codec, "*") != 0;
-    if (!for_codec) PARE_TRY(decode(c, w, &q));
+    if (!for_codec(o->impl)) stand_in(w, &q);
     if (o->impl->macs)
         w->macs = o->impl->macs(&q.p);
     else if (w->node->op->cost) {
@@ -299,33 +304,35 @@ pare_status pare_take(pare_core *c, pare_work *w)
         w->node->op->cost(w->node, q.in, q.out, &cost);
         w->macs = cost.macs;
     }
-    return PARE_OK;
 }
 
 pare_status pare_prepare_step(const pare_core *c, pare_work *w)
 {
     if (!w->impl->prepare) return PARE_OK;
-    bool for_codec = w->impl->codec && strcmp(w->impl->codec, "*") != 0;
     pare_question q;
     question(c, w, &q);
-    if (!for_codec) use_decoded(c, w, &q);
-    pare_status st = PARE_OK;
-    bool loaded[PARE_MAX_IN + 1] = { false };
+    pare_status st = for_codec(w->impl) ? PARE_OK : decode(c, w, &q);
     for (uint32_t i = 0; st == PARE_OK && i < w->node->n_in; i++) {
         const pare_weight *k = q.weight[i];
         if (!k || !pare_tensor_is_stored(&k->part[0]) || (i == 1 && w->impl->streams)) continue;
         q.dense[i] = pare_weight_ref(k);
         q.weight[i] = &q.dense[i];
-        loaded[i] = true;
         st = pare_weight_load(&q.dense[i]);
     }
     if (st == PARE_OK) st = w->impl->prepare(&q.p, &w->packed, &w->packed_bytes, &w->scratch_bytes);
-    for (uint32_t i = 0; i < w->node->n_in; i++)
-        if (loaded[i]) pare_weight_free(&q.dense[i]);
+    let_go(w, &q);
     return pare_note(st, "node '%s'", w->node->name);
 }
 
-pare_status pare_ask(pare_core *c, const char *force, pare_work *w)
+static pare_status ask(const pare_core *c, const char *force, pare_work *w)
+{
+    pare_question dense;
+    pare_status st = offers(c, force, w, &dense);
+    let_go(w, &dense);
+    return st;
+}
+
+pare_status pare_ask(const pare_core *c, const char *force, pare_work *w)
 {
     PARE_TRY(ask(c, force, w));
     if (w->offers == 0 &&

@@ -79,7 +79,8 @@ typedef struct pare_core {
     pare_id *root;         /* per value: the value whose memory it is (views) */
     pare_place *place;     /* per value and layout: [v] plain, [n_values + v] blocked */
     pare_reorder *reorder; /* as many as there are reorder steps, and more */
-    pare_tensor *decoded;  /* per value: dense form of encoded constants where a step wants it */
+    pare_tensor
+        *decoded; /* per value: dense form of an encoded constant that is read while running */
     size_t block_bytes, scratch_bytes, weight_bytes;
 } pare_core;
 
@@ -95,9 +96,9 @@ typedef struct pare_question {
 
 /* choose.c: asks for offers for the chain w->chain, or for its first node alone if nothing runs the
  * whole chain (w->chain is then cut). */
-pare_status pare_ask(pare_core *c, const char *force, pare_work *w);
-/* Takes the offer w->chosen: sets w->impl, says why, decodes what it wants decoded. */
-pare_status pare_take(pare_core *c, pare_work *w);
+pare_status pare_ask(const pare_core *c, const char *force, pare_work *w);
+/* Takes the offer w->chosen: sets w->impl and says why. */
+void pare_take(const pare_core *c, pare_work *w);
 /* Packs the weights, those in a file too, of a step whose offer was taken. May run beside other
  * steps' packing. */
 pare_status pare_prepare_step(const pare_core *c, pare_work *w);

@@ -24,12 +24,6 @@ typedef struct packing {
     char message[400];
 } packing;
 
-static void drop(pare_core *c, pare_id v)
-{
-    pare_tensor_free(&c->decoded[v]);
-    pare_weight_free(c->graph->value[v].weight);
-}
-
 static int larger_first(const void *a, const void *b)
 {
     const load *x = a, *y = b;
@@ -70,11 +64,12 @@ static void pack(void *user, size_t index, int thread)
     for (uint32_t i = 0; i < w->node->n_in; i++) {
         pare_id v = w->node->in[i];
         if (v == PARE_NONE || !p->c->graph->value[v].weight) continue;
-        if (atomic_fetch_sub(&p->left[v], 1) == 1 && !p->kept[v]) drop(p->c, v);
+        if (atomic_fetch_sub(&p->left[v], 1) == 1 && !p->kept[v])
+            pare_weight_free(p->c->graph->value[v].weight);
     }
 }
 
-/* Fills kept and left. */
+/* Fills kept and left, and decodes what is kept. */
 static pare_status count_readers(packing *p)
 {
     pare_core *c = p->c;
@@ -90,14 +85,14 @@ static pare_status count_readers(packing *p)
         }
         if (w->chain.residual != PARE_NONE) p->kept[c->root[w->chain.residual]] = true;
     }
-    for (uint32_t i = 0; i < g->n_outputs; i++) { /* copied from at every run */
-        pare_id v = c->root[g->output[i]];
-        const pare_weight *w = g->value[v].weight;
-        p->kept[v] = true;
-        if (w && w->codec && !c->decoded[v].data) PARE_TRY(pare_weight_decode(w, &c->decoded[v]));
+    for (uint32_t i = 0; i < g->n_outputs; i++) /* copied from at every run */
+        p->kept[c->root[g->output[i]]] = true;
+    for (uint32_t v = 0; v < g->n_values; v++) {
+        pare_weight *w = g->value[v].weight;
+        if (!p->kept[v] || !w) continue;
+        PARE_TRY(pare_note(w->codec ? pare_weight_decode(w, &c->decoded[v]) : pare_weight_load(w),
+                           "weight '%s'", g->value[v].name));
     }
-    for (uint32_t v = 0; v < g->n_values; v++)
-        if (p->kept[v] && g->value[v].weight) PARE_TRY(pare_weight_load(g->value[v].weight));
     return PARE_OK;
 }
 
@@ -116,8 +111,8 @@ pare_status pare_pack_all(pare_core *c)
     if (st == PARE_OK) pare_team_for(c->n_work, c->threads, pack, &p);
     if (st == PARE_OK && p.failed_step != SIZE_MAX) st = pare_fail(p.status, "%s", p.message);
     for (uint32_t v = 0; st == PARE_OK && v < g->n_values; v++) {
-        const pare_weight *w = g->value[v].weight;
-        if (w && !p.kept[v]) drop(c, v); /* nobody's: read by views only, or not at all */
+        pare_weight *w = g->value[v].weight;
+        if (w && !p.kept[v]) pare_weight_free(w); /* nobody's: read by views only, or not at all */
         if (c->decoded[v].data) c->weight_bytes += pare_tensor_bytes(&c->decoded[v]);
         for (int k = 0; w && k < pare_weight_parts(w); k++)
             c->weight_bytes += pare_tensor_bytes(&w->part[k]);

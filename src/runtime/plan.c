@@ -133,7 +133,7 @@ static pare_status offer_all(pare_core *c, const pare_plan_options *o)
 static pare_status build(pare_core *c)
 {
     PARE_TRY(pare_layouts_choose(c));
-    for (size_t i = 0; i < c->n_work; i++) PARE_TRY(pare_take(c, &c->work[i]));
+    for (size_t i = 0; i < c->n_work; i++) pare_take(c, &c->work[i]);
     PARE_TRY(pare_pack_all(c));
     PARE_TRY(pare_layouts_meet(c));
     PARE_TRY(pare_place_all(c));
