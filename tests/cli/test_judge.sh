@@ -78,6 +78,9 @@ expect 7 "$pare" verify a.onnx b.onnx --json
 [ "$(json_value match)" = false ] || fail "two networks match"
 [ "$(json_value first_divergent)" != null ] || fail "no first divergent layer"
 stderr_has 'first in'
+error=$(json_value max_rel_error)
+expect 7 "$pare" verify a.onnx b.onnx --json --seed 2
+[ "$(json_value max_rel_error)" != "$error" ] || fail "--seed does not change the random inputs"
 expect 7 "$pare" verify a.onnx five.onnx
 expect 7 "$pare" verify a.onnx grey.onnx
 expect 0 "$pare" verify a.onnx b.onnx --tolerance 1000
