@@ -5,30 +5,30 @@
 
 enum { VL = 8 }; /* of the plain table */
 
-size_t pare_int8_packed(size_t vl, bool quads, size_t rows, size_t all_quads)
+size_t pare_int8_packed(size_t vl, size_t rows, size_t all_words)
 {
-    return (rows + vl - 1) / vl * vl * all_quads * (quads ? 4 : 8);
+    return (rows + vl - 1) / vl * vl * all_words * 4;
 }
 
-/* Index of byte i of quad q for output channel `row`, of `blocks` blocks in tiles. */
-static size_t weight_at(size_t vl, size_t tile, bool quads, size_t blocks, size_t all_quads,
+/* Index of number i of word q for output channel `row`, of `blocks` blocks in tiles. */
+static size_t weight_at(size_t vl, size_t tile, bool quads, size_t blocks, size_t all_words,
                         size_t row, size_t q, size_t i)
 {
-    size_t block = row / vl, lane = row % vl, first = block / tile * tile,
+    size_t block = row / vl, first = block / tile * tile,
            n = blocks - first < tile ? blocks - first : tile;
-    size_t group = first * all_quads + q * n + (block - first); /* of vl * 4 weights */
-    return group * vl * 4 + (quads ? lane * 4 + i : (i % 2) * vl * 2 + lane * 2 + i / 2);
+    size_t group = first * all_words + q * n + (block - first);
+    return (group * vl + row % vl) * pare_int8_word(quads) + i;
 }
 
-void pare_int8_pack(size_t vl, size_t tile, bool quads, size_t rows, size_t all_quads,
+void pare_int8_pack(size_t vl, size_t tile, bool quads, size_t rows, size_t all_words,
                     const int16_t *w, void *to)
 {
     size_t blocks = (rows + vl - 1) / vl;
     for (size_t r = 0; r < rows; r++)
-        for (size_t q = 0; q < all_quads; q++)
-            for (size_t i = 0; i < 4; i++) {
-                size_t at = weight_at(vl, tile, quads, blocks, all_quads, r, q, i);
-                int16_t v = w[(r * all_quads + q) * 4 + i];
+        for (size_t q = 0; q < all_words; q++)
+            for (size_t i = 0; i < pare_int8_word(quads); i++) {
+                size_t at = weight_at(vl, tile, quads, blocks, all_words, r, q, i);
+                int16_t v = *w++;
                 if (quads)
                     ((int8_t *)to)[at] = (int8_t)v;
                 else
@@ -56,12 +56,14 @@ void pare_int8_conv_c(const pare_int8_conv *c)
             uint32_t sum = 0, of_x = 0;
             size_t q = 0;
             for (size_t r = 0; r < c->runs; r++)
-                for (size_t k = 0; k < c->run[r].quads; k++, q++)
-                    for (size_t i = 0; i < 4; i++) {
-                        uint32_t x = c->x[c->pixel[p] + c->run[r].at + 4 * k + i] ^ c->flip;
+                for (size_t k = 0; k < c->run[r].words; k++, q++)
+                    for (size_t i = 0; i < pare_int8_word(c->quads); i++) {
+                        const uint8_t *at = c->x + c->pixel[p] + c->run[r].at + 4 * k;
+                        uint32_t x = c->quads ? at[i] ^ (uint32_t)c->flip
+                                              : (uint32_t)((const int16_t *)(const void *)at)[i];
                         sum += x * (uint32_t)weight(c->w, c->quads,
                                                     weight_at(c->vl, c->tile, c->quads, c->blocks,
-                                                              c->all_quads, row, q, i));
+                                                              c->all_words, row, q, i));
                         if (c->finish.w_zero) of_x += x * (c->ones[q] >> 8 * i & 1);
                     }
             if (c->finish.w_zero) sum -= of_x * (uint32_t)c->finish.w_zero[row];
@@ -81,14 +83,20 @@ void pare_int8_depthwise_c(const pare_int8_depthwise *c)
             for (size_t g = 0; g < c->groups; g++)
                 for (size_t i = 0; i < 4; i++) {
                     uint32_t x = c->x[c->pixel[p] + c->group[g] + i * c->vl + lane] ^ c->flip;
-                    sum += x * (uint32_t)weight(
-                                   c->w, c->quads,
-                                   weight_at(c->vl, 1, c->quads, 1, c->groups, lane, g, i));
+                    size_t n = pare_int8_word(c->quads), all = c->groups * 4 / n;
+                    sum += x * (uint32_t)weight(c->w, c->quads,
+                                                weight_at(c->vl, 1, c->quads, 1, all, lane,
+                                                          (g * 4 + i) / n, i % n));
                     if (c->finish.w_zero) of_x += x * (c->ones[g] >> 8 * i & 1);
                 }
             if (c->finish.w_zero) sum -= of_x * (uint32_t)c->finish.w_zero[lane];
             c->y[p * c->vl + lane] = pare_int8_finish_c(&c->finish, lane, sum);
         }
+}
+
+void pare_int8_widen_c(size_t n, const uint8_t *x, bool is_signed, int16_t *y)
+{
+    for (size_t i = 0; i < n; i++) y[i] = is_signed ? (int8_t)x[i] : x[i];
 }
 
 void pare_quantize_c(size_t n, const float *x, float scale, float lo, float hi, int32_t zero,

@@ -23,32 +23,34 @@ typedef struct pare_int8_finish {
     int32_t zero;          /* of y */
 } pare_int8_finish;
 
-/* Quads that follow each other in memory. */
+/* Words of 32 bits that follow each other in memory. */
 typedef struct pare_int8_run {
     uint32_t at; /* bytes from the pixel */
-    uint32_t quads;
+    uint32_t words;
 } pare_int8_run;
 
-/* Output channels in `blocks` blocks against `pixels` pixels: each output is the sum over all quads
- * of its pixel.
+/* Output channels in `blocks` blocks against `pixels` pixels: each output is the sum over all words
+ * of its pixel. There are two forms, one for each table of kernels:
  *
- * Weights are packed in tiles of `tile` blocks (the last may have fewer), each
- *   quads:  int8  [quad][block][vl][4]
- *   else:   int16 [quad][block][2][vl][2]: bytes 0 and 2 of the quad, then 1 and 3; zero points are
- *           subtracted already
- */
+ *   quads:  a word is four bytes
+ *   else:   a word is two numbers of 16 bits, bytes widened with their sign; there is no flip and
+ *           no w_zero
+ *
+ * Weights are packed in tiles of `tile` blocks, kernels->int8_tile at most (the last may have
+ * fewer), each [word][block][vl][4]
+ * of int8, or [word][block][vl][2] of int16, from which zero points are subtracted already. */
 typedef struct pare_int8_conv {
     size_t vl, tile;
     bool quads;
     const uint8_t *x;
     uint8_t flip;
     size_t pixels;
-    const uint32_t *pixel; /* offset of each pixel */
+    const uint32_t *pixel; /* offset of each pixel in bytes */
     const pare_int8_run *run;
-    size_t runs, all_quads; /* all_quads: of all runs together */
+    size_t runs, all_words; /* all_words: of all runs together */
     size_t blocks;
     const void *w;
-    const uint32_t *ones; /* per quad: a byte of 1 where the weight is real, for w_zero */
+    const uint32_t *ones; /* per word: a byte of 1 where the weight is real, for w_zero */
     pare_int8_finish finish;
     uint8_t *y;     /* [block][pixel][vl], blocks `y_block` bytes apart */
     size_t y_block; /* of `sums`: numbers */
@@ -59,7 +61,7 @@ typedef void pare_int8_conv_fn(const pare_int8_conv *c);
 /* One block of channels, each with its own weights: every output is the sum over groups of four
  * horizontally neighbouring pixels.
  *
- *   quads:  int8 [group][vl][4];  else int16 [group][2][vl][2]
+ *   quads:  int8 [group][vl][4];  else int16 [group][2][vl][2]; both read bytes
  *
  * All four pixels of a group are read, whatever their weight. */
 typedef struct pare_int8_depthwise {
@@ -78,11 +80,18 @@ typedef struct pare_int8_depthwise {
 } pare_int8_depthwise;
 typedef void pare_int8_depthwise_fn(const pare_int8_depthwise *c);
 
-/* Packs the weights of `rows` output channels from row-major [rows][4 * all_quads]; `to` holds
- * pare_int8_packed() bytes, all zero. The weights of a depthwise block are those of vl rows. */
-size_t pare_int8_packed(size_t vl, bool quads, size_t rows, size_t all_quads);
-void pare_int8_pack(size_t vl, size_t tile, bool quads, size_t rows, size_t all_quads,
+/* Numbers in a word. */
+static inline size_t pare_int8_word(bool quads) { return quads ? 4 : 2; }
+
+/* Packs the weights of `rows` output channels from row-major [rows][pare_int8_word() * all_words];
+ * `to` holds pare_int8_packed() bytes, all zero. The weights of a depthwise block are those of vl
+ * rows. */
+size_t pare_int8_packed(size_t vl, size_t rows, size_t all_words);
+void pare_int8_pack(size_t vl, size_t tile, bool quads, size_t rows, size_t all_words,
                     const int16_t *w, void *to);
+
+/* y[i] = x[i] in 16 bits. */
+typedef void pare_int8_widen_fn(size_t n, const uint8_t *x, bool is_signed, int16_t *y);
 
 /* y[i] = clamp(rint(x[i] / scale), lo, hi) + zero; NaN gives lo + zero. */
 typedef void pare_quantize_fn(size_t n, const float *x, float scale, float lo, float hi,
@@ -112,6 +121,7 @@ typedef void pare_int8_max_fn(size_t pixels, const uint8_t *x, size_t step, cons
 uint8_t pare_int8_finish_c(const pare_int8_finish *f, size_t channel, uint32_t sum);
 pare_int8_conv_fn pare_int8_conv_c;
 pare_int8_depthwise_fn pare_int8_depthwise_c;
+pare_int8_widen_fn pare_int8_widen_c;
 pare_quantize_fn pare_quantize_c;
 pare_dequantize_fn pare_dequantize_c;
 pare_int8_add_fn pare_int8_add_c;

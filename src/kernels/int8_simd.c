@@ -1,12 +1,12 @@
-/* Two ways to multiply quads: vpdpbusd takes four unsigned by four signed bytes into 32 bits;
- * without it, bytes 0 and 2 and bytes 1 and 3 become 16-bit numbers, two products each. The shorter
- * vpmaddubsw is not used: its 16-bit sums of two products saturate. */
+/* Two ways to multiply words: vpdpbusd takes four unsigned by four signed bytes into 32 bits;
+ * without it, products are of 16-bit numbers, two a lane. The shorter vpmaddubsw is not used: its
+ * 16-bit sums of two products saturate. */
 #include "kernels/int8_vec.h"
 
 #include <math.h>
 #include <string.h>
 
-INLINE uint32_t quad(const uint8_t *p)
+INLINE uint32_t word(const uint8_t *p)
 {
     uint32_t q;
     memcpy(&q, p, 4);
@@ -14,19 +14,10 @@ INLINE uint32_t quad(const uint8_t *p)
 }
 
 #if PARE_VEC_BYTES == 64
-typedef struct weights {
-    ivec w;
-} weights;
-typedef struct inputs {
-    ivec x;
-} inputs;
-enum { GROUP_BYTES = 64 }; /* of packed weights: a quad against a block */
 INLINE ivec spread(uint32_t q) { return (ivec)_mm512_set1_epi32((int)q); }
-INLINE weights load_weights(const char *p) { return (weights){ load_i(p) }; }
-INLINE inputs split(ivec x) { return (inputs){ x }; }
-INLINE ivec dot(ivec acc, inputs x, weights w)
+INLINE ivec dot(ivec acc, ivec x, ivec w)
 {
-    return (ivec)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)x.x, (__m512i)w.w);
+    return (ivec)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)x, (__m512i)w);
 }
 /* Bytes (pixel, lane) of four pixels to (lane, pixel). */
 INLINE ivec turn(ivec x)
@@ -36,60 +27,42 @@ INLINE ivec turn(ivec x)
                       _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     return (ivec)_mm512_shuffle_epi8(_mm512_permutexvar_epi32(words, (__m512i)x), within);
 }
-#elif PARE_VEC_BYTES == 32
-typedef struct weights {
-    ivec even, odd;
-} weights;
-typedef struct inputs {
-    ivec even, odd;
-} inputs;
-enum { GROUP_BYTES = 64 };
-INLINE ivec spread(uint32_t q) { return (ivec)_mm256_set1_epi32((int)q); }
-INLINE weights load_weights(const char *p) { return (weights){ load_i(p), load_i(p + 32) }; }
-INLINE inputs split(ivec x)
+enum { WEIGHTS = 1 }; /* vectors of weights for four pixels of a depthwise block */
+INLINE ivec dot_turned(ivec acc, ivec x, const char *w) { return dot(acc, turn(x), load_i(w)); }
+#else
+INLINE ivec dot(ivec acc, ivec x, ivec w)
 {
-    return (inputs){ x & spread(0x00ff00ff), (ivec)_mm256_srli_epi16((__m256i)x, 8) };
+#if PARE_VEC_BYTES == 32
+    return acc + (ivec)_mm256_madd_epi16((__m256i)x, (__m256i)w);
+#else
+    return acc + (ivec)pairs((int16x8_t)x, (int16x8_t)w);
+#endif
 }
-INLINE ivec dot(ivec acc, inputs x, weights w)
-{
-    return acc + (ivec)_mm256_madd_epi16((__m256i)x.even, (__m256i)w.even) +
-           (ivec)_mm256_madd_epi16((__m256i)x.odd, (__m256i)w.odd);
-}
+INLINE ivec spread(uint32_t q) { return (ivec){ 0 } + (int32_t)q; }
+/* Bytes (pixel, lane) of four pixels to (lane, pixel), the pixels in the order 0, 2, 1, 3: then
+ * bytes 0 and 2 of a lane are pixels 0 and 1. */
 INLINE ivec turn(ivec x)
 {
+#if PARE_VEC_BYTES == 32
     const __m256i words = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7),
                   within = _mm256_broadcastsi128_si256(
-                      _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+                      _mm_setr_epi8(0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15));
     return (ivec)_mm256_shuffle_epi8(_mm256_permutevar8x32_epi32((__m256i)x, words), within);
-}
 #else
-typedef struct weights {
-    int16x8_t even, odd;
-} weights;
-typedef struct inputs {
-    int16x8_t even, odd;
-} inputs;
-enum { GROUP_BYTES = 32 };
-INLINE ivec spread(uint32_t q) { return (ivec)vdupq_n_u32(q); }
-INLINE weights load_weights(const char *p)
-{
-    return (weights){ (int16x8_t)load_i(p), (int16x8_t)load_i(p + 16) };
-}
-INLINE inputs split(ivec x)
-{
-    return (inputs){ (int16x8_t)(x & spread(0x00ff00ff)),
-                     (int16x8_t)vshrq_n_u16((uint16x8_t)x, 8) };
-}
-INLINE ivec dot(ivec acc, inputs x, weights w)
-{
-    return acc + (ivec)pairs(x.even, w.even) + (ivec)pairs(x.odd, w.odd);
-}
-INLINE ivec turn(ivec x)
-{
-    const uint8x16_t within = { 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15 };
+    const uint8x16_t within = { 0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15 };
     return (ivec)vqtbl1q_u8((uint8x16_t)x, within);
+#endif
+}
+typedef uint16_t halves __attribute__((vector_size(PARE_VEC_BYTES)));
+enum { WEIGHTS = 2 };
+INLINE ivec dot_turned(ivec acc, ivec x, const char *w)
+{
+    x = turn(x);
+    acc = dot(acc, x & 0x00ff00ff, load_i(w));
+    return dot(acc, (ivec)((halves)x >> 8), load_i(w + PARE_VEC_BYTES));
 }
 #endif
+enum { GROUP_BYTES = PARE_VEC_BYTES }; /* of packed weights: a word against a block */
 
 /* --- convolution: NB blocks by P pixels --- */
 INLINE void tile(const pare_int8_conv *c, const char *w, const char *ahead, size_t pace,
@@ -106,21 +79,17 @@ INLINE void tile(const pare_int8_conv *c, const char *w, const char *ahead, size
     }
     const uint32_t *ones = c->ones;
     for (size_t r = 0; r < c->runs; r++) {
-        size_t x = c->run[r].at, end = x + 4 * (size_t)c->run[r].quads;
+        size_t x = c->run[r].at, end = x + 4 * (size_t)c->run[r].words;
         for (; x < end; x += 4, w += NB * GROUP_BYTES, ahead += pace) {
-            weights wv[4], one;
+            ivec wv[4], one = change;
             __builtin_prefetch(ahead, 0, 2);
 #pragma GCC unroll 4
-            for (int b = 0; b < NB; b++) wv[b] = load_weights(w + b * GROUP_BYTES);
-            if (w_zero) {
-                ivec o = spread(*ones++);
-                memcpy(&one, &o, sizeof o); /* quads only */
-            }
+            for (int b = 0; b < NB; b++) wv[b] = load_i(w + b * GROUP_BYTES);
+            if (w_zero) one = spread(*ones++);
 #pragma GCC unroll 16
             for (int p = 0; p < P; p++) {
-                ivec q = spread(quad(at[p] + x));
-                if (flip) q ^= change;
-                inputs in = split(q);
+                ivec in = spread(word(at[p] + x));
+                if (flip) in ^= change;
 #pragma GCC unroll 4
                 for (int b = 0; b < NB; b++) acc[p][b] = dot(acc[p][b], in, wv[b]);
                 if (w_zero) of_x[p] = dot(of_x[p], in, one);
@@ -147,10 +116,10 @@ INLINE void tile(const pare_int8_conv *c, const char *w, const char *ahead, size
 INLINE void pixels(const pare_int8_conv *c, const char *w, size_t block, int NB, int A, int B,
                    int C, bool w_zero, bool flip)
 {
-    size_t p = 0, n = c->pixels, size = c->all_quads * (size_t)NB * GROUP_BYTES;
+    size_t p = 0, n = c->pixels, size = c->all_words * (size_t)NB * GROUP_BYTES;
     size_t pace = (size_t)NB * GROUP_BYTES / (n / (size_t)A + 1);
     const char *ahead = w + size;
-    for (; p + (size_t)A <= n; p += (size_t)A, ahead += c->all_quads * pace)
+    for (; p + (size_t)A <= n; p += (size_t)A, ahead += c->all_words * pace)
         tile(c, w, ahead, pace, block, p, NB, A, w_zero, flip);
     for (; p + (size_t)B <= n; p += (size_t)B)
         tile(c, w, ahead, pace, block, p, NB, B, w_zero, flip);
@@ -191,20 +160,19 @@ static variant *const variants[2][2][TILE] = {
 };
 #else
 enum { TILE = 2 };
-VARIANT(u1, 1, 6, 3, 2, false, false)
-VARIANT(u2, 2, 4, 2, 1, false, false)
-VARIANT(s1, 1, 6, 3, 2, false, true)
-VARIANT(s2, 2, 4, 2, 1, false, true)
-static variant *const variants[1][2][TILE] = { { { u1, u2 }, { s1, s2 } } };
+VARIANT(u1, 1, 12, 6, 3, false, false)
+VARIANT(u2, 2, 6, 4, 2, false, false)
+static variant *const variants[1][1][TILE] = { { { u1, u2 } } };
 #endif
 
 void ISA(pare_int8_conv)(const pare_int8_conv *c)
 {
     const char *w = c->w;
     for (size_t block = 0; block < c->blocks;) {
-        size_t n = c->blocks - block < TILE ? c->blocks - block : TILE;
-        variants[PARE_VEC_BYTES == 64 && c->finish.w_zero][c->flip != 0][n - 1](c, w, block);
-        w += n * c->all_quads * GROUP_BYTES;
+        size_t n = c->blocks - block < c->tile ? c->blocks - block : c->tile;
+        variants[PARE_VEC_BYTES == 64 && c->finish.w_zero][PARE_VEC_BYTES == 64 && c->flip][n - 1](
+            c, w, block);
+        w += n * c->all_words * GROUP_BYTES;
         block += n;
     }
 }
@@ -221,18 +189,15 @@ INLINE void depthwise(const pare_int8_depthwise *c, size_t first, int P, bool w_
         of_x[p] = (ivec){ 0 };
     }
     for (size_t g = 0; g < c->groups; g++) {
-        weights w = load_weights((const char *)c->w + g * GROUP_BYTES), one;
-        if (w_zero) {
-            ivec o = spread(c->ones[g]);
-            memcpy(&one, &o, sizeof o);
-        }
+        const char *w = (const char *)c->w + g * WEIGHTS * PARE_VEC_BYTES;
+        ivec one = change;
+        if (w_zero) one = spread(c->ones[g]);
 #pragma GCC unroll 8
         for (int p = 0; p < P; p++) {
-            ivec q = turn(load_i(at[p] + c->group[g]));
+            ivec q = load_i(at[p] + c->group[g]);
             if (flip) q ^= change;
-            inputs in = split(q);
-            acc[p] = dot(acc[p], in, w);
-            if (w_zero) of_x[p] = dot(of_x[p], in, one);
+            acc[p] = dot_turned(acc[p], q, w);
+            if (w_zero) of_x[p] = dot(of_x[p], turn(q), one);
         }
     }
 #pragma GCC unroll 8
@@ -264,6 +229,14 @@ void ISA(pare_int8_depthwise)(const pare_int8_depthwise *c)
 }
 
 /* --- element by element --- */
+void ISA(pare_int8_widen)(size_t n, const uint8_t *x, bool is_signed, int16_t *y)
+{
+    if (is_signed)
+        for (size_t i = 0; i < n; i++) y[i] = (int8_t)x[i];
+    else
+        for (size_t i = 0; i < n; i++) y[i] = x[i];
+}
+
 INLINE ivec widen(const uint8_t *x, bool is_signed)
 {
 #if PARE_VEC_BYTES == 64

@@ -43,6 +43,12 @@ INLINE bytes low_bytes(ivec v)
 {
 #if PARE_VEC_BYTES == 64
     return (bytes)_mm512_cvtepi32_epi8((__m512i)v);
+#elif PARE_VEC_BYTES == 32
+    __m256i low = (__m256i)(v & 0xff);
+    __m128i half = _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+    bytes b;
+    _mm_storel_epi64((__m128i *)(void *)&b, _mm_packus_epi16(half, half));
+    return b;
 #else
     return __builtin_convertvector(v, bytes);
 #endif

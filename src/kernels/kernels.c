@@ -37,6 +37,7 @@
         .to_plain = pare_to_plain_##ISA,           \
         .int8_conv = pare_int8_conv_##ISA,         \
         .int8_depthwise = pare_int8_depthwise_##ISA, \
+        .int8_widen = pare_int8_widen_##ISA,       \
         .quantize = pare_quantize_##ISA,           \
         .dequantize = pare_dequantize_##ISA,       \
         .int8_add = pare_int8_add_##ISA,           \
@@ -81,6 +82,7 @@
     pare_to_plain_fn pare_to_plain_##ISA;          \
     pare_int8_conv_fn pare_int8_conv_##ISA;        \
     pare_int8_depthwise_fn pare_int8_depthwise_##ISA; \
+    pare_int8_widen_fn pare_int8_widen_##ISA;      \
     pare_quantize_fn pare_quantize_##ISA;          \
     pare_dequantize_fn pare_dequantize_##ISA;      \
     pare_int8_add_fn pare_int8_add_##ISA;          \

@@ -46,10 +46,11 @@ typedef struct pare_kernels {
     pare_lanes_blocked_fn *lanes_blocked;
     pare_to_blocked_fn *to_blocked;
     pare_to_plain_fn *to_plain;
-    bool int8_quads;  /* form of packed 8-bit weights (int8.h) */
+    bool int8_quads;  /* products are of bytes, four to a word (int8.h) */
     size_t int8_tile; /* blocks of output channels in a tile of them */
     pare_int8_conv_fn *int8_conv;
     pare_int8_depthwise_fn *int8_depthwise;
+    pare_int8_widen_fn *int8_widen;
     pare_quantize_fn *quantize;
     pare_dequantize_fn *dequantize;
     pare_int8_add_fn *int8_add;

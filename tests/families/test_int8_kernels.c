@@ -84,14 +84,14 @@ static int16_t *random_weights(size_t n, bool quads, pare_rng *rng)
     return w;
 }
 
-/* Weights of `rows` output channels in tiles of `tile` blocks, also as *w, [rows][4 * quads]. */
-static void *random_packed(const pare_kernels *k, size_t tile, size_t rows, size_t quads,
+/* Weights of `rows` output channels in tiles of `tile` blocks, also as *w, a row for each. */
+static void *random_packed(const pare_kernels *k, size_t tile, size_t rows, size_t words,
                            int16_t **w, pare_rng *rng)
 {
-    *w = random_weights(rows * quads * 4, k->int8_quads, rng);
-    void *packed = calloc(pare_int8_packed(k->vl, k->int8_quads, rows, quads), 1);
+    *w = random_weights(rows * words * pare_int8_word(k->int8_quads), k->int8_quads, rng);
+    void *packed = calloc(pare_int8_packed(k->vl, rows, words), 1);
     assert_non_null(packed);
-    pare_int8_pack(k->vl, tile, k->int8_quads, rows, quads, *w, packed);
+    pare_int8_pack(k->vl, tile, k->int8_quads, rows, words, *w, packed);
     return packed;
 }
 
@@ -102,11 +102,15 @@ static void check_meaning(const pare_int8_conv *c, const int16_t *w, const void 
     const int32_t *sums = got;
     for (size_t row = 0; row < c->blocks * c->vl; row++)
         for (size_t p = 0; p < c->pixels; p++) {
-            const int16_t *at = w + row * c->all_quads * 4;
+            size_t word = pare_int8_word(c->quads);
+            const int16_t *at = w + row * c->all_words * word;
             int32_t want = c->finish.bias[row];
             for (size_t r = 0; r < c->runs; r++)
-                for (size_t i = 0; i < 4 * (size_t)c->run[r].quads; i++)
-                    want += (c->x[c->pixel[p] + c->run[r].at + i] ^ c->flip) * *at++;
+                for (size_t i = 0; i < word * c->run[r].words; i++) {
+                    const uint8_t *x = c->x + c->pixel[p] + c->run[r].at;
+                    want +=
+                        (c->quads ? x[i] ^ c->flip : ((const int16_t *)(const void *)x)[i]) * *at++;
+                }
             if (sums[row / c->vl * c->y_block + p * c->vl + row % c->vl] != want)
                 fail_msg("%s: not the sum of products", what);
         }
@@ -116,30 +120,33 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
 {
     pare_rng rng = pare_rng_stream(seed, 11);
     size_t runs = 1 + pare_rng_below(&rng, 5), blocks = 1 + pare_rng_below(&rng, 10),
-           pixels = pare_rng_below(&rng, 40), quads = 0, rows = blocks * k->vl, in = 4096;
+           pixels = pare_rng_below(&rng, 40), words = 0, rows = blocks * k->vl, in = 4096;
     bool zero = k->int8_quads && seed % 3 == 0;
     pare_int8_run run[5];
     for (size_t r = 0; r < runs; r++) {
-        run[r] = (pare_int8_run){ (uint32_t)pare_rng_below(&rng, 1000),
+        run[r] = (pare_int8_run){ 2 * (uint32_t)pare_rng_below(&rng, 500),
                                   1 + (uint32_t)pare_rng_below(&rng, 20) };
-        quads += run[r].quads;
+        words += run[r].words;
     }
     uint8_t *x = random_bytes(in, &rng);
-    uint32_t pixel[64], *ones = malloc(quads * sizeof *ones);
-    for (size_t p = 0; p < pixels; p++) pixel[p] = (uint32_t)pare_rng_below(&rng, 2000);
-    for (size_t q = 0; q < quads; q++) ones[q] = q % 3 ? 0x01010101 : 0x00000101;
+    uint32_t pixel[64], *ones = malloc(words * sizeof *ones);
+    int16_t *numbers = (int16_t *)(void *)x;
+    for (size_t i = 0; !k->int8_quads && i < in / 2; i++)
+        numbers[i] = (int16_t)((int)pare_rng_below(&rng, 384) - 128);
+    for (size_t p = 0; p < pixels; p++) pixel[p] = 2 * (uint32_t)pare_rng_below(&rng, 1000);
+    for (size_t q = 0; q < words; q++) ones[q] = q % 3 ? 0x01010101 : 0x00000101;
     int16_t *w;
-    void *packed = random_packed(k, k->int8_tile, rows, quads, &w, &rng);
+    void *packed = random_packed(k, k->int8_tile, rows, words, &w, &rng);
     pare_int8_conv c = { .vl = k->vl,
                          .tile = k->int8_tile,
                          .quads = k->int8_quads,
                          .x = x,
-                         .flip = seed % 2 ? 0x80 : 0,
+                         .flip = k->int8_quads && seed % 2 ? 0x80 : 0,
                          .pixels = pixels,
                          .pixel = pixel,
                          .run = run,
                          .runs = runs,
-                         .all_quads = quads,
+                         .all_words = words,
                          .blocks = blocks,
                          .w = packed,
                          .ones = ones,
@@ -149,8 +156,8 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
         size_t n = blocks * pixels * k->vl * (sums ? 4 : 1);
         uint8_t *got = guarded(n), *want = guarded(n);
         char what[160];
-        snprintf(what, sizeof what, "int8_conv/%s %zu pixels, %zu blocks, %zu quads%s seed=%llu",
-                 k->isa, pixels, blocks, quads, sums ? ", sums" : "", (unsigned long long)seed);
+        snprintf(what, sizeof what, "int8_conv/%s %zu pixels, %zu blocks, %zu words%s seed=%llu",
+                 k->isa, pixels, blocks, words, sums ? ", sums" : "", (unsigned long long)seed);
         c.y = want, c.sums = sums ? (int32_t *)(void *)want : NULL;
         pare_int8_conv_c(&c);
         c.y = got, c.sums = sums ? (int32_t *)(void *)got : NULL;
@@ -184,7 +191,7 @@ static void check_depthwise(const pare_kernels *k, uint64_t seed)
         ones[g] = g % 2 ? 0x00010101 : 1;
     }
     int16_t *w;
-    void *packed = random_packed(k, 1, vl, groups, &w, &rng);
+    void *packed = random_packed(k, 1, vl, groups * 4 / pare_int8_word(k->int8_quads), &w, &rng);
     pare_int8_depthwise d = { .vl = vl,
                               .quads = k->int8_quads,
                               .x = x,
@@ -382,6 +389,11 @@ static void check_rows(const pare_kernels *k, uint64_t seed)
     pare_dequantize_c(n, a, seed % 2, 3, 0.1f, (float *)(void *)want);
     k->dequantize(n, a, seed % 2, 3, 0.1f, (float *)(void *)got);
     compare(got, want, 4 * n, what);
+
+    got = guarded(2 * n), want = guarded(2 * n);
+    pare_int8_widen_c(n, a, seed % 2, (int16_t *)(void *)want);
+    k->int8_widen(n, a, seed % 2, (int16_t *)(void *)got);
+    compare(got, want, 2 * n, what);
 
     pare_int8_add add = { .signed_a = seed % 2,
                           .signed_b = seed % 4 > 1,

@@ -5,7 +5,10 @@
  * scratch, with the zero point around them. Either way a pixel's channels lie in blocks of `lanes`
  * bytes: vl of the blocked layout, or 4 for up to four channels of a plain input. Groups: each
  * block of output channels reads the blocks of input channels that its groups need, against zeros
- * for the rest. */
+ * for the rest. Where kernels multiply numbers of 16 bits, bands are always made, and widened.
+ *
+ * scratch of a thread: [header][band of bytes, if padded][band of 16 bits, if widened][results, if
+ * the output is plain] */
 #include "base/team.h"
 #include "runtime/impls/int8_common.h"
 
@@ -15,6 +18,7 @@ enum {
     BAND_BYTES = 128 << 10, /* of a padded band: leaves room in the second-level cache */
     ITEM_MACS = 6 << 20,    /* some 20 us */
     LEAST_MACS = 1 << 20,
+    LEAST_PIXELS = 48, /* of a band, each of which uses every weight that is loaded */
     SERIAL_MACS = 1 << 20,
     HEADER_BYTES = 64, /* scratch begins with the number of the band that lies in it */
 };
@@ -32,25 +36,27 @@ static slots slots_of(const pare_node *n)
 
 typedef struct packed {
     pare_window g;
-    bool from_plain, to_plain, copies, quads;
+    bool from_plain, to_plain, copies, quads, is_signed;
     uint8_t flip, pad;
     int64_t images, channels, kernels, groups;
     int64_t lanes, in_blocks, out_blocks; /* blocks of input (of `lanes`) and output channels */
     int64_t read_blocks;                  /* input blocks that one output block reads */
-    int64_t parts;               /* a weight less its zero point is the sum of so many bytes */
-    int64_t rows, bands;         /* output rows of a band */
-    int64_t in_rows, width;      /* of a band in scratch */
-    size_t in_block, row, image; /* bytes between blocks, rows, images of what is read */
-    int64_t chunk, chunks;       /* output blocks in an item */
+    int64_t parts;                   /* a weight less its zero point is the sum of so many bytes */
+    int64_t rows, bands;             /* output rows of a band */
+    int64_t in_rows, width;          /* of a band in scratch */
+    size_t in_block, row, image;     /* bytes between blocks, rows, images of the bytes */
+    size_t x_block, x_row, x_number; /* of what the kernel reads, and of a number of it */
+    size_t tile;                     /* output blocks whose weights are packed together */
+    int64_t chunk, chunks;           /* output blocks in an item */
     uint32_t *pixel, *ones;
     pare_int8_run *run;
-    size_t runs, all_quads;
+    size_t runs, all_quads, all_words;
     int32_t *bias, *w_zero;
     float *scale;
     char *w;
     size_t block_bytes; /* of the packed weights of an output block */
     pare_int8_finish finish;
-    size_t band_bytes; /* of scratch before the results of a plain output */
+    size_t wide_at, results_at; /* bytes of scratch before the widened band and the results */
     bool serial;
 } packed;
 
@@ -99,7 +105,7 @@ static double model_ns(const pare_prepare *p)
     double wasted = 1; /* groups: by blocks of vl channels */
     if (w->dim[1] < p->in[0].dim[1] && w->dim[1] < (int64_t)p->kernels->vl)
         wasted = (double)p->kernels->vl / (double)w->dim[1];
-    double each = p->kernels->vl == 16 ? 0.003 : 0.011; /* ns of a multiply-add */
+    double each = p->kernels->vl == 16 ? 0.0025 : 0.011; /* ns of a multiply-add */
     double weights = (double)pare_numel(4, w->dim) * 0.06;
     double ns = macs_of(p) * wasted * each + (double)pare_numel(4, p->in[0].dim) * 0.05;
     return 500 + (ns > weights ? ns : weights) / p->threads;
@@ -169,9 +175,13 @@ static void shape(const pare_prepare *p, packed *k)
     each = each < LEAST_MACS ? LEAST_MACS : each > ITEM_MACS ? ITEM_MACS : each;
     k->width = (g->out[1] - 1) * g->stride[1] + (g->kernel[1] - 1) * g->dilation[1] + 1;
     k->row = (size_t)((k->copies ? k->width : g->in[1]) * k->lanes);
-    k->rows = clamp((int64_t)(each / row_macs * 4), 1, g->out[0]);
-    if (k->copies) {
-        int64_t fit = BAND_BYTES / (int64_t)k->row / k->in_blocks;
+    k->rows = (int64_t)(each / row_macs * 4);
+    int64_t least = up(LEAST_PIXELS, g->out[1]);
+    k->rows = clamp(k->rows > least ? k->rows : least, 1, g->out[0]);
+    k->x_number = k->quads ? 1 : sizeof(int16_t);
+    k->x_row = k->row * k->x_number;
+    if (k->copies || !k->quads) {
+        int64_t fit = BAND_BYTES / (int64_t)k->x_row / k->in_blocks;
         k->rows = clamp(fit > halo ? (fit - halo) / g->stride[0] + 1 : 1, 1, k->rows);
     }
     k->bands = up(g->out[0], k->rows);
@@ -179,8 +189,10 @@ static void shape(const pare_prepare *p, packed *k)
     k->bands = up(g->out[0], k->rows);
     k->in_rows = (k->rows - 1) * g->stride[0] + halo;
     k->in_block = k->row * (size_t)(k->copies ? k->in_rows : g->in[0]);
+    k->x_block = k->quads ? k->in_block : k->x_row * (size_t)k->in_rows;
     k->image = (size_t)k->in_blocks * (size_t)(g->in[0] * g->in[1] * k->lanes);
-    int64_t tile = k->groups == 1 ? (int64_t)p->kernels->int8_tile : 1;
+    k->tile = k->groups == 1 ? p->kernels->int8_tile : 1;
+    int64_t tile = (int64_t)k->tile;
     double block_macs = row_macs * (double)k->rows / (double)k->out_blocks;
     k->chunk = clamp((int64_t)(each / block_macs / (double)tile + 0.5), 1, up(k->out_blocks, tile));
     k->chunk *= tile;
@@ -211,22 +223,24 @@ static size_t taps_of(const packed *k, tap *to)
                                        x,
                                        q / k->parts,
                                        (int)(q % k->parts),
-                                       (uint32_t)((size_t)b * k->in_block +
-                                                  (size_t)(y * g->dilation[0]) * k->row +
+                                       (uint32_t)((size_t)b * k->x_block +
+                                                  (size_t)(y * g->dilation[0]) * k->x_row +
                                                   (size_t)(x * g->dilation[1] * k->lanes +
-                                                           4 * (q / k->parts))) };
+                                                           4 * (q / k->parts)) *
+                                                      k->x_number) };
     }
     return n;
 }
 
 static void make_runs(packed *k, const tap *t)
 {
+    uint32_t words = (uint32_t)(k->all_words / k->all_quads);
     for (size_t i = 0; i < k->all_quads; i++) {
         pare_int8_run *last = k->runs ? &k->run[k->runs - 1] : NULL;
-        if (last && t[i].at == last->at + 4 * last->quads)
-            last->quads++;
+        if (last && t[i].at == last->at + 4 * last->words)
+            last->words += words;
         else
-            k->run[k->runs++] = (pare_int8_run){ t[i].at, 1 };
+            k->run[k->runs++] = (pare_int8_run){ t[i].at, words };
     }
 }
 
@@ -255,7 +269,7 @@ static void fill_weights(const pare_prepare *p, packed *k, const tap *taps, int1
     const pare_tensor *w = pare_int8_constant(p, s.w), *w_zero = pare_int8_constant(p, s.w_zero),
                       *x_zero = pare_int8_constant(p, s.x_zero);
     const uint8_t *bytes = w->data;
-    size_t vl = p->kernels->vl, tile = k->groups == 1 ? p->kernels->int8_tile : 1;
+    size_t vl = p->kernels->vl, tile = k->tile;
     int32_t shift = k->quads && w->dtype == PARE_U8 ? 128 : 0;
     int32_t zero_x = (int32_t)pare_int8_at(x_zero, 0) + (k->flip ? 128 : 0);
     bool qlinear = is_qlinear(p->node);
@@ -281,7 +295,7 @@ static void fill_weights(const pare_prepare *p, packed *k, const tap *taps, int1
             if (k->w_zero) k->w_zero[m] = zero - shift;
             if (qlinear) k->scale[m] = pare_int8_scale(p, m);
         }
-        pare_int8_pack(vl, tile, k->quads, blocks * vl, k->all_quads, row,
+        pare_int8_pack(vl, tile, k->quads, blocks * vl, k->all_words, row,
                        k->w + (size_t)first * k->block_bytes);
     }
 }
@@ -300,16 +314,15 @@ static int bytes_of_weights(const pare_prepare *p)
 static pare_status fill(const pare_prepare *p, packed *k)
 {
     const pare_window *g = &k->g;
-    size_t vl = p->kernels->vl, rows = (size_t)k->out_blocks * vl,
-           tile = k->groups == 1 ? p->kernels->int8_tile : 1, all;
+    size_t vl = p->kernels->vl, rows = (size_t)k->out_blocks * vl, tile = k->tile, all;
     slots s = slots_of(p->node);
     bool zero = pare_int8_needs_zero(p, s.w, s.w_zero, k->quads);
     /* w_zero takes off sums over all that is read, which with groups is more than the group. */
     k->parts = zero && k->groups > 1 ? bytes_of_weights(p) : 1;
     zero = zero && k->groups == 1;
     k->all_quads = taps_of(k, NULL);
-    if (!pare_mul_size(pare_int8_packed(vl, k->quads, vl, k->all_quads), (size_t)k->out_blocks,
-                       &all))
+    k->all_words = k->all_quads * 4 / pare_int8_word(k->quads);
+    if (!pare_mul_size(pare_int8_packed(vl, vl, k->all_words), (size_t)k->out_blocks, &all))
         return pare_fail(PARE_ENOMEM, "packed weights of %zu quads are too many", k->all_quads);
     k->block_bytes = all / (size_t)k->out_blocks;
     tap *taps = malloc(k->all_quads * sizeof *taps);
@@ -335,8 +348,9 @@ static pare_status fill(const pare_prepare *p, packed *k)
         fill_weights(p, k, taps, row);
         for (int64_t y = 0; y < k->rows; y++)
             for (int64_t x = 0; x < g->out[1]; x++)
-                k->pixel[y * g->out[1] + x] = (uint32_t)((size_t)(y * g->stride[0]) * k->row +
-                                                         (size_t)(x * g->stride[1] * k->lanes));
+                k->pixel[y * g->out[1] + x] =
+                    (uint32_t)((size_t)(y * g->stride[0]) * k->x_row +
+                               (size_t)(x * g->stride[1] * k->lanes) * k->x_number);
     }
     free(taps);
     free(row);
@@ -357,7 +371,8 @@ static pare_status prepare(const pare_prepare *p, bool from_plain, bool to_plain
     k->kernels = p->out[0].dim[1];
     k->groups = k->channels / p->in[s.w].dim[1];
     k->quads = p->kernels->int8_quads;
-    k->flip = pare_int8_flip(p->in[0].dtype);
+    k->is_signed = p->in[0].dtype == PARE_I8;
+    k->flip = k->quads ? pare_int8_flip(p->in[0].dtype) : 0;
     k->pad = (uint8_t)(int32_t)pare_int8_at(pare_int8_constant(p, s.x_zero), 0);
     shape(p, k);
     pare_status st = fill(p, k);
@@ -371,13 +386,15 @@ static pare_status prepare(const pare_prepare *p, bool from_plain, bool to_plain
         pare_int8_bounds(p->out[0].dtype, k->finish.zero, &k->finish.lo, &k->finish.hi);
     }
     size_t vl = p->kernels->vl;
-    k->band_bytes = k->copies ? HEADER_BYTES + (size_t)k->in_blocks * k->in_block + 64 : 0;
-    k->band_bytes = (k->band_bytes + 63) / 64 * 64;
+    k->wide_at = HEADER_BYTES + (k->copies ? (size_t)k->in_blocks * k->in_block + 64 : 0);
+    k->wide_at = (k->wide_at + 63) / 64 * 64;
+    k->results_at = k->wide_at + (k->quads ? 0 : (size_t)k->in_blocks * k->x_block + 64);
+    k->results_at = (k->results_at + 63) / 64 * 64;
     size_t results = (size_t)k->chunk * (size_t)(k->rows * k->g.out[1]) * vl *
                      (is_qlinear(p->node) ? 1 : sizeof(int32_t));
     *out = k;
     *bytes = (size_t)k->out_blocks * k->block_bytes;
-    *scratch_bytes = k->band_bytes + (k->to_plain ? results : 0);
+    *scratch_bytes = k->results_at + (k->to_plain ? results : 0);
     return PARE_OK;
 }
 
@@ -414,6 +431,15 @@ static void copy_band(const packed *k, int64_t y0, const uint8_t *x, uint8_t *to
                             to + (size_t)b * k->in_block, k->row);
 }
 
+/* From rows of bytes to a band of 16 bits. */
+static void widen_band(const packed *k, const pare_kernels *kernels, int64_t rows, const uint8_t *x,
+                       char *to)
+{
+    for (int64_t b = 0; b < k->in_blocks; b++)
+        kernels->int8_widen((size_t)rows * k->row, x + (size_t)b * k->in_block, k->is_signed,
+                            (int16_t *)(void *)(to + (size_t)b * k->x_block));
+}
+
 /* Results [block][pixel][vl] into planes; `size` bytes a number. */
 static void scatter(const packed *k, size_t vl, size_t size, int64_t first, int64_t blocks,
                     size_t pixels, const char *from, char *to, size_t plane)
@@ -443,18 +469,24 @@ static void item(void *user, size_t index, int thread)
     if (k->from_plain)
         x = (const uint8_t *)s->in[0].data +
             (size_t)image * (size_t)(k->channels * g->in[0] * g->in[1]);
+    int64_t *inside = (int64_t *)(void *)scratch, in_rows = k->in_rows;
     if (k->copies) {
-        int64_t *inside = (int64_t *)(void *)scratch;
         if (*inside != place)
             copy_band(k, y0 * g->stride[0] - g->begin[0], x, (uint8_t *)scratch + HEADER_BYTES);
-        *inside = place;
         x = (const uint8_t *)scratch + HEADER_BYTES;
-    } else
+    } else {
         x += (size_t)(y0 * g->stride[0]) * k->row;
+        in_rows = clamp(g->in[0] - y0 * g->stride[0], 0, in_rows);
+    }
+    if (!k->quads) {
+        if (*inside != place) widen_band(k, s->kernels, in_rows, x, scratch + k->wide_at);
+        x = (const uint8_t *)scratch + k->wide_at;
+    }
+    *inside = place;
     size_t pixels = (size_t)(rows * g->out[1]), plane = (size_t)(g->out[0] * g->out[1]);
     bool qlinear = is_qlinear(s->node);
     pare_int8_conv c = { .vl = vl,
-                         .tile = s->kernels->int8_tile,
+                         .tile = k->tile,
                          .quads = k->quads,
                          .x = x,
                          .flip = k->flip,
@@ -462,12 +494,12 @@ static void item(void *user, size_t index, int thread)
                          .pixel = k->pixel,
                          .run = k->run,
                          .runs = k->runs,
-                         .all_quads = k->all_quads,
+                         .all_words = k->all_words,
                          .blocks = (size_t)blocks,
                          .w = k->w + (size_t)first * k->block_bytes,
                          .ones = k->ones,
                          .finish = k->finish };
-    char *results = scratch + k->band_bytes;
+    char *results = scratch + k->results_at;
     uint8_t *y = s->out[0].data;
     if (k->to_plain) {
         c.y_block = pixels * vl;
@@ -482,7 +514,7 @@ static void item(void *user, size_t index, int thread)
         pare_int8_conv part = c;
         int64_t block = first + (int64_t)b;
         part.blocks = step;
-        part.x += (size_t)first_block(k, (int64_t)vl, block) * k->in_block;
+        part.x += (size_t)first_block(k, (int64_t)vl, block) * k->x_block;
         part.w = k->w + (size_t)block * k->block_bytes;
         part.y += b * c.y_block;
         if (c.sums) part.sums += b * c.y_block;
@@ -503,9 +535,8 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *s, int threads)
 {
     const packed *k = s->packed;
-    if (k->copies)
-        for (int t = 0; t < threads; t++)
-            *(int64_t *)(void *)((char *)s->scratch + (size_t)t * s->scratch_bytes) = -1;
+    for (int t = 0; t < threads; t++)
+        *(int64_t *)(void *)((char *)s->scratch + (size_t)t * s->scratch_bytes) = -1;
     size_t items = (size_t)(k->images * k->bands * k->chunks);
     pare_team_for(items, k->serial ? 1 : threads, item, (void *)s);
     return PARE_OK;

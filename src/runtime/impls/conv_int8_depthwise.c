@@ -106,7 +106,8 @@ static void fill(const pare_prepare *p, packed *k, int16_t *w)
             if (k->w_zero) k->w_zero[m] = zero - shift;
             k->scale[m] = pare_int8_scale(p, m);
         }
-        pare_int8_pack(vl, 1, k->quads, vl, k->groups, w, k->w + (size_t)b * k->block_bytes);
+        pare_int8_pack(vl, 1, k->quads, vl, k->groups * 4 / pare_int8_word(k->quads), w,
+                       k->w + (size_t)b * k->block_bytes);
     }
     for (int64_t y = 0; y < k->rows; y++)
         for (int64_t x = 0; x < g->out[1]; x++)
@@ -124,7 +125,7 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     k->quads = p->kernels->int8_quads;
     k->flip = pare_int8_flip(p->in[0].dtype);
     k->pad = (uint8_t)(int32_t)pare_int8_at(pare_int8_constant(p, 2), 0);
-    k->block_bytes = pare_int8_packed(vl, k->quads, vl, k->groups);
+    k->block_bytes = pare_int8_packed(vl, vl, k->groups * 4 / pare_int8_word(k->quads));
     k->pixel = malloc((size_t)(k->rows * k->g.out[1]) * sizeof *k->pixel);
     k->group = malloc(k->groups * sizeof *k->group);
     k->bias = calloc(rows, sizeof *k->bias);
