@@ -105,8 +105,11 @@ static bool shape_of(const pare_prepare *p, bool first, shape *s)
     s->blocks = parts_of(s->rows, vl);
     s->pairs = parts_of(s->blocks, PARE_BLOCKED_MOST);
     if (s->groups > 1 && (first || s->channels % vl != 0 || s->rows % vl != 0)) return false;
-    /* All offsets fit 32 bits, and all products 64. */
-    if (s->channels >= most || s->rows >= most || w.in[0] * w.in[1] * vl >= INT32_MAX / 2 ||
+    /* All offsets fit 32 bits, from pixels in the padding too, and all products 64. */
+    int64_t padded[2];
+    for (int d = 0; d < 2; d++) padded[d] = w.in[d] + w.begin[d] + w.end[d];
+    if (s->channels >= most || s->rows >= most ||
+        (padded[0] * w.in[1] + padded[1]) * vl >= INT32_MAX ||
         w.out[0] * w.out[1] * vl >= INT32_MAX / 2)
         return false;
     s->g = (pare_tiles_of){ .in = { w.in[0], w.in[1] },
