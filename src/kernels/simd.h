@@ -63,12 +63,13 @@ INLINE vec at_most(vec v, vec hi)
 #endif
 }
 
-/* The larger of both; NaN is larger than all, and stays. */
+/* x if it is larger than `best` or NaN; NaN stays. The instruction gives its second operand where
+ * both are zero or one is NaN. */
 INLINE vec larger(vec best, vec x)
 {
 #if PARE_VEC_BYTES == 64 && defined(__AVX512F__)
-    __mmask16 number = _mm512_cmp_ps_mask((__m512)best, (__m512)best, _CMP_ORD_Q);
-    return (vec)_mm512_mask_max_ps((__m512)best, number, (__m512)best, (__m512)x);
+    __mmask16 number = _mm512_cmp_ps_mask((__m512)x, (__m512)x, _CMP_ORD_Q);
+    return (vec)_mm512_mask_max_ps((__m512)x, number, (__m512)x, (__m512)best);
 #else
     return choose((x > best) | (x != x), x, best);
 #endif
