@@ -17,7 +17,7 @@ typedef struct one_case {
 } one_case;
 
 static const char *only; /* the one implementation to be tried; NULL: all */
-static size_t ran[64]; /* per implementation of the registry: how often a plan used it here */
+static size_t ran[64];   /* per implementation of the registry: how often a plan used it here */
 
 static void run_case(one_case *c)
 {
@@ -818,6 +818,22 @@ static void test_constant_inputs(void **state)
     }
 }
 
+/* The reciprocal of such a divisor is infinite. */
+static void test_small_divisor(void **state)
+{
+    (void)state;
+    one_case c = { .what = "Div by 1e-39" };
+    pare_type t = f32_type(4, 1, 20, 3, 5);
+    OK(pare_graph_new(&c.g));
+    pare_id x = add_input(c.g, "x", t), k = add_random(c.g, "k", f32_type(4, 1, 20, 1, 1), 3);
+    ((float *)c.g->value[k].weight->part[0].data)[7] = 1e-39f;
+    OK(pare_graph_mark_output(c.g, add_node(c.g, "Div", "", "node", 2, x, k)));
+    c.in[0] = random_tensor(t, 1);
+    for (int64_t i = 0; i < pare_tensor_count(&c.in[0]); i++)
+        ((float *)c.in[0].data)[i] *= i % 4 ? 1e-3f : 0;
+    run_case(&c);
+}
+
 /* Every file of the folder is in the registry, under its own name. */
 static void test_all_listed(void **state)
 {
@@ -872,6 +888,7 @@ int main(void)
         cmocka_unit_test(test_conv_bytes),
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_constant_inputs),
+        cmocka_unit_test(test_small_divisor),
         cmocka_unit_test(test_all_listed),
         cmocka_unit_test(test_all_ran),
     };

@@ -4,6 +4,7 @@
 #include "runtime/impls/rows_common.h"
 #include "runtime/impls/window_common.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 typedef enum form { REFUSED, ALIKE, CONSTANT, COMPUTED } form;
@@ -43,6 +44,15 @@ static bool per_channel(const pare_type *t, int64_t n, int64_t c)
            dim[3] == 1;
 }
 
+/* Is x / c as good as x * (1 / c) for all numbers? Not where 1 / c is infinite or lost its last
+ * bits. */
+static bool invertible(const pare_tensor *c)
+{
+    for (int64_t i = 0; i < pare_tensor_count(c); i++)
+        if (!isnormal(1 / ((const float *)c->data)[i])) return false;
+    return true;
+}
+
 static form form_of(const pare_prepare *p, packed *k)
 {
     const pare_type *a = &p->in[0], *b = &p->in[1], *y = &p->out[0];
@@ -60,9 +70,10 @@ static form form_of(const pare_prepare *p, packed *k)
         return REFUSED;
     bool divides = k->f == PARE_BINARY_DIV;
     if (w)
-        return other->rank == 4 && other->dim[0] != 1 ? REFUSED
-               : divides && k->map == 1               ? REFUSED
-                                                      : CONSTANT;
+        return (other->rank == 4 && other->dim[0] != 1) ||
+                       (divides && (k->map == 1 || !invertible(&w->part[0])))
+                   ? REFUSED
+                   : CONSTANT;
     return divides || other->rank != 4 || other->dim[0] != y->dim[0] || other->dim[1] != y->dim[1]
                ? REFUSED
                : COMPUTED;
