@@ -69,9 +69,9 @@ static int count(const pare_plan *p, const char *op)
     return n;
 }
 
-/* `ops`: operators that the plan must have, each `times`; no float32 Conv, Gemm, MatMul or Add may
- * be left unless `floats`. */
-static void check(net *n, const char *what, const char *op, int times, bool floats)
+/* The plan must have `times` steps of `op`, and no float32 Conv, Gemm, MatMul, Add, Relu or Clip
+ * but those. */
+static void check(net *n, const char *what, const char *op, int times)
 {
     pare_tensor want = { 0 }, got = { 0 };
     pare_graph *copy;
@@ -99,8 +99,8 @@ static void check(net *n, const char *what, const char *op, int times, bool floa
         else {
             if (way == INTEGERS && count(p, op) != times)
                 fail_msg("%s: %d steps of %s", what, count(p, op), op);
-            static const char *const real[] = { "Conv", "Gemm", "MatMul", "Relu", "Clip" };
-            for (size_t i = 0; way == INTEGERS && !floats && i < sizeof real / sizeof *real; i++)
+            static const char *const real[] = { "Conv", "Gemm", "MatMul", "Add", "Relu", "Clip" };
+            for (size_t i = 0; way == INTEGERS && i < sizeof real / sizeof *real; i++)
                 if (count(p, real[i]) > 0 && strcmp(op, real[i]) != 0)
                     fail_msg("%s: %s is left", what, real[i]);
             for (int64_t i = 0; i < pare_tensor_count(&want); i++) {
@@ -158,7 +158,7 @@ static void test_conv(void **state)
             OK(pare_graph_mark_output(n.g, y));
             char what[60];
             snprintf(what, sizeof what, "Conv, %s, kind %d", acts[act] ? acts[act] : "-", kind);
-            check(&n, what, act ? "Clip" : "QLinearConv", 1, false);
+            check(&n, what, act ? "Clip" : "QLinearConv", 1);
         }
 }
 
@@ -183,7 +183,7 @@ static void test_products(void **state)
         OK(pare_graph_mark_output(n.g, y));
         char what[60];
         snprintf(what, sizeof what, "product, kind %d", kind);
-        check(&n, what, bytes ? "QLinearConv" : "ConvInteger", 1, false);
+        check(&n, what, bytes ? "QLinearConv" : "ConvInteger", 1);
     }
 }
 
@@ -197,14 +197,14 @@ static void test_others(void **state)
         pare_id y = add_node(n.g, "Add", "", "add", 2, x[0], x[1]);
         if (relu) y = add_node(n.g, "Relu", "", "act", 1, y);
         OK(pare_graph_mark_output(n.g, qdq(n.g, y, n.step, PARE_I8, relu ? -128 : 0)));
-        check(&n, "Add", "QLinearAdd", 1, false);
+        check(&n, "Add", "QLinearAdd", 1);
     }
     pare_id x[2];
     net n = start(f32_type(4, 2, 20, 6, 7), 1, x);
     x[0] = qdq(n.g, x[0], 0.03f, PARE_U8, 100);
     pare_id y = add_node(n.g, "GlobalAveragePool", "", "mean", 1, x[0]);
     OK(pare_graph_mark_output(n.g, qdq(n.g, y, n.step, PARE_U8, 120)));
-    check(&n, "mean", "QLinearGlobalAveragePool", 1, false);
+    check(&n, "mean", "QLinearGlobalAveragePool", 1);
 
     /* Moves change places with the DequantizeLinear, exactly. */
     n = start(f32_type(4, 2, 32, 6, 8), 2, x);
@@ -217,21 +217,21 @@ static void test_others(void **state)
     y = add_node(n.g, "Transpose", "perm=0/2/3/1", "move", 1, y);
     y = add_node(n.g, "Flatten", "", "flat", 1, y);
     OK(pare_graph_mark_output(n.g, y));
-    check(&n, "moves", "DequantizeLinear", 1, false);
+    check(&n, "moves", "DequantizeLinear", 1);
 
     /* Another scale behind a move, and a sum read twice: left as they are. */
     n = start(f32_type(4, 1, 3, 6, 8), 1, x);
     n.step = 0;
     y = add_node(n.g, "MaxPool", "kernel_shape=2/2", "pool", 1, qdq(n.g, x[0], 0.03f, PARE_U8, 9));
     OK(pare_graph_mark_output(n.g, qdq(n.g, y, 0.05f, PARE_U8, 9)));
-    check(&n, "another scale", "QuantizeLinear", 2, false);
+    check(&n, "another scale", "QuantizeLinear", 2);
     n = start(f32_type(4, 1, 3, 6, 8), 1, x);
     n.step = 0;
     x[0] = qdq(n.g, x[0], 0.03f, PARE_U8, 9);
     y = add_node(n.g, "Add", "", "add", 2, x[0], x[0]);
     y = add_node(n.g, "Mul", "", "mul", 2, y, qdq(n.g, y, 0.03f, PARE_U8, 9));
     OK(pare_graph_mark_output(n.g, y));
-    check(&n, "read twice", "Add", 1, false);
+    check(&n, "read twice", "Add", 1);
 }
 
 /* What looks like a number for each kernel and is one for each row; a scale that is no number; one
@@ -264,7 +264,7 @@ static void test_biases(void **state)
         else
             n.step = 0.002f; /* of 900 */
         OK(pare_graph_mark_output(n.g, y));
-        check(&n, what[kind], kind == 3 ? "ConvInteger" : kind ? "Gemm" : "QLinearConv", 1, false);
+        check(&n, what[kind], kind == 3 ? "ConvInteger" : kind ? "Gemm" : "QLinearConv", 1);
     }
 }
 
@@ -280,13 +280,13 @@ static void test_left_alone(void **state)
     x = add_node(n.g, "MaxPool", "kernel_shape=2/2,dilations=2/2,pads=1/1/1/1", "pool", 1, x);
     x = add_node(n.g, "Sigmoid", "", "s", 1, x); /* 0 or 0.026 */
     OK(pare_graph_mark_output(n.g, x));
-    check(&n, "a window beside the input", "MaxPool", 1, false);
+    check(&n, "a window beside the input", "MaxPool", 1);
     n = start(f32_type(4, 1, 2, 3, 3), 1, &x);
     n.step = 0;
     for (int i = 0; i < 18; i++) ((float *)n.in[0].data)[i] *= 1e38f;
     x = qdq(n.g, x, 1e37f, PARE_U8, 0);
     OK(pare_graph_mark_output(n.g, q(n.g, x, 1e37f, PARE_U8, 0)));
-    check(&n, "a byte beyond float32", "QuantizeLinear", 2, false);
+    check(&n, "a byte beyond float32", "QuantizeLinear", 2);
 }
 
 /* What is saved stays ONNX: only a plan's own graph is rewritten. */
