@@ -4,9 +4,9 @@
  *
  * A tile is 1, 2, 4 or 8 vectors of neighbouring output pixels. Its rows of z (basis responses, or
  * shifted channels) are made block by block, as many as stay in L1, and all output channels take
- * their terms from a block while it is there. The order of the terms of a channel is that of the
- * rows, whatever the tiling: results depend neither on threads nor on the vector width. Rows of z
- * come from the input in one of two ways:
+ * their terms from a block while it is there. The order of the terms of a channel is fixed when
+ * they are packed, whatever the tiling: results do not depend on threads. Rows of z come from the
+ * input in one of two ways:
  *
  * - direct, with stride 1 and an output as large as the input: tap t of pixel i is x[i + off[t]],
  *   and masks tell where that is outside. Nothing is copied, and vectors run on from row to row, so

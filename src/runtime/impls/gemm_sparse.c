@@ -23,7 +23,7 @@ typedef struct packed {
     shape s;
     size_t tile; /* rows of A at a time */
     size_t groups, items;
-    size_t *first, *term; /* of each item and the end: its first group, and that one's first term */
+    size_t *first, *term; /* of each item: its first group (and the end), whose first term */
     uint32_t *step, *row;
     float *value, *shift;
     uint16_t *off;
