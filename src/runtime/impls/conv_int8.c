@@ -3,7 +3,9 @@
  *
  * The input is read where it lies, unless it needs padding: then bands of rows are copied into
  * scratch, with the zero point around them. Either way a pixel's channels lie in blocks of `lanes`
- * bytes: vl of the blocked layout, or 4 for up to four channels of a plain input. Groups: each
+ * bytes: vl of the blocked layout, or 4 for up to four channels of a plain input. Where such an
+ * input is not grouped or dilated, its pixels have no room between them, and a row of the kernel is
+ * one string of bytes. Groups: each
  * block of output channels reads the blocks of input channels that its groups need, against zeros
  * for the rest. Where kernels multiply numbers of 16 bits, bands are always made, and widened.
  *
@@ -37,6 +39,7 @@ static slots slots_of(const pare_node *n)
 typedef struct packed {
     pare_window g;
     bool from_plain, to_plain, copies, quads, is_signed;
+    bool string; /* a row of the kernel is one string of kernel[1] * channels bytes */
     uint8_t flip, pad;
     int64_t images, channels, kernels, groups;
     int64_t lanes, in_blocks, out_blocks; /* blocks of input (of `lanes`) and output channels */
@@ -160,7 +163,8 @@ static void shape(const pare_prepare *p, packed *k)
     const pare_window *g = &k->g;
     int64_t vl = (int64_t)p->kernels->vl;
     bool product = is_product(p);
-    k->lanes = k->from_plain && !product ? 4 : vl;
+    k->string = k->from_plain && !product && k->groups == 1 && g->dilation[1] == 1;
+    k->lanes = k->string ? k->channels : k->from_plain && !product ? 4 : vl;
     k->in_blocks = up(k->channels, k->lanes);
     k->out_blocks = up(k->kernels, vl);
     k->read_blocks = k->groups == 1 ? k->in_blocks : widest(k, vl);
@@ -213,9 +217,10 @@ static size_t taps_of(const packed *k, tap *to)
     size_t n = 0;
     for (int64_t b = 0; b < k->read_blocks; b++) {
         int64_t left = k->groups == 1 ? k->channels - b * k->lanes : k->lanes,
-                quads = up(left < k->lanes ? left : k->lanes, 4);
+                columns = k->string ? 1 : g->kernel[1],
+                quads = up((left < k->lanes ? left : k->lanes) * (g->kernel[1] / columns), 4);
         for (int64_t y = 0; y < g->kernel[0]; y++)
-            for (int64_t x = 0; x < g->kernel[1]; x++)
+            for (int64_t x = 0; x < columns; x++)
                 for (int64_t q = 0; q < quads * k->parts; q++, n++)
                     if (to)
                         to[n] = (tap){ b,
@@ -247,9 +252,10 @@ static void make_runs(packed *k, const tap *t)
 /* The weights of output channel m for tap t, i-th byte; false: there is none. */
 static bool weight_index(const packed *k, int64_t vl, int64_t m, const tap *t, int i, int64_t *at)
 {
-    int64_t in = k->channels / k->groups, group = m / (k->kernels / k->groups);
+    int64_t in = k->channels / k->groups, group = m / (k->kernels / k->groups), x = t->x;
     int64_t c = (first_block(k, vl, m / vl) + t->block) * k->lanes + 4 * t->quad + i - group * in;
-    *at = ((m * in + c) * k->g.kernel[0] + t->y) * k->g.kernel[1] + t->x;
+    if (k->string) x = c / in, c = x < k->g.kernel[1] ? c % in : in;
+    *at = ((m * in + c) * k->g.kernel[0] + t->y) * k->g.kernel[1] + x;
     return c >= 0 && c < in;
 }
 
@@ -343,7 +349,8 @@ static pare_status fill(const pare_prepare *p, packed *k)
         make_runs(k, taps);
         for (size_t q = 0; zero && q < k->all_quads; q++)
             for (int i = 0; i < 4; i++)
-                if (taps[q].block * k->lanes + 4 * taps[q].quad + i < k->channels)
+                if (taps[q].block * k->lanes + 4 * taps[q].quad + i <
+                    k->channels * (k->string ? g->kernel[1] : 1))
                     k->ones[q] |= (uint32_t)1 << 8 * i;
         fill_weights(p, k, taps, row);
         for (int64_t y = 0; y < k->rows; y++)
@@ -398,24 +405,24 @@ static pare_status prepare(const pare_prepare *p, bool from_plain, bool to_plain
     return PARE_OK;
 }
 
-/* Rows of up to four planes side by side, a quad a pixel. */
+/* Rows of up to four planes side by side, `lanes` bytes a pixel. */
 static void copy_planes(const packed *k, int64_t y0, const uint8_t *x, uint8_t *to)
 {
     const pare_window *g = &k->g;
     int64_t plane = g->in[0] * g->in[1], begin = clamp(g->begin[1], 0, k->width),
-            real = clamp(k->width - begin, 0, g->in[1]);
+            real = clamp(k->width - begin, 0, g->in[1]), lanes = k->lanes;
     for (int64_t r = 0; r < k->in_rows; r++, to += k->row) {
         int64_t y = y0 + r;
         memset(to, k->pad, k->row);
         if (y < 0 || y >= g->in[0]) continue;
-        uint8_t *row = to + 4 * begin;
+        uint8_t *row = to + lanes * begin;
         const uint8_t *c0 = x + y * g->in[1], *c1 = c0 + plane, *c2 = c1 + plane;
-        if (k->channels == 3)
+        if (lanes == 3)
             for (int64_t i = 0; i < real; i++)
-                row[4 * i] = c0[i], row[4 * i + 1] = c1[i], row[4 * i + 2] = c2[i];
+                row[3 * i] = c0[i], row[3 * i + 1] = c1[i], row[3 * i + 2] = c2[i];
         else
             for (int64_t l = 0; l < k->channels; l++)
-                for (int64_t i = 0; i < real; i++) row[4 * i + l] = c0[l * plane + i];
+                for (int64_t i = 0; i < real; i++) row[lanes * i + l] = c0[l * plane + i];
     }
 }
 
