@@ -48,8 +48,9 @@ typedef struct state {
     pare_plan *plan;
     pare_preprocess pp;
     size_t n_in, n_out, n_files, n_shapes;
-    char **name;           /* input each file of --in is for; "" for the only one */
-    pare_tensor *file;     /* tensors of --in */
+    pare_strs given;       /* texts of --in, then the arguments that are tensors */
+    char **name;           /* input each of them is for; "" for the only one */
+    pare_tensor *file;     /* their tensors */
     pare_shape *shape;     /* those of the files, then those of --shape */
     pare_tensor *in, *out; /* of the plan; in borrows from file or owns */
     bool own_inputs;
@@ -85,7 +86,7 @@ static pare_status read_labels(state *s, const char *path)
  * belongs to its name. */
 static pare_status read_tensors(state *s)
 {
-    const pare_strs *in = &s->o->in;
+    const pare_strs *in = &s->given;
     s->name = calloc(in->n + 1, sizeof *s->name);
     s->file = calloc(in->n + 1, sizeof *s->file);
     if (!s->name || !s->file) return pare_fail(PARE_ENOMEM, "no memory for %zu inputs", in->n);
@@ -446,12 +447,34 @@ static pare_status run_pictures(state *s, char **files, json_t *results)
     return s->o->out ? save_outputs(s, s->all) : PARE_OK;
 }
 
+/* Sorts the arguments: tensors join those of --in; *pictures: whether the others are any. */
+static pare_status collect_inputs(state *s, char **files, bool *pictures)
+{
+    const pare_strs *in = &s->o->in;
+    size_t n = in->n;
+    while (files[n - in->n]) n++;
+    s->given.v = calloc(n + 1, sizeof *s->given.v);
+    if (!s->given.v) return pare_fail(PARE_ENOMEM, "no memory for %zu inputs", n);
+    for (size_t i = 0; i < in->n; i++) s->given.v[s->given.n++] = in->v[i];
+    *pictures = false;
+    for (; *files; files++) {
+        const char *dot = strrchr(*files, '.');
+        if (dot && strcmp(dot, ".npy") == 0)
+            s->given.v[s->given.n++] = *files;
+        else
+            *pictures = true;
+    }
+    if (*pictures && s->given.n)
+        return pare_fail(PARE_EINVAL, "give either pictures or tensors ('%.200s'), not both",
+                         s->given.v[0]);
+    return PARE_OK;
+}
+
 static pare_status execute(state *s, char **files, json_t *root)
 {
     const options *o = s->o;
-    bool pictures = files[0] != NULL;
-    if (pictures && o->in.n)
-        return pare_fail(PARE_EINVAL, "give either pictures or --in, not both");
+    bool pictures;
+    PARE_TRY(collect_inputs(s, files, &pictures));
     PARE_TRY(cli_preprocess_resolve(&o->pp, s->graph, &s->pp));
     if (o->labels) PARE_TRY(read_labels(s, o->labels));
     PARE_TRY(read_tensors(s));
@@ -463,7 +486,7 @@ static pare_status execute(state *s, char **files, json_t *root)
     if (root) cli_set(root, "results", results);
     if (pictures) return run_pictures(s, files, results);
     PARE_TRY(pare_plan_run(s->plan, s->in, s->out));
-    if (o->top) PARE_TRY(print_top(s, o->in.n == 1 ? o->in.v[0] : NULL, results));
+    if (o->top) PARE_TRY(print_top(s, s->given.n == 1 ? s->given.v[0] : NULL, results));
     if (o->out) PARE_TRY(save_outputs(s, s->out));
     json_t *outputs = root ? json_array() : NULL;
     if (root) cli_set(root, "outputs", outputs);
@@ -489,12 +512,13 @@ static pare_status run(const void *opt, char **args)
     for (size_t i = 0; s.in && s.own_inputs && i < s.n_in; i++) pare_tensor_free(&s.in[i]);
     for (size_t i = 0; s.out && i < s.n_out; i++) pare_tensor_free(&s.out[i]);
     for (size_t i = 0; s.all && i < s.n_out; i++) pare_tensor_free(&s.all[i]);
-    for (size_t i = 0; s.file && i < s.o->in.n; i++) pare_tensor_free(&s.file[i]);
+    for (size_t i = 0; s.file && i < s.given.n; i++) pare_tensor_free(&s.file[i]);
     free(s.in);
     free(s.out);
     free(s.all);
     free(s.file);
     free(s.name);
+    free(s.given.v);
     free(s.shape);
     free(s.label);
     free(s.label_text);
@@ -506,9 +530,9 @@ static pare_status run(const void *opt, char **args)
 const cli_command cli_command_run = {
     .name = "run",
     .summary = "run a network on tensors or pictures",
-    .arguments = "MODEL.onnx [PICTURE ...]",
+    .arguments = "MODEL.onnx [PICTURE ...|X.npy ...]",
     .examples = "pare run net.onnx cat.jpg --top 5 --labels classes.txt\n"
-                "pare run net.onnx --in x.npy --out results\n"
+                "pare run net.onnx x.npy --out results\n"
                 "pare run net.onnx --in image=x.npy --in size=s.npy --json\n",
     .min_args = 1,
     .max_args = 1000000,

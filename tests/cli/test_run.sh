@@ -27,6 +27,11 @@ expect 0 "$pare" run net.onnx --in x.npy --top 3 --json
 json_keys results top class label score probability
 expect 0 "$pare" run net.onnx --in x.npy --force-impl 'reference*' --out plain
 
+expect 0 "$pare" run net.onnx x.npy --out positional
+cmp -s results/*.npy positional/*.npy || fail "an argument X.npy is not --in X.npy"
+expect 2 "$pare" run net.onnx x.npy cat.jpg
+stderr_has "either pictures or tensors"
+
 expect 2 "$pare" run net.onnx
 stderr_has "input 'input' is missing"
 expect 2 "$pare" run net.onnx --in other=x.npy
