@@ -18,6 +18,7 @@
         .blocked_pixels = NP,                      \
         .conv_blocked = pare_conv_blocked_##ISA,   \
         .beside = pare_beside_##ISA,               \
+        .pointwise = pare_pointwise_##ISA,         \
         .gemm_nr = NR,                             \
         .gemm_tile = pare_gemm_tile_##ISA,         \
         .unary = pare_unary_##ISA,                 \
@@ -64,6 +65,7 @@
     pare_conv_fill_fn pare_conv_fill_##ISA;        \
     pare_conv_blocked_fn pare_conv_blocked_##ISA;  \
     pare_beside_fn pare_beside_##ISA;              \
+    pare_pointwise_fn pare_pointwise_##ISA;        \
     pare_gemm_tile_fn pare_gemm_tile_##ISA;        \
     pare_unary_fn pare_unary_##ISA;                \
     pare_binary_fn pare_binary_##ISA;              \

@@ -11,6 +11,7 @@
 #include "kernels/int8.h"
 #include "kernels/int8_winograd.h"
 #include "kernels/limits.h"
+#include "kernels/pointwise.h"
 #include "kernels/reorder.h"
 #include "kernels/rows.h"
 #include "kernels/rows_blocked.h"
@@ -33,6 +34,7 @@ typedef struct pare_kernels {
     size_t blocked_pixels; /* output pixels of a tile of conv_blocked, at most */
     pare_conv_blocked_fn *conv_blocked;
     pare_beside_fn *beside;
+    pare_pointwise_fn *pointwise;
     size_t gemm_nr; /* columns of a packed panel of the matrix product */
     pare_gemm_tile_fn *gemm_tile;
     pare_unary_fn *unary;
@@ -82,6 +84,7 @@ pare_conv_max_fn pare_conv_max_c;
 pare_conv_fill_fn pare_conv_fill_c;
 pare_conv_blocked_fn pare_conv_blocked_c;
 pare_beside_fn pare_beside_c;
+pare_pointwise_fn pare_pointwise_c;
 pare_gemm_tile_fn pare_gemm_tile_c;
 pare_unary_fn pare_unary_c;
 pare_binary_fn pare_binary_c;

@@ -217,11 +217,51 @@ static void check_beside(const pare_kernels *k, uint64_t seed)
     drop_guarded(got);
 }
 
+static void check_pointwise(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 33);
+    size_t vl = k->vl, pixels = pare_rng_below(&rng, 40), blocks = 1 + pare_rng_below(&rng, 5),
+           channels = 1 + pare_rng_below(&rng, 3 * vl), in_blocks = (channels + vl - 1) / vl,
+           x_block = (pixels + pare_rng_below(&rng, 3)) * vl;
+    bool inner = seed % 2; /* blocks of a pixel side by side, or pixels of a block */
+    size_t y_pixel = inner ? blocks * vl : vl, y_block = inner ? vl : (pixels + 1) * vl,
+           y_floats = blocks * (pixels + 1) * vl;
+    float *x = fresh(in_blocks * x_block, &rng), *w = fresh(channels * blocks * vl, &rng),
+          *bias = fresh(blocks * vl, &rng), *residual = fresh(y_floats, &rng);
+    for (int act = 0; act < 4; act++) {
+        pare_pointwise t = { .vl = vl,
+                             .pixels = pixels,
+                             .blocks = blocks,
+                             .channels = channels,
+                             .x = x,
+                             .x_block = x_block,
+                             .w = w,
+                             .bias = bias,
+                             .residual = seed % 3 ? residual : NULL,
+                             .y_block = y_block,
+                             .y_pixel = y_pixel,
+                             .finish = { (pare_act)act, -1, 2, 0.1f } };
+        float *want = guarded(y_floats), *got = guarded(y_floats);
+        t.y = want;
+        pare_pointwise_c(&t);
+        t.y = got;
+        k->pointwise(&t);
+        char what[160];
+        snprintf(what, sizeof what, "pointwise/%s pixels=%zu blocks=%zu channels=%zu act=%d",
+                 k->isa, pixels, blocks, channels, act);
+        same(got, want, y_floats, 4 * sqrt((double)channels) + 8, 1e-6, what);
+        drop_guarded(want);
+        drop_guarded(got);
+    }
+    free(x), free(w), free(bias), free(residual);
+}
+
 static void test_conv_blocked(void **state)
 {
     (void)state;
     each_isa(check_conv_blocked, 120);
     each_isa(check_beside, 60);
+    each_isa(check_pointwise, 150);
 }
 
 static void check_fill(const pare_kernels *k, uint64_t seed)

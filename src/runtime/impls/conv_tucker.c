@@ -5,15 +5,14 @@
  * the first convolution that its band reads into its thread's scratch, the core from there, and the
  * last convolution from there into the output:
  *
- *   x [C]   --1x1-->  a [D1], the rows that a band reads   --core-->  c [D2], a band  --1x1-->  y
- * [N]
+ *   x [C] --1x1--> a [D1]: the rows that a band reads --core--> c [D2]: a band --1x1--> y [N]
  *
  * Rows that a band shares with the one before are taken over if the same thread has just done that
  * one, so threads get bands of different parts of the image; otherwise they are computed again. A
  * number is the same whichever way it comes about.
  *
- * The core runs as kernels/conv_blocked.h or as Winograd's F(2x2, 3x3) or F(4x4, 3x3), whichever is
- * modelled to be faster.
+ * The outer convolutions run by kernels/pointwise.h, the core by kernels/conv_blocked.h or
+ * Winograd's F(2x2, 3x3) or F(4x4, 3x3), whichever is modelled to be faster.
  *
  * scratch of a thread: [header][a][c][v][r], v and r for Winograd: transformed tiles, products. */
 #include "base/pages.h"
@@ -32,13 +31,13 @@ enum {
     BAND_BYTES = 48 << 10,   /* of a and c: the first-level cache */
     MOST_TILES = 28,         /* of Winograd at a time: v and r stay near too */
     SERIAL_MACS = 300 << 10, /* below, starting threads costs more than it gains */
-    STRIP_TILES = 32,        /* tiles of a 1x1 convolution in one call */
     LINE_FLOATS = 16,        /* between positions of v and r: not all in one set of the cache */
 };
 
 typedef struct shape {
     pare_window w;
     int64_t vl, images, channels, d1, d2, rows;
+    int64_t pixels; /* of a tile of the kernels */
     int64_t blocks_in, blocks1, blocks2, blocks_out;
     int64_t reach;                    /* input rows that an output row reads */
     int64_t band, bands;              /* output rows of a band; bands of an image */
@@ -51,10 +50,7 @@ typedef struct shape {
 
 typedef struct packed {
     shape s;
-    pare_tiles *tiles; /* [bands]: of the core; NULL for Winograd */
-    /* The tiles of 1x1 convolutions, by number of pixels less one. */
-    pare_blocked_shape strip[PARE_BLOCKED_PIXELS_MOST];
-    int32_t pixel[PARE_BLOCKED_PIXELS_MOST], tap;
+    pare_tiles *tiles;            /* [bands]: of the core; NULL for Winograd */
     float *w;                     /* owns what the others point into */
     const float *in, *core, *out; /* weights */
     const float *zero, *shift;    /* in place of a bias; of the last convolution */
@@ -165,6 +161,7 @@ static bool shape_of(const pare_prepare *p, shape *out)
     if (p->in[2].dtype != PARE_UNDEFINED && (!bias || bias->codec)) return false;
     pare_tucker_dims d = pare_tucker_dims_of(w);
     shape s = { .vl = vl,
+                .pixels = (int64_t)p->kernels->blocked_pixels,
                 .images = p->in[0].dim[0],
                 .channels = d.c,
                 .d1 = d.d1,
@@ -203,11 +200,11 @@ static bool accepts(const pare_prepare *p)
     return shape_of(p, &s);
 }
 
-/* Of a 1x1 convolution over so many pixels on one thread, as conv_blocked's. */
+/* Of a 1x1 convolution over so many pixels on one thread: conv_blocked's, with less around it. */
 static double strip_ns(const shape *s, int64_t pixels, int64_t channels, int64_t blocks)
 {
-    double tiles = (double)pixels / (s->vl > 8 ? 12 : 6);
-    return 0.25 * pairs(blocks) * (((double)pixels + 0.4 * tiles) * (double)channels + 50 * tiles);
+    double tiles = (double)pixels / (double)s->pixels;
+    return 0.25 * pairs(blocks) * ((double)pixels * (double)channels + 25 * tiles);
 }
 
 static double core_weights(const shape *s)
@@ -330,15 +327,6 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
         release(k);
         return st;
     }
-    for (int32_t i = 0; i < PARE_BLOCKED_PIXELS_MOST; i++) {
-        k->pixel[i] = i * (int32_t)s->vl;
-        k->strip[i] = (pare_blocked_shape){ .pixels = (uint32_t)i + 1,
-                                            .taps = 1,
-                                            .inside = true,
-                                            .tap = &k->tap,
-                                            .in = k->pixel,
-                                            .out = k->pixel };
-    }
     float *in = k->w, *core = in + s->channels * s->blocks1 * s->vl,
           *last = core + (size_t)core_weights(s), *shift = last + s->d2 * lanes,
           *scale = shift + lanes, *zero = scale + lanes;
@@ -358,35 +346,16 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     return PARE_OK;
 }
 
-/* All pairs of blocks of output channels of a call whose tiles are set. */
-static void all_pairs(const pare_kernels *k, pare_conv_blocked t, int64_t blocks, size_t taps)
+/* A 1x1 convolution whose weights are packed in pairs of blocks. */
+static void strip(const pare_kernels *k, pare_pointwise t, int64_t blocks)
 {
     for (int64_t b = 0; b < blocks; b += PARE_BLOCKED_MOST) {
         t.blocks = (size_t)least(PARE_BLOCKED_MOST, blocks - b);
-        k->conv_blocked(&t);
-        t.w += taps * t.channels * t.blocks * t.vl;
+        k->pointwise(&t);
+        t.w += t.channels * t.blocks * t.vl;
         t.bias += t.blocks * t.vl;
         t.y += t.blocks * t.y_block;
         if (t.residual) t.residual += t.blocks * t.y_block;
-    }
-}
-
-/* A 1x1 convolution over pixels in a row; `t` says everything but the tiles. */
-static void strip(const pare_step *step, pare_conv_blocked t, int64_t pixels, int64_t blocks)
-{
-    const packed *k = step->packed;
-    int64_t tiles = pare_up(pixels, (int64_t)step->kernels->blocked_pixels);
-    for (int64_t at = 0; at < tiles; at += STRIP_TILES) {
-        pare_blocked_tile tile[STRIP_TILES];
-        int64_t n = least(STRIP_TILES, tiles - at);
-        for (int64_t i = 0; i < n; i++) {
-            int64_t from = pixels * (at + i) / tiles, to = pixels * (at + i + 1) / tiles;
-            tile[i] = (pare_blocked_tile){ .shape = &k->strip[to - from - 1],
-                                           .in = (int32_t)(from * k->s.vl),
-                                           .out = (int32_t)(from * k->s.vl) };
-        }
-        t.tile = tile, t.n_tiles = (size_t)n;
-        all_pairs(step->kernels, t, blocks, 1);
     }
 }
 
@@ -404,23 +373,71 @@ static void first(const pare_step *step, const float *x, float *a, const span *b
                     kept * sizeof *a);
         from = old->hi;
     }
-    strip(step,
-          (pare_conv_blocked){ .vl = (size_t)s->vl,
-                               .channels = (size_t)s->channels,
-                               .x = x + (size_t)from * row,
-                               .x_block = (size_t)s->w.in[0] * row,
-                               .w = k->in,
-                               .bias = k->zero,
-                               .y = a + (size_t)(from - b->lo) * row,
-                               .y_block = plane,
-                               .first = true,
-                               .last = true },
-          (b->hi - from) * s->w.in[1], s->blocks1);
+    strip(step->kernels,
+          (pare_pointwise){ .vl = (size_t)s->vl,
+                            .pixels = (size_t)((b->hi - from) * s->w.in[1]),
+                            .channels = (size_t)s->channels,
+                            .x = x + (size_t)from * row,
+                            .x_block = (size_t)s->w.in[0] * row,
+                            .w = k->in,
+                            .bias = k->zero,
+                            .y = a + (size_t)(from - b->lo) * row,
+                            .y_block = plane,
+                            .y_pixel = (size_t)s->vl },
+          s->blocks1);
     if (!s->form) return;
     /* Winograd's tiles read on behind the last row. */
     for (int64_t i = 0; b->hi == s->w.in[0] && i < s->blocks1; i++)
         memset(a + (size_t)i * plane + (size_t)(b->hi - b->lo) * row, 0,
                (size_t)(s->a_rows - (b->hi - b->lo)) * row * sizeof *a);
+}
+
+static void direct(const pare_step *step, const float *a, float *c, int64_t band, size_t c_plane)
+{
+    const packed *k = step->packed;
+    const shape *s = &k->s;
+    pare_conv_blocked t = { .vl = (size_t)s->vl,
+                            .n_tiles = k->tiles[band].n,
+                            .tile = k->tiles[band].tile,
+                            .channels = (size_t)s->d1,
+                            .x = a,
+                            .x_block = (size_t)(s->a_rows * s->w.in[1] * s->vl),
+                            .w = k->core,
+                            .bias = k->zero,
+                            .y = c,
+                            .y_block = c_plane,
+                            .first = true,
+                            .last = true };
+    for (int64_t b = 0; b < s->blocks2; b += PARE_BLOCKED_MOST) {
+        t.blocks = (size_t)least(PARE_BLOCKED_MOST, s->blocks2 - b);
+        step->kernels->conv_blocked(&t);
+        t.w += (size_t)(s->w.kernel[0] * s->w.kernel[1] * s->d1) * t.blocks * t.vl;
+        t.y += t.blocks * c_plane;
+    }
+}
+
+/* One position: the kernel for short sums where they are short. */
+static void product(const pare_step *step, size_t blocks, size_t tiles, const float *v,
+                    const float *u, float *r)
+{
+    const packed *k = step->packed;
+    const shape *s = &k->s;
+    size_t vl = (size_t)s->vl, d1 = (size_t)s->d1;
+    if (d1 <= PARE_WINOGRAD_CHUNK)
+        step->kernels->pointwise(&(pare_pointwise){ .vl = vl,
+                                                    .pixels = tiles,
+                                                    .blocks = blocks,
+                                                    .channels = d1,
+                                                    .x = v,
+                                                    .x_block = tiles * vl,
+                                                    .w = u,
+                                                    .bias = k->zero,
+                                                    .y = r,
+                                                    .y_block = vl,
+                                                    .y_pixel = blocks * vl });
+    else
+        step->kernels->winograd_product(&(pare_winograd_product){
+            .vl = vl, .blocks = blocks, .channels = d1, .tiles = tiles, .v = v, .u = u, .r = r });
 }
 
 static void winograd(const pare_step *step, const float *a, float *c, float *v, const span *b)
@@ -453,13 +470,8 @@ static void winograd(const pare_step *step, const float *a, float *c, float *v, 
             size_t left = (size_t)s->blocks2 - block, blocks = left < fill ? left : fill;
             const float *u = k->core + block * vl * d1 * positions;
             for (size_t i = 0; i < positions; i++)
-                kernels->winograd_product(&(pare_winograd_product){ .vl = vl,
-                                                                    .blocks = blocks,
-                                                                    .channels = d1,
-                                                                    .tiles = tiles,
-                                                                    .v = v + i * s->v_position,
-                                                                    .u = u + i * d1 * blocks * vl,
-                                                                    .r = r + i * s->r_position });
+                product(step, blocks, tiles, v + i * s->v_position, u + i * d1 * blocks * vl,
+                        r + i * s->r_position);
             kernels->winograd_output(
                 &(pare_winograd_output){ .m = m,
                                          .vl = vl,
@@ -511,25 +523,13 @@ static void item(void *user, size_t index, int thread)
     if (s->form)
         winograd(step, a, c, v, &b);
     else
-        all_pairs(step->kernels,
-                  (pare_conv_blocked){ .vl = vl,
-                                       .n_tiles = k->tiles[band].n,
-                                       .tile = k->tiles[band].tile,
-                                       .channels = (size_t)s->d1,
-                                       .x = a,
-                                       .x_block = (size_t)(s->a_rows * s->w.in[1]) * vl,
-                                       .w = k->core,
-                                       .bias = k->zero,
-                                       .y = c,
-                                       .y_block = c_plane,
-                                       .first = true,
-                                       .last = true },
-                  s->blocks2, (size_t)(s->w.kernel[0] * s->w.kernel[1]));
+        direct(step, a, c, band, c_plane);
     const pare_epilogue *e = &step->epilogue;
     size_t y = (size_t)(image * s->blocks_out) * out_plane + (size_t)(b.from * s->w.out[1]) * vl;
-    strip(step,
-          (pare_conv_blocked){
+    strip(step->kernels,
+          (pare_pointwise){
               .vl = vl,
+              .pixels = (size_t)((b.to - b.from) * s->w.out[1]),
               .channels = (size_t)s->d2,
               .x = c,
               .x_block = c_plane,
@@ -538,13 +538,9 @@ static void item(void *user, size_t index, int thread)
               .y = (float *)step->out[0].data + y,
               .residual = e->residual ? (const float *)step->in[step->node->n_in].data + y : NULL,
               .y_block = out_plane,
-              .first = true,
-              .last = true,
-              .act = e->act,
-              .lo = e->lo,
-              .hi = e->hi,
-              .alpha = e->alpha },
-          (b.to - b.from) * s->w.out[1], s->blocks_out);
+              .y_pixel = vl,
+              .finish = { e->act, e->lo, e->hi, e->alpha } },
+          s->blocks_out);
 }
 
 static pare_status run(const pare_step *step, int threads)
