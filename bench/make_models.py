@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""The networks of results/dense_peers.csv and int8.csv: their published shapes with random weights.
+"""The networks of results/dense_peers.csv, int8.csv and tucker.csv: their published shapes with random weights.
 
     python3 bench/make_models.py FOLDER [NAME]...      for example resnet18_b1 or resnet18_b1.int8; all by default
 
 Each NAME becomes FOLDER/NAME.onnx: batch 1, input x, output y, opset 13, batch normalisation already folded into the
 convolutions, as exporters leave it. NAME.int8 is the same network quantised by onnxruntime.quantization: QDQ, uint8
 activations, int8 weights by output channel, ranges from random inputs. Speed does not depend on what weights say; accuracy
-would. The same NAME gives the same numbers every time. Needs numpy and onnx, and onnxruntime for .int8.
+would. tucker25 and tucker50 have their 3x3 convolutions behind the first as Tucker-2 products, three convolutions with
+nothing between, of a quarter and half of the channels. The same NAME gives the same numbers every time. Needs numpy and onnx, and onnxruntime for .int8.
 """
 import logging
 import os
@@ -27,6 +28,7 @@ class Net:
         self.name, self.size, self.classes = name, size, classes
         self.nodes, self.constants = [], []
         self.x = ("x", 3)
+        self.ranks = 0.25 if "tucker25" in name else 0.5 if "tucker50" in name else None
 
     def add(self, op, inputs, channels, **attributes):
         out = f"v{len(self.nodes)}"
@@ -37,15 +39,24 @@ class Net:
         self.constants.append(numpy_helper.from_array(array.astype(np.float32), f"c{len(self.constants)}"))
         return self.constants[-1].name
 
-    def weights(self, shape, fan_in, gain=1.0):
-        w = self.rng.standard_normal(shape, np.float32) * (gain * np.sqrt(2 / fan_in))
-        return [self.constant(w), self.constant(0.02 * self.rng.standard_normal(shape[0], np.float32))]
+    def weights(self, shape, fan_in, gain=1.0, bias=True):
+        w = self.constant(self.rng.standard_normal(shape, np.float32) * (gain * np.sqrt(2 / fan_in)))
+        return [w, self.constant(0.02 * self.rng.standard_normal(shape[0], np.float32))] if bias else [w]
 
-    def conv(self, x, channels, kernel, stride=1, pad=0, group=1, gain=1.0):
+    def conv(self, x, channels, kernel, stride=1, pad=0, group=1, gain=1.0, bias=True):
         """`gain` below 1 for the last convolution of a residual branch keeps the sums from growing."""
         shape = (channels, x[1] // group, kernel, kernel)
-        return self.add("Conv", [x[0]] + self.weights(shape, shape[1] * kernel * kernel, gain), channels,
+        return self.add("Conv", [x[0]] + self.weights(shape, shape[1] * kernel * kernel, gain, bias), channels,
                         kernel_shape=[kernel, kernel], strides=[stride, stride], pads=[pad] * 4, group=group)
+
+    def conv3(self, x, channels, stride, gain=1.0):
+        """3x3, padded; a Tucker product where the network has ranks."""
+        if self.ranks is None:
+            return self.conv(x, channels, 3, stride, 1, gain=gain)
+        half = np.sqrt(0.5)  # nothing between them: no rectifier to make up for
+        y = self.conv(x, int(x[1] * self.ranks), 1, bias=False, gain=half)
+        y = self.conv(y, int(channels * self.ranks), 3, stride, 1, bias=False, gain=half)
+        return self.conv(y, channels, 1, gain=gain)
 
     def relu(self, x):
         return self.add("Relu", [x[0]], x[1])
@@ -82,8 +93,8 @@ class Net:
 
 def basic(n, x, channels, stride):
     short = x if stride == 1 and x[1] == channels else n.conv(x, channels, 1, stride)
-    y = n.relu(n.conv(x, channels, 3, stride, 1))
-    return n.relu(n.join(n.conv(y, channels, 3, 1, 1, gain=0.3), short))
+    y = n.relu(n.conv3(x, channels, stride))
+    return n.relu(n.join(n.conv3(y, channels, 1, gain=0.3), short))
 
 
 def bottleneck(n, x, channels, stride):
@@ -155,6 +166,8 @@ NETWORKS = {
     "squeezenet1_1_b1": (224, 1000, squeezenet),
     "mobilenetv2_b1": (224, 1000, mobilenet),
     "resnet18_cifar_b1": (32, 10, lambda n: resnet(n, basic, (2, 2, 2, 2), photo=False)),
+    "resnet18_cifar_tucker25_b1": (32, 10, lambda n: resnet(n, basic, (2, 2, 2, 2), photo=False)),
+    "resnet18_cifar_tucker50_b1": (32, 10, lambda n: resnet(n, basic, (2, 2, 2, 2), photo=False)),
     "resnet20_cifar_b1": (32, 10, lambda n: resnet(n, basic, (3, 3, 3), (16, 32, 64), photo=False)),
 }
 
