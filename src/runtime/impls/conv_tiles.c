@@ -103,13 +103,22 @@ static void run_on(builder *b, int64_t y0, int64_t y1, int64_t x0, int64_t x1)
 {
     const pare_tiles_of *g = b->g;
     int64_t width = x1 - x0, all = (y1 - y0) * width, tiles = (all + g->most - 1) / g->most;
+    /* Taps that all pixels read, where the first and the last row and column read the same: both
+     * ends of what is read go the same way from pixel to pixel. */
+    int64_t same_lo[2], same_hi[2], l, h;
+    bool same = true;
+    for (int d = 0; d < 2; d++) {
+        reach(g, d, d ? x0 : y0, &same_lo[d], &same_hi[d]);
+        reach(g, d, d ? x1 - 1 : y1 - 1, &l, &h);
+        same = same && l == same_lo[d] && h == same_hi[d] && l < h;
+    }
     for (int64_t i = 0; i < tiles; i++) {
         int64_t from = all * i / tiles, to = all * (i + 1) / tiles;
         /* What one of the pixels reads at least; a range of no taps counts for nothing. */
         int64_t lo[2] = { INT64_MAX, INT64_MAX }, hi[2] = { 0, 0 };
-        for (int64_t p = from; p < to; p++)
+        for (int d = 0; same && d < 2; d++) lo[d] = same_lo[d], hi[d] = same_hi[d];
+        for (int64_t p = from; !same && p < to; p++)
             for (int d = 0; d < 2; d++) {
-                int64_t l, h;
                 reach(g, d, d ? x0 + p % width : y0 + p / width, &l, &h);
                 if (l == h) continue;
                 if (l < lo[d]) lo[d] = l;
