@@ -14,6 +14,7 @@ unsigned pare_cpu_detect(void)
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))
         cpu |= PARE_CPU_AVX512;
+    if ((cpu & PARE_CPU_AVX512) && __builtin_cpu_supports("avx512vbmi")) cpu |= PARE_CPU_VBMI;
 #elif defined(__aarch64__)
     cpu |= PARE_CPU_NEON; /* every such processor has it */
 #endif

@@ -8,6 +8,7 @@ enum {
     PARE_CPU_AVX2 = 1,   /* AVX2 and FMA */
     PARE_CPU_AVX512 = 2, /* F, VL, BW, DQ and VNNI */
     PARE_CPU_NEON = 4,   /* 64-bit ARM */
+    PARE_CPU_VBMI = 8,   /* besides: byte shuffles over 64 bytes */
 };
 
 /* Bits of what may be used. The environment variable PARE_CPU=c|avx2|avx512 caps it, for tests and

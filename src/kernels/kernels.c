@@ -48,6 +48,10 @@
         .int8_winograd_input = pare_int8_winograd_input_##ISA, \
         .int8_winograd_product = pare_int8_winograd_product_##ISA, \
         .int8_winograd_output = pare_int8_winograd_output_##ISA, \
+        .lowbit_codes = pare_lowbit_codes_##ISA,   \
+        .lowbit_tables = pare_lowbit_tables_##ISA, \
+        .lowbit_box = pare_lowbit_box_##ISA,       \
+        .lowbit_conv = pare_lowbit_conv_##ISA,     \
         .sparse_basis = pare_sparse_basis_##ISA,   \
         .sparse_shift = pare_sparse_shift_##ISA,   \
         .sparse_combine = pare_sparse_combine_##ISA,\
@@ -94,6 +98,10 @@
     pare_int8_winograd_input_fn pare_int8_winograd_input_##ISA; \
     pare_int8_winograd_product_fn pare_int8_winograd_product_##ISA; \
     pare_int8_winograd_output_fn pare_int8_winograd_output_##ISA; \
+    pare_lowbit_codes_fn pare_lowbit_codes_##ISA;  \
+    pare_lowbit_tables_fn pare_lowbit_tables_##ISA; \
+    pare_lowbit_box_fn pare_lowbit_box_##ISA;      \
+    pare_lowbit_conv_fn pare_lowbit_conv_##ISA;    \
     pare_sparse_basis_fn pare_sparse_basis_##ISA;  \
     pare_sparse_shift_fn pare_sparse_shift_##ISA;  \
     pare_sparse_dot_fn pare_sparse_dot_##ISA;      \
@@ -122,5 +130,6 @@ void pare_kernels_init(pare_kernels *k, unsigned cpu)
     if (cpu & PARE_CPU_NEON) *k = TABLE(neon, 4, 8, 16, 12, 4);
 #endif
     k->int8_quads = k->isa[0] == 'c' || (cpu & PARE_CPU_AVX512);
+    k->lowbit_span = k->vl < 16 ? 4 : cpu & PARE_CPU_VBMI ? 6 : 0;
     k->int8_tile = cpu & PARE_CPU_AVX512 ? 4 : 2;
 }

@@ -11,6 +11,7 @@
 #include "kernels/int8.h"
 #include "kernels/int8_winograd.h"
 #include "kernels/limits.h"
+#include "kernels/lowbit.h"
 #include "kernels/pointwise.h"
 #include "kernels/reorder.h"
 #include "kernels/rows.h"
@@ -62,6 +63,11 @@ typedef struct pare_kernels {
     pare_int8_winograd_input_fn *int8_winograd_input;
     pare_int8_winograd_product_fn *int8_winograd_product;
     pare_int8_winograd_output_fn *int8_winograd_output;
+    size_t lowbit_span; /* channels of a table (lowbit.h); 0: the processor lacks the shuffle */
+    pare_lowbit_codes_fn *lowbit_codes;
+    pare_lowbit_tables_fn *lowbit_tables;
+    pare_lowbit_box_fn *lowbit_box;
+    pare_lowbit_conv_fn *lowbit_conv;
     pare_sparse_basis_fn *sparse_basis;
     pare_sparse_shift_fn *sparse_shift;
     pare_sparse_combine_fn *sparse_combine;

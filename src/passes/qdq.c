@@ -205,7 +205,7 @@ static pare_status undo(pare_graph *g, uint32_t i)
 
 /* --- 2: arithmetic --- */
 
-/* What follows an operator: [Relu or Clip ->] QuantizeLinear. */
+/* What follows an operator: [Relu or Clip, up to two ->] QuantizeLinear. */
 typedef struct tail {
     quant y; /* x: what the QuantizeLinear gave */
     uint32_t node[3];
@@ -233,12 +233,14 @@ static bool find_tail(const rewrite *r, pare_id v, tail *t)
     float lo = -INFINITY, hi = INFINITY;
     *t = (tail){ .n = 0 };
     const pare_node *n = only_reader(r, v, &t->node[t->n]);
-    if (n && (is(n, "Relu") || is(n, "Clip"))) {
-        if (is(n, "Relu"))
-            lo = 0;
-        else if (!pare_input_real(g, n, 1, lo, &lo) || !pare_input_real(g, n, 2, hi, &hi) ||
-                 !(lo <= hi)) /* NaN neither */
+    while (n && t->n < 2 && (is(n, "Relu") || is(n, "Clip"))) {
+        float least = 0, most = INFINITY;
+        if (is(n, "Clip") &&
+            (!pare_input_real(g, n, 1, -INFINITY, &least) ||
+             !pare_input_real(g, n, 2, INFINITY, &most) || !(least <= most))) /* NaN neither */
             return false;
+        lo = fminf(fmaxf(lo, least), most);
+        hi = fminf(fmaxf(hi, least), most);
         v = n->out[0];
         n = only_reader(r, v, &t->node[++t->n]);
     }

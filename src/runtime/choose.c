@@ -113,6 +113,7 @@ static void question(const pare_core *c, const pare_work *w, pare_question *q)
     }
     for (uint32_t i = 0; i < w->node->n_out; i++)
         if (w->node->out[i] != PARE_NONE) q->out[i] = g->value[w->node->out[i]].type;
+    if (w->node->n_in > 0 && w->node->in[0] != PARE_NONE) q->p.x = c->range[w->node->in[0]];
     q->p.in = q->in;
     q->p.out = q->out;
     q->p.weight = q->weight;

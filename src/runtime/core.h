@@ -76,6 +76,7 @@ typedef struct pare_core {
     void *on_offer_user;
     pare_work *work;
     size_t n_work;
+    pare_bounds *range;    /* per value */
     pare_id *root;         /* per value: the value whose memory it is (views) */
     pare_place *place;     /* per value and layout: [v] plain, [n_values + v] blocked */
     pare_reorder *reorder; /* as many as there are reorder steps, and more */

@@ -1,4 +1,4 @@
-/* Follows a chain of single readers: out = act(op * scale + shift + residual). */
+/* Follows a chain of single readers: out = act(op * scale + shift + residual), or Clip of bytes. */
 #include "runtime/fuse.h"
 
 #include "ops/attr.h"
@@ -39,6 +39,21 @@ static bool activation(const pare_graph *g, const pare_node *n, pare_epilogue *e
     } else
         return false;
     return true;
+}
+
+/* Clip between constants behind an operator that gives bytes: its bounds, as whole numbers. */
+static bool clips_bytes(const pare_graph *g, const pare_node *n, pare_id v, pare_epilogue *e)
+{
+    if (strcmp(n->op->name, "Clip") != 0 || n->in[0] != v) return false;
+    float bound[2] = { -INFINITY, INFINITY };
+    for (uint32_t i = 0; i < 2; i++) {
+        if (i + 1 >= n->n_in || n->in[i + 1] == PARE_NONE) continue;
+        const pare_weight *w = pare_node_weight(g, n, i + 1);
+        if (!w || w->codec || pare_tensor_count(&w->part[0]) != 1) return false;
+        bound[i] = (float)pare_tensor_get_f64(&w->part[0], 0);
+    }
+    *e = (pare_epilogue){ .act = PARE_ACT_CLIP, .lo = bound[0], .hi = bound[1] };
+    return bound[0] <= bound[1];
 }
 
 /* The other operand, if `n` adds two values of one type, v being one of them; PARE_NONE otherwise.
@@ -96,6 +111,18 @@ pare_status pare_chain_from(const pare_graph *g, const pare_uses *uses, pare_id 
     pare_chain_alone(g, anchor, &c);
     pare_status st = PARE_OK;
     const pare_node *a = &g->node[anchor];
+    if (a->n_out == 1 && c.out != PARE_NONE && strcmp(a->op->name, "QLinearConv") == 0) {
+        pare_id reader =
+            pare_use_count(uses, c.out) == 1 ? uses->reader[uses->start[c.out]] : anchor;
+        const pare_node *n = &g->node[reader];
+        if (reader != anchor && !taken[reader] && !g->value[c.out].is_output && n->op &&
+            n->out[0] != PARE_NONE && clips_bytes(g, n, c.out, &c.epilogue)) {
+            c.node[c.n++] = reader;
+            c.out = n->out[0];
+        }
+        *out = c;
+        return PARE_OK;
+    }
     bool plain = a->n_out == 1 && c.out != PARE_NONE && g->value[c.out].type.dtype == PARE_F32 &&
                  g->value[c.out].type.rank >= 2;
     while (plain && c.n < PARE_CHAIN_MOST && c.epilogue.act == PARE_ACT_NONE) {

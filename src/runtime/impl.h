@@ -9,6 +9,7 @@
 
 #include "kernels/kernels.h"
 #include "ops/op.h"
+#include "passes/ranges.h"
 
 #include <string.h>
 
@@ -38,6 +39,7 @@ typedef struct pare_prepare {
     const pare_node *node;
     const pare_type *in, *out;        /* all dimensions known; in[i].dtype UNDEFINED = absent */
     const pare_weight *const *weight; /* per input slot; NULL: computed at run time */
+    pare_bounds x;                    /* what the numbers of in[0] are proven to lie in */
     pare_epilogue epilogue;
     const pare_kernels *kernels;
     int threads;

@@ -27,6 +27,7 @@ void pare_core_free(pare_core *c)
     free(c->tuned);
     free(c->work);
     free(c->root);
+    free(c->range);
     free(c->place);
     free(c->decoded);
     free(c->reorder);
@@ -118,11 +119,13 @@ static pare_status offer_all(pare_core *c, const pare_plan_options *o)
     size_t n = (size_t)c->graph->n_values + 1;
     bool *is_view = calloc((size_t)c->graph->n_nodes + 1, sizeof *is_view);
     c->root = calloc(n, sizeof *c->root);
+    c->range = calloc(n, sizeof *c->range);
     c->place = calloc(2 * n, sizeof *c->place);
     c->decoded = calloc(n, sizeof *c->decoded);
-    pare_status st = is_view && c->root && c->place && c->decoded
+    pare_status st = is_view && c->root && c->range && c->place && c->decoded
                          ? PARE_OK
                          : pare_fail(PARE_ENOMEM, "no memory for a plan of %zu values", n);
+    if (st == PARE_OK) pare_ranges(c->graph, c->range);
     if (st == PARE_OK) st = pare_roots(c, o->force, is_view);
     if (st == PARE_OK) st = make_steps(c, o->force, is_view);
     free(is_view);

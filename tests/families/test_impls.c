@@ -594,9 +594,20 @@ static pare_id byte_input(one_case *c, int index, pare_dtype dtype, pare_type ty
     return add_input(c->g, name, type);
 }
 
+/* Bytes of the codes 0 to `most` only, times `step` plus `least`. */
+static pare_tensor few_tensor(pare_dtype dtype, pare_type type, int most, int step, int least)
+{
+    pare_tensor t = byte_tensor(dtype, type, 9);
+    uint8_t *v = t.data;
+    for (int64_t i = 0; i < pare_tensor_count(&t); i++)
+        v[i] = (uint8_t)(v[i] % (most + 1) * step + least);
+    return t;
+}
+
 /* `kind`: 0 unsigned input, signed weights without zero point; 1 signed input, scales for each
  * channel; 2 unsigned weights with a zero point; 3 everything signed, zero points for each channel;
- * 4 unsigned weights, 0 and 255 among them, with zero point 0. */
+ * 4 unsigned weights, 0 and 255 among them, with zero point 0; 5 weights 20, 27, ... 125, input -9
+ * to 6 in signed bytes; 6 weights -1 and 1, input 0 to 3. */
 static void conv_bytes(const conv_case *k, int kind, bool integer)
 {
     one_case c = { 0 };
@@ -604,25 +615,37 @@ static void conv_bytes(const conv_case *k, int kind, bool integer)
              integer ? "ConvInteger" : "QLinearConv", k->n, k->c, k->h, k->w, k->m, k->kh, k->kw,
              k->group, k->attrs, kind);
     OK(pare_graph_new(&c.g));
-    pare_dtype xt = kind % 2 ? PARE_I8 : PARE_U8, wt = kind && kind % 2 == 0 ? PARE_U8 : PARE_I8;
+    pare_dtype xt = kind % 2 ? PARE_I8 : PARE_U8,
+               wt = kind == 2 || kind == 4 || kind == 5 ? PARE_U8 : PARE_I8;
     pare_type each = { .rank = 1, .dim = { k->m } };
     pare_id x = byte_input(&c, 0, xt, f32_type(4, k->n, k->c, k->h, k->w)),
-            w = add_tensor(c.g,
-                           byte_tensor(wt, f32_type(4, k->m, k->c / k->group, k->kh, k->kw), 7)),
             x_zero = add_byte(c.g, xt,
                               kind == 0   ? 3
                               : kind == 1 ? -128
+                              : kind == 6 ? 0
+                              : kind == 5 ? -2
                                           : 100),
             w_zero = kind == 3   ? add_tensor(c.g, byte_tensor(wt, each, 8))
                      : kind == 2 ? add_byte(c.g, wt, 140)
+                     : kind == 5 ? add_byte(c.g, wt, 90)
                                  : add_byte(c.g, wt, 0);
+    pare_type wtype = f32_type(4, k->m, k->c / k->group, k->kh, k->kw);
+    pare_id w = add_tensor(c.g, kind == 6   ? few_tensor(wt, wtype, 1, 2, -1)
+                                : kind == 5 ? few_tensor(wt, wtype, 15, 7, 20)
+                                            : byte_tensor(wt, wtype, 7));
+    if (kind > 4)
+        x = add_node(c.g, "Clip", "", "codes", 3, x, add_byte(c.g, xt, kind == 6 ? 0 : -9),
+                     add_byte(c.g, xt, kind == 6 ? 3 : 6));
     char attrs[160];
     snprintf(attrs, sizeof attrs, "group=%d%s%s", k->group, *k->attrs ? "," : "", k->attrs);
     pare_id y;
     if (integer)
         y = add_node(c.g, "ConvInteger", attrs, "conv", 4, x, w, x_zero, w_zero);
     else {
-        float size = 60 * sqrtf((float)(k->c / k->group * k->kh * k->kw));
+        float size = (kind == 6   ? 0.02f
+                      : kind == 5 ? 1.5f
+                                  : 60) *
+                     sqrtf((float)(k->c / k->group * k->kh * k->kw));
         pare_id scale = add_scalar(c.g, 0.02f / size), bias = PARE_NONE;
         if (kind % 2) {
             pare_tensor s = random_tensor(f32_type(1, k->m), 5), b;
@@ -636,6 +659,9 @@ static void conv_bytes(const conv_case *k, int kind, bool integer)
         y = add_node(c.g, "QLinearConv", attrs, "conv", 9, x, add_scalar(c.g, 0.5f), x_zero, w,
                      scale, w_zero, add_scalar(c.g, 0.004f), add_byte(c.g, xt, kind ? 20 : 0),
                      bias);
+        if (kind == 6) /* fused */
+            y = add_node(c.g, "Clip", "", "limits", 3, y, add_byte(c.g, xt, 7),
+                         add_byte(c.g, xt, 30));
     }
     OK(pare_graph_mark_output(c.g, y));
     run_case(&c);
@@ -677,7 +703,7 @@ static void test_conv_bytes(void **state)
           "strides=1/2147483644,dilations=2147483647/1,pads=2147483647/2147483644/0/0" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        for (int kind = 0; kind < 5; kind++) {
+        for (int kind = 0; kind < 7; kind++) {
             conv_bytes(&cases[i], kind, false);
             if ((i + (size_t)kind) % 3 == 0) conv_bytes(&cases[i], kind, true);
         }

@@ -390,7 +390,7 @@ static pare_status prepare(const pare_prepare *p, bool from_plain, bool to_plain
     k->finish = (pare_int8_finish){ .bias = k->bias, .scale = k->scale, .w_zero = k->w_zero };
     if (is_qlinear(p->node)) {
         k->finish.zero = (int32_t)pare_int8_at(pare_int8_constant(p, 7), 0);
-        pare_int8_bounds(p->out[0].dtype, k->finish.zero, &k->finish.lo, &k->finish.hi);
+        pare_int8_limits(p, k->finish.zero, &k->finish.lo, &k->finish.hi);
     }
     size_t vl = p->kernels->vl;
     k->wide_at = HEADER_BYTES + (k->copies ? (size_t)k->in_blocks * k->in_block + 64 : 0);
@@ -570,6 +570,7 @@ const pare_impl pare_impl_conv_int8 = {
     .name = "conv_int8",
     .op = "QLinearConv|ConvInteger",
     .packs = true,
+    .fuses = true, /* a Clip only */
     .takes = PARE_BLOCKED,
     .gives = PARE_BLOCKED,
     .accepts = accepts_bb,
@@ -582,6 +583,7 @@ const pare_impl pare_impl_conv_int8_to_plain = {
     .name = "conv_int8_to_plain",
     .op = "QLinearConv|ConvInteger",
     .packs = true,
+    .fuses = true, /* a Clip only */
     .takes = PARE_BLOCKED,
     .accepts = accepts_bp,
     .model_ns = model_plain_ns,
@@ -593,6 +595,7 @@ const pare_impl pare_impl_conv_int8_from_plain = {
     .name = "conv_int8_from_plain",
     .op = "QLinearConv|ConvInteger",
     .packs = true,
+    .fuses = true, /* a Clip only */
     .gives = PARE_BLOCKED,
     .accepts = accepts_pb,
     .model_ns = model_ns,
@@ -604,6 +607,7 @@ const pare_impl pare_impl_conv_int8_plain = {
     .name = "conv_int8_plain",
     .op = "QLinearConv|ConvInteger",
     .packs = true,
+    .fuses = true, /* a Clip only */
     .accepts = accepts_pp,
     .model_ns = model_plain_ns,
     .prepare = prepare_pp,

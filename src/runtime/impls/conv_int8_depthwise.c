@@ -146,7 +146,7 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     }
     k->finish = (pare_int8_finish){ .bias = k->bias, .scale = k->scale, .w_zero = k->w_zero };
     k->finish.zero = (int32_t)pare_int8_at(pare_int8_constant(p, 7), 0);
-    pare_int8_bounds(p->out[0].dtype, k->finish.zero, &k->finish.lo, &k->finish.hi);
+    pare_int8_limits(p, k->finish.zero, &k->finish.lo, &k->finish.hi);
     *out = k;
     *bytes = (size_t)k->blocks * k->block_bytes;
     *scratch_bytes = (size_t)k->in_rows * k->row;
@@ -200,6 +200,7 @@ const pare_impl pare_impl_conv_int8_depthwise = {
     .name = "conv_int8_depthwise",
     .op = "QLinearConv",
     .packs = true,
+    .fuses = true, /* a Clip only */
     .takes = PARE_BLOCKED,
     .gives = PARE_BLOCKED,
     .accepts = accepts,

@@ -13,6 +13,7 @@
     X(conv_winograd2)         \
     X(conv_depthwise)         \
     X(depthwise_blocked)      \
+    X(conv_lowbit)            \
     X(conv_int8_depthwise)    \
     X(conv_int8)              \
     X(conv_int8_winograd)     \

@@ -30,6 +30,16 @@ static inline void pare_int8_bounds(pare_dtype t, int32_t zero, float *lo, float
     *hi = (float)((t == PARE_I8 ? 127 : 255) - zero);
 }
 
+/* The bounds that finishing sets: of the output's type, and of a fused Clip. */
+static inline void pare_int8_limits(const pare_prepare *p, int32_t zero, float *lo, float *hi)
+{
+    const pare_epilogue *e = &p->epilogue;
+    pare_int8_bounds(p->out[0].dtype, zero, lo, hi);
+    if (e->act != PARE_ACT_CLIP) return;
+    if (e->lo - (float)zero > *lo) *lo = e->lo - (float)zero;
+    if (e->hi - (float)zero < *hi) *hi = e->hi - (float)zero;
+}
+
 /* Is everything but input 0 a constant, the weight in slot `w` (and the input) bytes, the scales up
  * to slot `scales` float32, and no sum longer than 32 bits? */
 static inline bool pare_int8_constants(const pare_prepare *p, uint32_t w_slot, uint32_t bias_slot,
