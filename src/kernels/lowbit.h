@@ -59,7 +59,9 @@ typedef struct pare_lowbit_conv {
     size_t byte_steps;     /* those of so many bytes */
     size_t vectors;        /* 1 or 2 */
     const uint8_t *w;
-    size_t w_step; /* bytes between the weights of both vectors */
+    size_t w_step;        /* bytes between the weights of both vectors */
+    const uint8_t *ahead; /* `ahead_bytes` that will be read next, asked for in passing */
+    size_t ahead_bytes;
     bool first, last;
     int shift;
     int32_t *partial;            /* [pixel][vector][4][vl] */

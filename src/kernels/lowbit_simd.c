@@ -254,12 +254,20 @@ static __attribute__((noinline)) void finish(const pare_lowbit_conv *c, size_t f
     }
 }
 
+/* Asks for the share of what comes next that belongs to pixels [first, end). */
+INLINE void ask_ahead(const pare_lowbit_conv *c, size_t first, size_t end)
+{
+    size_t from = c->ahead_bytes * first / c->pixels, to = c->ahead_bytes * end / c->pixels;
+    for (; from < to; from += 64) __builtin_prefetch(c->ahead + from, 0, 2);
+}
+
 #define VARIANT(name, F, P)                                                        \
     TARGET static __attribute__((noinline)) void name(const pare_lowbit_conv *c)   \
     {                                                                              \
         enum { GROUP = 16 }; /* pixels whose sums stay in the first-level cache */ \
         for (size_t p = 0, from = 0; from < c->pixels; from = p) {                 \
             size_t end = c->pixels - from < GROUP ? c->pixels : from + GROUP;      \
+            ask_ahead(c, from, end);                                               \
             for (; p + P <= end; p += P) tile(c, p, F, P);                         \
             for (; P > 4 && p + 4 <= end; p += 4) tile(c, p, F, 4);                \
             for (; p + 2 <= end; p += 2) tile(c, p, F, 2);                         \

@@ -420,6 +420,9 @@ static void item(void *user, size_t index, int thread)
                 c.first = j == 0 && i == 0;
                 c.last = j == k->planes - 1 && i == k->parts - 1;
                 c.shift = i == 0;
+                bool more = c.last && v + 2 < k->vectors; /* the next vectors' weights */
+                c.ahead = k->w + (more ? (size_t)(v + 2) * k->w_step : 0);
+                c.ahead_bytes = more ? k->w_step * (size_t)clamp(k->vectors - v - 2, 1, 2) : 0;
                 s->kernels->lowbit_conv(&c);
             }
     }
