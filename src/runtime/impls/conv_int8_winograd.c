@@ -44,7 +44,7 @@ static bool fits(const pare_prepare *p)
 {
     const pare_tensor *w = pare_int8_constant(p, 3), *w_zero = pare_int8_constant(p, 5);
     int64_t n = w->dim[1] * 9, lowest = p->in[0].dtype == PARE_I8 ? -128 : 0;
-    if (!w_zero && n * 128 * 255 < PARE_INT8_WINOGRAD_MOST) return true;
+    if (w->dtype == PARE_I8 && !w_zero && n * 128 * 255 < PARE_INT8_WINOGRAD_MOST) return true;
     for (int64_t m = 0; m < w->dim[0]; m++) {
         int64_t up = 0, down = 0;
         int32_t zero = zero_of(w_zero, m);
