@@ -104,8 +104,9 @@ void ISA(pare_pointwise)(const pare_pointwise *t)
         bool pair = b + 1 < t->blocks;
         size_t most = pair ? NP2 : NP1, tiles = (t->pixels + most - 1) / most;
         for (size_t i = 0, from = 0; i < tiles; i++) {
-            size_t to = t->pixels * (i + 1) / tiles;
-            (pair ? two : one)[to - from - 1](t, from, b);
+            size_t to = t->pixels * (i + 1) / tiles, n = to - from;
+            tile_fn *run = pair ? two[n - 1] : one[n - 1];
+            run(t, from, b);
             from = to;
         }
     }
