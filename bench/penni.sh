@@ -2,10 +2,11 @@
 # PENNI on a pretrained CIFAR-10 network, and the controls of docs/methods/penni.md: each a separate, resumable run.
 #   PARE_DATA=... [EPOCHS=18] [OPTIONS=threshold=1,l1=1e-4] [EXTRA="--distill 0.5"] bench/penni.sh NET [RUN]...
 # NET  cifar10_resnet20, cifar10_vgg, cifar10_resnet18: a folder of PARE_DATA/models
-# RUN  penni, then tuned (cuts what penni made to density AGAIN, default 1: not at all, and trains it for EPOCHS more, taught by
-#      the original), and the controls oneshot, joint, random, magnitude (as many numbers as penni kept)
+# RUN  penni, then latency (times it beside the original, with and without Winograd's transforms), tuned (cuts what penni
+#      made to density AGAIN, default 1: not at all, and trains it for EPOCHS more, taught by the original), and the
+#      controls oneshot, joint, random, magnitude (as many numbers as penni kept)
 . "$(dirname "$0")/lib.sh"
-[ $# -ge 1 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,8s/^# //p' "$0" >&2; exit 2; }
 net=$1; shift
 epochs=${EPOCHS:-}
 options=${OPTIONS:-threshold=1,l1=1e-4}
@@ -48,6 +49,17 @@ tuned() {
         "$(json "$out.after.top1" top1)" "$(share params)" "$(share bytes)" "$(share macs)" "" "$(speedup "$out.bench.json")"
 }
 
+latency() {
+    report=$RUNS/$net-penni.onnx.bench.json
+    for flag in "" --no-winograd; do
+        # shellcheck disable=SC2086
+        "$PARE" bench "$(model $net)" "$RUNS/$net-penni.onnx" --threads 1 --batch 1 $flag --json >"$report"
+        row penni_latency.csv network,run,winograd,dense_ms,penni_ms,ratio,foreign_processors "$net" penni "$([ -n "$flag" ] && echo off || echo on)" \
+            $(awk -F': ' '/"median_ms"/{gsub(/,/,"",$2); printf "%.4f ", $2}' "$report") "$(speedup "$report")" \
+            "$(awk -F': ' '/"foreign_processors"/{gsub(/,/,"",$2); f=$2} END{printf "%.3f", f}' "$report")"
+    done
+}
+
 # option NAME: what the finished PENNI run used.
 option() { echo "$did" | sed "s/.*[:,]$1=\([^,]*\).*/\1/"; }
 
@@ -55,6 +67,7 @@ for run in ${*:-penni}; do
     case $run in
     penni) one penni "penni:$options" "$epochs" ;;
     tuned) tuned ;;
+    latency) latency ;;
     joint) one joint "penni:$options,alternate=0" "$epochs" ;;
     random) one random "penni:$options,init=random" "$epochs" ;;
     oneshot) one oneshot "penni:$options" 0 ;;
