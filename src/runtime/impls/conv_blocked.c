@@ -11,6 +11,7 @@
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
 #include "runtime/impls/conv_tiles.h"
+#include "runtime/impls/scratch.h"
 
 #include <stdlib.h>
 
@@ -23,7 +24,6 @@ enum {
     LEAST_MACS = 256 << 10,  /* of an item of a small step */
     SERIAL_MACS = 300 << 10, /* below, starting threads costs more than it gains */
     FIRST_CHANNELS = 8,      /* conv_blocked_first: at most */
-    HEADER_FLOATS = 16,      /* its scratch begins with the number of the band that lies in it */
 };
 
 typedef struct shape {
@@ -283,7 +283,8 @@ static pare_status make(const pare_prepare *p, bool first, void **out, size_t *b
     *out = k;
     *bytes += all_bias * sizeof(float);
     *scratch_bytes =
-        first ? (HEADER_FLOATS + (size_t)(s->buffer[0] * s->buffer[1] + s->vl)) * sizeof(float) : 0;
+        first ? PARE_SCRATCH_HEADER + (size_t)(s->buffer[0] * s->buffer[1] + s->vl) * sizeof(float)
+              : 0;
     return PARE_OK;
 }
 static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch)
@@ -333,12 +334,11 @@ static void item(void *user, size_t index, int thread)
                             .alpha = step->epilogue.alpha };
     size_t y = (size_t)((image * s->groups + group) * s->blocks) * y_block;
     if (s->first) {
-        float *scratch = (float *)((char *)step->scratch + (size_t)thread * step->scratch_bytes);
-        int64_t *inside = (int64_t *)scratch;
+        pare_scratch scratch = pare_scratch_of(step, thread);
         x += (size_t)(image * s->channels) * (size_t)(s->in[0] * s->in[1]);
-        if (*inside != place) fill(s, step->kernels, band, x, scratch + HEADER_FLOATS);
-        *inside = place;
-        x = scratch + HEADER_FLOATS;
+        if (*scratch.inside != place) fill(s, step->kernels, band, x, scratch.data);
+        *scratch.inside = place;
+        x = scratch.data;
         const pare_tiles *tiles = band == s->bands - 1 ? &k->last : &k->tiles;
         t.tile = tiles->tile, t.n_tiles = tiles->n;
         t.x_block = (size_t)s->vl; /* runs go on */
@@ -376,9 +376,7 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *step, int threads)
 {
     const packed *k = step->packed;
-    if (step->scratch_bytes > 0)
-        for (int t = 0; t < threads; t++)
-            *(int64_t *)((char *)step->scratch + (size_t)t * step->scratch_bytes) = -1;
+    pare_scratch_forget(step, threads);
     size_t items = (size_t)(k->s.images * k->s.groups * k->s.bands * k->s.parts);
     pare_team_for(items, k->s.serial ? 1 : threads, item, (void *)step);
     return PARE_OK;

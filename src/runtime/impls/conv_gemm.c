@@ -6,6 +6,7 @@
  * then runs the kernel over it. */
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
+#include "runtime/impls/scratch.h"
 
 #include <stdlib.h>
 
@@ -16,7 +17,6 @@ enum {
     LEAST_MACS = 256 << 10,  /* of an item of a small step */
     LEAST_ROWS = 16,         /* output channels that share one laying out of their band */
     SERIAL_MACS = 300 << 10, /* below, starting threads costs more than it gains */
-    HEADER_FLOATS = 16,      /* scratch begins with the number of the band that lies in it */
 };
 
 typedef struct packed {
@@ -154,8 +154,9 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     cut(k, (int64_t)mr, (int64_t)p->kernels->vl);
     *out = k;
     *bytes = (all + all_bias) * sizeof(float) + k->l.taps * sizeof *k->l.off;
-    *scratch_bytes =
-        k->l.mode == PARE_CONV_DIRECT ? 0 : (HEADER_FLOATS + k->l.buffer_floats) * sizeof(float);
+    *scratch_bytes = k->l.mode == PARE_CONV_DIRECT
+                         ? 0
+                         : PARE_SCRATCH_HEADER + k->l.buffer_floats * sizeof(float);
     return PARE_OK;
 }
 
@@ -175,15 +176,14 @@ static void item(void *user, size_t index, int thread)
     if (l->mode == PARE_CONV_DIRECT) {
         t.x = x;
     } else {
-        float *scratch = (float *)((char *)s->scratch + (size_t)thread * s->scratch_bytes);
-        int64_t *inside = (int64_t *)scratch;
-        if (*inside != place) {
+        pare_scratch scratch = pare_scratch_of(s, thread);
+        if (*scratch.inside != place) {
             pare_conv_fill f;
-            pare_conv_layout_fill_of(l, band, 0, scratch + HEADER_FLOATS, &f);
+            pare_conv_layout_fill_of(l, band, 0, scratch.data, &f);
             pare_conv_layout_fill(l, s->kernels, &f, x);
         }
-        *inside = place;
-        t.x = scratch + HEADER_FLOATS;
+        *scratch.inside = place;
+        t.x = scratch.data;
     }
     int64_t first = part * k->part_vectors;
     if (k->parts > 1 || l->mode == PARE_CONV_DIRECT) {
@@ -207,9 +207,7 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *s, int threads)
 {
     const packed *k = s->packed;
-    if (s->scratch_bytes > 0)
-        for (int t = 0; t < threads; t++)
-            *(int64_t *)((char *)s->scratch + (size_t)t * s->scratch_bytes) = -1;
+    pare_scratch_forget(s, threads);
     size_t items = (size_t)(k->images * k->groups * k->l.bands * k->parts * k->chunks);
     pare_team_for(items, k->serial ? 1 : threads, item, (void *)s);
     return PARE_OK;

@@ -13,6 +13,7 @@
  * the output is plain] */
 #include "base/team.h"
 #include "runtime/impls/int8_common.h"
+#include "runtime/impls/scratch.h"
 
 #include <stdlib.h>
 
@@ -22,7 +23,6 @@ enum {
     LEAST_MACS = 1 << 20,
     LEAST_PIXELS = 48, /* of a band, each of which uses every weight that is loaded */
     SERIAL_MACS = 1 << 20,
-    HEADER_BYTES = 64, /* scratch begins with the number of the band that lies in it */
 };
 
 /* Slots of the node's inputs. */
@@ -393,7 +393,7 @@ static pare_status prepare(const pare_prepare *p, bool from_plain, bool to_plain
         pare_int8_limits(p, k->finish.zero, &k->finish.lo, &k->finish.hi);
     }
     size_t vl = p->kernels->vl;
-    k->wide_at = HEADER_BYTES + (k->copies ? (size_t)k->in_blocks * k->in_block + 64 : 0);
+    k->wide_at = k->copies ? (size_t)k->in_blocks * k->in_block + 64 : 0;
     k->wide_at = (k->wide_at + 63) / 64 * 64;
     k->results_at = k->wide_at + (k->quads ? 0 : (size_t)k->in_blocks * k->x_block + 64);
     k->results_at = (k->results_at + 63) / 64 * 64;
@@ -401,7 +401,7 @@ static pare_status prepare(const pare_prepare *p, bool from_plain, bool to_plain
                      (is_qlinear(p->node) ? 1 : sizeof(int32_t));
     *out = k;
     *bytes = (size_t)k->out_blocks * k->block_bytes;
-    *scratch_bytes = k->results_at + (k->to_plain ? results : 0);
+    *scratch_bytes = PARE_SCRATCH_HEADER + k->results_at + (k->to_plain ? results : 0);
     return PARE_OK;
 }
 
@@ -471,25 +471,26 @@ static void item(void *user, size_t index, int thread)
     int64_t band = at % k->bands, image = at / k->bands, y0 = band * k->rows;
     int64_t rows = clamp(g->out[0] - y0, 0, k->rows), first = chunk * k->chunk,
             blocks = clamp(k->out_blocks - first, 0, k->chunk);
-    char *scratch = (char *)s->scratch + (size_t)thread * s->scratch_bytes;
+    pare_scratch scratch = pare_scratch_of(s, thread);
     const uint8_t *x = (const uint8_t *)s->in[0].data + (size_t)image * k->image;
     if (k->from_plain)
         x = (const uint8_t *)s->in[0].data +
             (size_t)image * (size_t)(k->channels * g->in[0] * g->in[1]);
-    int64_t *inside = (int64_t *)(void *)scratch, in_rows = k->in_rows;
+    char *wide = (char *)scratch.data + k->wide_at;
+    bool there = *scratch.inside == place;
+    int64_t in_rows = k->in_rows;
     if (k->copies) {
-        if (*inside != place)
-            copy_band(k, y0 * g->stride[0] - g->begin[0], x, (uint8_t *)scratch + HEADER_BYTES);
-        x = (const uint8_t *)scratch + HEADER_BYTES;
+        if (!there) copy_band(k, y0 * g->stride[0] - g->begin[0], x, scratch.data);
+        x = scratch.data;
     } else {
         x += (size_t)(y0 * g->stride[0]) * k->row;
         in_rows = clamp(g->in[0] - y0 * g->stride[0], 0, in_rows);
     }
     if (!k->quads) {
-        if (*inside != place) widen_band(k, s->kernels, in_rows, x, scratch + k->wide_at);
-        x = (const uint8_t *)scratch + k->wide_at;
+        if (!there) widen_band(k, s->kernels, in_rows, x, wide);
+        x = (const uint8_t *)wide;
     }
-    *inside = place;
+    *scratch.inside = place;
     size_t pixels = (size_t)(rows * g->out[1]), plane = (size_t)(g->out[0] * g->out[1]);
     bool qlinear = is_qlinear(s->node);
     pare_int8_conv c = { .vl = vl,
@@ -506,7 +507,7 @@ static void item(void *user, size_t index, int thread)
                          .w = k->w + (size_t)first * k->block_bytes,
                          .ones = k->ones,
                          .finish = k->finish };
-    char *results = scratch + k->results_at;
+    char *results = (char *)scratch.data + k->results_at;
     uint8_t *y = s->out[0].data;
     if (k->to_plain) {
         c.y_block = pixels * vl;
@@ -542,8 +543,7 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *s, int threads)
 {
     const packed *k = s->packed;
-    for (int t = 0; t < threads; t++)
-        *(int64_t *)(void *)((char *)s->scratch + (size_t)t * s->scratch_bytes) = -1;
+    pare_scratch_forget(s, threads);
     size_t items = (size_t)(k->images * k->bands * k->chunks);
     pare_team_for(items, k->serial ? 1 : threads, item, (void *)s);
     return PARE_OK;

@@ -193,11 +193,10 @@ static void item(void *user, size_t index, int thread)
     const pare_winograd_part part = pare_winograd_item(s, index);
     const pare_kernels *kernels = step->kernels;
     size_t vl = kernels->vl, fill = kernels->winograd_blocks;
-    char *scratch = (char *)step->scratch + (size_t)thread * step->scratch_bytes;
-    int16_t *v = (int16_t *)(void *)(scratch + PARE_WINOGRAD_HEADER);
+    pare_scratch scratch = pare_scratch_of(step, thread);
+    int16_t *v = scratch.data;
     uint32_t *r = (uint32_t *)(void *)(v + (size_t)POSITIONS * s->v_position);
-    int64_t *inside = (int64_t *)(void *)scratch;
-    if (*inside != part.place) {
+    if (*scratch.inside != part.place) {
         size_t map = (size_t)(s->blocks_in * s->in_y * s->in_x) * vl;
         kernels->int8_winograd_input(&(pare_int8_winograd_input){
             .vl = vl,
@@ -214,7 +213,7 @@ static void item(void *user, size_t index, int thread)
             .tiles = (size_t)part.tiles,
             .v = v,
             .position = s->v_position });
-        *inside = part.place;
+        *scratch.inside = part.place;
     }
     size_t plane = (size_t)(s->out_y * s->out_x) * vl, pairs = (size_t)pare_up(s->channels, 2);
     for (int64_t group = part.group; group < part.end; group++) {
@@ -250,7 +249,7 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *step, int threads)
 {
     const packed *k = step->packed;
-    pare_winograd_begin(step, threads);
+    pare_scratch_forget(step, threads);
     pare_team_for(pare_winograd_items(&k->s), k->serial ? 1 : threads, item, (void *)step);
     return PARE_OK;
 }

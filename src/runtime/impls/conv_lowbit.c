@@ -14,6 +14,7 @@
  * first-level cache for the next. */
 #include "base/team.h"
 #include "runtime/impls/int8_common.h"
+#include "runtime/impls/scratch.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -24,7 +25,6 @@ enum {
     ITEM_MACS = 16 << 20, /* some 15 us */
     SERIAL_MACS = 4 << 20,
     MOST_BYTES = 1 << 28, /* of one output row's tables */
-    HEADER_BYTES = 64,    /* scratch begins with the number of the band that lies in it */
     W = 3,                /* slots of the node's inputs */
     W_ZERO = 5,
     X_ZERO = 2,
@@ -211,7 +211,7 @@ static void cut(const pare_prepare *p, packed *k)
     size_t wide = (size_t)(k->in_blocks * vl);
     k->codes_step = up_size(wide > k->groups * k->span ? wide : k->groups * k->span, 24);
     size_t pixels = (size_t)(k->rows * g->out[1]);
-    k->codes_at = up_size(HEADER_BYTES + (size_t)(k->in_rows * row), 64);
+    k->codes_at = up_size((size_t)(k->in_rows * row), 64);
     k->sum_at = up_size(k->codes_at + (size_t)k->width * k->codes_step + PARE_LOWBIT_SLACK, 64);
     k->box_at = up_size(k->sum_at + (size_t)(k->in_rows * k->width) * sizeof(int32_t), 64);
     k->partial_at = up_size(k->box_at + pixels * sizeof(int32_t), 64);
@@ -219,7 +219,8 @@ static void cut(const pare_prepare *p, packed *k)
 
 static size_t scratch_of(const packed *k, size_t vl)
 {
-    return k->partial_at + (size_t)(k->rows * k->g.out[1]) * 2 * 4 * vl * sizeof(int32_t);
+    return PARE_SCRATCH_HEADER + k->partial_at +
+           (size_t)(k->rows * k->g.out[1]) * 2 * 4 * vl * sizeof(int32_t);
 }
 
 static void make_order(const packed *k, int64_t rows, order *o)
@@ -358,7 +359,7 @@ static void fill_band(const pare_step *s, const packed *k, const uint8_t *x, int
                                  .groups = k->groups,
                                  .codes = codes,
                                  .codes_step = step,
-                                 .table = (uint8_t *)scratch + HEADER_BYTES +
+                                 .table = (uint8_t *)scratch +
                                           (size_t)r * width * k->groups * k->entries,
                                  .sum = k->boxes ? sum + (size_t)r * width : NULL };
         kn->lowbit_tables(&t);
@@ -378,18 +379,18 @@ static void item(void *user, size_t index, int thread)
     int64_t band = at % k->bands, image = at / k->bands, y0 = band * k->rows;
     int64_t rows = clamp(g->out[0] - y0, 0, k->rows), first = chunk * k->chunk,
             end = clamp(first + k->chunk, 0, k->vectors);
-    char *scratch = (char *)s->scratch + (size_t)thread * s->scratch_bytes;
-    int64_t *inside = (int64_t *)(void *)scratch;
-    if (*inside != place) {
+    pare_scratch shared = pare_scratch_of(s, thread);
+    char *scratch = shared.data;
+    if (*shared.inside != place) {
         size_t in = (size_t)(image * k->in_blocks * g->in[0] * g->in[1]) * vl;
         fill_band(s, k, (const uint8_t *)s->in[0].data + in, y0 * g->stride[0] - g->begin[0], rows,
                   scratch);
     }
-    *inside = place;
+    *shared.inside = place;
     const order *o = band == k->bands - 1 ? &k->last : &k->full;
     pare_lowbit_conv c = { .vl = vl,
                            .span = k->span,
-                           .table = (const uint8_t *)scratch + HEADER_BYTES,
+                           .table = (const uint8_t *)scratch,
                            .pixels = (size_t)(rows * g->out[1]),
                            .pixel = o->pixel,
                            .place = o->place,
@@ -431,8 +432,7 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *s, int threads)
 {
     const packed *k = s->packed;
-    for (int t = 0; t < threads; t++)
-        *(int64_t *)(void *)((char *)s->scratch + (size_t)t * s->scratch_bytes) = -1;
+    pare_scratch_forget(s, threads);
     size_t items = (size_t)(k->images * k->bands * k->chunks);
     pare_team_for(items, k->serial ? 1 : threads, item, (void *)s);
     return PARE_OK;

@@ -22,6 +22,7 @@
 #include "codecs/penni.h"
 #include "ops/conv_attrs.h"
 #include "runtime/impl.h"
+#include "runtime/impls/scratch.h"
 #include "runtime/impls/sparse_form.h"
 
 #include <math.h>
@@ -33,8 +34,7 @@ enum {
     TERMS_WANTED = 6,         /* of an output channel in a block */
     ITEM_MACS = 600000,
     SERIAL_MACS = 150000, /* below this, waking threads costs more than it saves */
-    BAND_MACS = 500000,
-    HEADER_FLOATS = 16
+    BAND_MACS = 500000
 };
 static const double ns_per_cycle = 0.27;
 
@@ -545,7 +545,7 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *packed_byt
     }
     size_t buffer = (k->buffer + 15) / 16 * 16;
     *scratch_bytes =
-        (HEADER_FLOATS + buffer + (z_rows(k) + k->chunk_rows + 1) * k->tile) * sizeof(float);
+        PARE_SCRATCH_HEADER + (buffer + (z_rows(k) + k->chunk_rows + 1) * k->tile) * sizeof(float);
     *packed_bytes = k->nonzeros * (sizeof *k->value + sizeof *k->at) +
                     (k->shifts ? 0 : k->used * k->taps * sizeof(float));
     *out = k;
@@ -560,12 +560,12 @@ typedef struct room {
     float *buffer, *z, *acc;
 } room;
 
-static room room_of(const pare_step *s, size_t thread)
+static room room_of(const pare_step *s, int thread)
 {
     const packed *k = s->packed;
-    float *base = (float *)((char *)s->scratch + thread * s->scratch_bytes);
-    float *buffer = base + HEADER_FLOATS, *z = buffer + (k->buffer + 15) / 16 * 16;
-    return (room){ (int64_t *)base, (int64_t *)base + 1, buffer, z, z + z_rows(k) * k->tile };
+    pare_scratch scratch = pare_scratch_of(s, thread);
+    float *buffer = scratch.data, *z = buffer + (k->buffer + 15) / 16 * 16;
+    return (room){ scratch.inside, scratch.inside + 1, buffer, z, z + z_rows(k) * k->tile };
 }
 
 static void fill_band(const pare_step *s, size_t image, size_t band, size_t rows, float *buffer)
@@ -644,7 +644,7 @@ static void item(void *user, size_t index, int thread)
 {
     const pare_step *s = user;
     const packed *k = s->packed;
-    room r = room_of(s, (size_t)thread);
+    room r = room_of(s, thread);
     size_t chunk = index % k->chunks, name = index / k->chunks, band = name % k->bands,
            image = name / k->bands, first = band * k->band_pixels;
     size_t pixels = least(k->band_pixels, (size_t)(k->w.out[0] * k->w.out[1]) - first);
@@ -668,10 +668,7 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *s, int threads)
 {
     const packed *k = s->packed;
-    for (int t = 0; t < threads; t++) {
-        room r = room_of(s, (size_t)t);
-        *r.band = *r.tile = -1;
-    }
+    pare_scratch_forget(s, threads);
     bool serial = macs_of(k) * (double)k->images < SERIAL_MACS;
     pare_team_for(k->images * k->bands * k->chunks, serial ? 1 : threads, item, (void *)s);
     return PARE_OK;

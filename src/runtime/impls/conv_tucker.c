@@ -21,13 +21,13 @@
 #include "runtime/impls/conv_common.h"
 #include "runtime/impls/conv_tiles.h"
 #include "runtime/impls/conv_winograd.h"
+#include "runtime/impls/scratch.h"
 #include "runtime/impls/winograd_common.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    HEADER_FLOATS = 16,      /* scratch begins with the number of the item that lies in it */
     BAND_BYTES = 48 << 10,   /* of a and c: the first-level cache */
     MOST_TILES = 28,         /* of Winograd at a time: v and r stay near too */
     SERIAL_MACS = 300 << 10, /* below, starting threads costs more than it gains */
@@ -310,8 +310,8 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     const pare_weight *w = p->weight[1];
     int64_t lanes = s->blocks_out * s->vl, zeros = most(s->blocks1, s->blocks2) * s->vl;
     *bytes = ((size_t)weights_of(s) + (size_t)(2 * lanes + zeros)) * sizeof(float);
-    *scratch_bytes =
-        (HEADER_FLOATS + s->a_floats + s->c_floats + s->v_floats + s->r_floats) * sizeof(float);
+    *scratch_bytes = PARE_SCRATCH_HEADER +
+                     (s->a_floats + s->c_floats + s->v_floats + s->r_floats) * sizeof(float);
     k->w = pare_alloc_large(*bytes);
     if (!s->form) k->tiles = calloc((size_t)s->bands, sizeof *k->tiles);
     pare_status st =
@@ -510,16 +510,15 @@ static void item(void *user, size_t index, int thread)
     const shape *s = &k->s;
     int64_t place = place_of((int64_t)index, s->images * s->bands, j->threads),
             image = place / s->bands, band = place % s->bands;
-    float *scratch = (float *)((char *)step->scratch + (size_t)thread * step->scratch_bytes),
-          *a = scratch + HEADER_FLOATS, *c = a + s->a_floats, *v = c + s->c_floats;
-    int64_t *inside = (int64_t *)scratch;
+    pare_scratch scratch = pare_scratch_of(step, thread);
+    float *a = scratch.data, *c = a + s->a_floats, *v = c + s->c_floats;
     span b = span_of(s, band), before = span_of(s, band - 1);
     size_t vl = (size_t)s->vl, in_plane = (size_t)(s->w.in[0] * s->w.in[1]) * vl,
            out_plane = (size_t)(s->w.out[0] * s->w.out[1]) * vl,
            c_plane = (size_t)((b.to - b.from) * s->w.out[1]) * vl;
     first(step, (const float *)step->in[0].data + (size_t)(image * s->blocks_in) * in_plane, a, &b,
-          band > 0 && *inside == place - 1 ? &before : NULL);
-    *inside = place;
+          band > 0 && *scratch.inside == place - 1 ? &before : NULL);
+    *scratch.inside = place;
     if (s->form)
         winograd(step, a, c, v, &b);
     else
@@ -548,8 +547,7 @@ static pare_status run(const pare_step *step, int threads)
     const packed *k = step->packed;
     int64_t items = k->s.images * k->s.bands;
     if (k->serial) threads = 1;
-    for (int t = 0; t < threads; t++)
-        *(int64_t *)((char *)step->scratch + (size_t)t * step->scratch_bytes) = -1;
+    pare_scratch_forget(step, threads);
     job j = { step, least(threads, items) };
     pare_team_for((size_t)items, threads, item, &j);
     return PARE_OK;

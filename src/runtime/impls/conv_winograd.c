@@ -164,10 +164,9 @@ static void item(void *user, size_t index, int thread)
     const pare_winograd_part part = pare_winograd_item(s, index);
     const pare_kernels *kernels = step->kernels;
     size_t vl = kernels->vl, fill = kernels->winograd_blocks, positions = (size_t)s->positions;
-    float *scratch = (float *)((char *)step->scratch + (size_t)thread * step->scratch_bytes);
-    float *v = scratch + PARE_WINOGRAD_HEADER / sizeof(float), *r = v + positions * s->v_position;
-    int64_t *inside = (int64_t *)scratch;
-    if (*inside != part.place) {
+    pare_scratch scratch = pare_scratch_of(step, thread);
+    float *v = scratch.data, *r = v + positions * s->v_position;
+    if (*scratch.inside != part.place) {
         size_t map = (size_t)(s->blocks_in * s->in_y * s->in_x) * vl;
         kernels->winograd_input(
             &(pare_winograd_input){ .m = s->m,
@@ -183,7 +182,7 @@ static void item(void *user, size_t index, int thread)
                                     .tiles = (size_t)part.tiles,
                                     .v = v,
                                     .position = s->v_position });
-        *inside = part.place;
+        *scratch.inside = part.place;
     }
     size_t plane = (size_t)(s->out_y * s->out_x) * vl, c = (size_t)s->channels;
     const pare_epilogue *e = &step->epilogue;
@@ -222,7 +221,7 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *step, int threads)
 {
     const packed *k = step->packed;
-    pare_winograd_begin(step, threads);
+    pare_scratch_forget(step, threads);
     pare_team_for(pare_winograd_items(&k->s), k->serial ? 1 : threads, item, (void *)step);
     return PARE_OK;
 }

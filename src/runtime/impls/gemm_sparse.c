@@ -8,6 +8,7 @@
 #include "codecs/mask.h"
 #include "ops/attr.h"
 #include "runtime/impl.h"
+#include "runtime/impls/scratch.h"
 
 #include <stdlib.h>
 
@@ -241,16 +242,16 @@ static void item(void *user, size_t index, int thread)
     const pare_step *s = user;
     const packed *k = s->packed;
     const pare_epilogue *e = &s->epilogue;
-    float *base = (float *)((char *)s->scratch + (size_t)thread * s->scratch_bytes), *z = base + 16;
-    int64_t *inside = (int64_t *)base;
+    pare_scratch scratch = pare_scratch_of(s, thread);
+    float *z = scratch.data;
     size_t part = index % k->items, tile = index / k->items, m0 = tile * k->tile,
            rows = k->s.m - m0 < k->tile ? k->s.m - m0 : k->tile, first = k->first[part],
            groups = k->first[part + 1] - first;
     const float *a = (const float *)s->in[0].data + m0 * k->s.k,
                 *residual = e->residual ? (const float *)s->in[s->node->n_in].data : NULL;
     float *y = (float *)s->out[0].data + m0 * k->s.n, *sums = z + (k->s.k + 1) * k->tile;
-    if (*inside != (int64_t)tile) transpose(k, a, rows, z);
-    *inside = (int64_t)tile;
+    if (*scratch.inside != (int64_t)tile) transpose(k, a, rows, z);
+    *scratch.inside = (int64_t)tile;
     if (k->tile == 1) {
         s->kernels->sparse_dot(&(pare_sparse_dot){ .groups = groups,
                                                    .rows = k->s.n,
@@ -293,8 +294,7 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *s, int threads)
 {
     const packed *k = s->packed;
-    for (int t = 0; t < threads; t++)
-        *(int64_t *)((char *)s->scratch + (size_t)t * s->scratch_bytes) = -1;
+    pare_scratch_forget(s, threads);
     size_t tiles = (k->s.m + k->tile - 1) / k->tile;
     pare_team_for(tiles * k->items, k->serial ? 1 : threads, item, (void *)s);
     return PARE_OK;

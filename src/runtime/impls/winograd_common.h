@@ -5,11 +5,11 @@
 
 #include "ops/conv_attrs.h"
 #include "runtime/impl.h"
+#include "runtime/impls/scratch.h"
 
 enum {
-    PARE_WINOGRAD_HEADER = 64, /* bytes; scratch begins with the number of the band in it */
-    PARE_WINOGRAD_LINE = 64,   /* bytes between positions, so that they do not fall into one
-                                  cache set */
+    PARE_WINOGRAD_LINE = 64, /* bytes between positions, so that they do not fall into one
+                                cache set */
 };
 
 typedef struct pare_winograd_shape {
@@ -88,7 +88,7 @@ static inline size_t pare_winograd_scratch(const pare_prepare *p, pare_winograd_
     size_t bytes;
     if (!pare_mul_size(s->v_position * v + s->r_position * 4, (size_t)s->positions, &bytes))
         return 0;
-    return bytes + PARE_WINOGRAD_HEADER;
+    return bytes + PARE_SCRATCH_HEADER;
 }
 
 static inline size_t pare_winograd_items(const pare_winograd_shape *s)
@@ -119,13 +119,6 @@ static inline pare_winograd_part pare_winograd_item(const pare_winograd_shape *s
     i.tiles = s->tiles - i.first < s->band ? s->tiles - i.first : s->band;
     if (i.end > s->groups) i.end = s->groups;
     return i;
-}
-
-/* No band lies in any thread's scratch yet. */
-static inline void pare_winograd_begin(const pare_step *step, int threads)
-{
-    for (int t = 0; t < threads; t++)
-        *(int64_t *)(void *)((char *)step->scratch + (size_t)t * step->scratch_bytes) = -1;
 }
 
 #endif
