@@ -23,7 +23,10 @@ static double model_ns(const pare_prepare *p)
 {
     return ns(p, (double)pare_numel(p->out->rank, p->out->dim));
 }
-static double model_blocked_ns(const pare_prepare *p) { return ns(p, pare_int8_padded(p, p->out)); }
+static double model_blocked_ns(const pare_prepare *p)
+{
+    return ns(p, (double)pare_rows_numbers(4, p->out->dim, PARE_BLOCKED, p->kernels->vl));
+}
 
 typedef struct job {
     const pare_step *s;
@@ -45,7 +48,7 @@ static double number(const pare_step *s, int slot) { return pare_tensor_get_f64(
 static pare_status run(const pare_step *s, int threads)
 {
     job j = { .s = s,
-              .n = pare_int8_numbers(s, &s->out[0]),
+              .n = pare_rows_numbers(s->out[0].rank, s->out[0].dim, s->impl->takes, s->kernels->vl),
               .add = { .signed_a = s->in[0].dtype == PARE_I8,
                        .signed_b = s->in[3].dtype == PARE_I8,
                        .zero = (int32_t)number(s, 7) } };

@@ -1,39 +1,25 @@
 /* MaxPool of 8-bit integers in two dimensions, blocked. Windows inside the input take one
  * kernel call a row, those that reach beyond it one each, with the taps that are left. */
 #include "base/team.h"
-#include "ops/attr.h"
 #include "runtime/impls/int8_common.h"
+#include "runtime/impls/pool_common.h"
 
 #include <stdlib.h>
 
 enum { MOST_TAPS = 64, SERIAL_READS = 64 << 10 };
 
-static bool window_of(const pare_prepare *p, pare_window *w)
-{
-    static const pare_ints none = { 0 };
-    static const char *const names[4] = { "kernel_shape", "strides", "pads", "dilations" };
-    const pare_ints *list[4];
-    const int *pad = pare_attr(p->node, "auto_pad", PARE_FIELD_ENUM);
-    for (int i = 0; i < 4; i++) {
-        list[i] = pare_attr(p->node, names[i], PARE_FIELD_INTS);
-        if (!list[i]) list[i] = &none;
-    }
-    return pare_window_of(&p->in[0], NULL, pad ? *pad : 0, list[0], list[1], list[2], list[3],
-                          pare_attr_int(p->node, "ceil_mode", 0) != 0, w) == PARE_OK;
-}
-
 static bool accepts(const pare_prepare *p)
 {
     pare_window w;
     return p->in[0].rank == 4 && pare_int8_is_byte(p->in[0].dtype) && p->node->n_out == 1 &&
-           window_of(p, &w) && w.kernel[0] <= MOST_TAPS && w.kernel[1] <= MOST_TAPS &&
+           pare_pool_window(p, &w) && w.kernel[0] <= MOST_TAPS && w.kernel[1] <= MOST_TAPS &&
            pare_int8_reaches(&w, (int64_t)p->kernels->vl);
 }
 
 static double model_ns(const pare_prepare *p)
 {
     pare_window w;
-    if (!window_of(p, &w)) return 1e17;
+    if (!pare_pool_window(p, &w)) return 1e17;
     double n = (double)pare_numel(4, p->out->dim) * (double)(w.kernel[0] * w.kernel[1]);
     return 300 + n * 0.01 / (n < SERIAL_READS ? 1 : p->threads);
 }
@@ -47,7 +33,7 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
 {
     packed *k = calloc(1, sizeof *k);
     if (!k) return pare_fail(PARE_ENOMEM, "no memory for a step");
-    window_of(p, &k->g);
+    pare_pool_window(p, &k->g);
     k->serial = pare_numel(4, p->out->dim) * k->g.kernel[0] * k->g.kernel[1] < SERIAL_READS;
     *out = k;
     *bytes = sizeof *k;

@@ -39,7 +39,7 @@ static void item(void *user, size_t index, int thread)
 
 static pare_status run(const pare_step *s, int threads)
 {
-    size_t n = pare_int8_numbers(s, &s->in[0]), vl = s->kernels->vl;
+    size_t vl = s->kernels->vl, n = pare_rows_numbers(4, s->in[0].dim, PARE_BLOCKED, vl);
     size_t blocks = (size_t)s->in[0].dim[0] * (((size_t)s->in[0].dim[1] + vl - 1) / vl);
     pare_team_for(blocks, pare_rows_threads(n, threads), item, (void *)s);
     return PARE_OK;

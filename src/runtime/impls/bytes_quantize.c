@@ -28,7 +28,10 @@ static double model_ns(const pare_prepare *p)
 {
     return ns(p, (double)pare_numel(p->out->rank, p->out->dim));
 }
-static double model_blocked_ns(const pare_prepare *p) { return ns(p, pare_int8_padded(p, p->out)); }
+static double model_blocked_ns(const pare_prepare *p)
+{
+    return ns(p, (double)pare_rows_numbers(4, p->out->dim, PARE_BLOCKED, p->kernels->vl));
+}
 
 typedef struct job {
     const pare_step *s;
@@ -54,7 +57,7 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *s, int threads)
 {
     job j = { .s = s,
-              .n = pare_int8_numbers(s, &s->out[0]),
+              .n = pare_rows_numbers(s->out[0].rank, s->out[0].dim, s->impl->takes, s->kernels->vl),
               .scale = *(const float *)s->in[1].data,
               .quantize = s->node->op->name[0] == 'Q' };
     pare_dtype bytes = j.quantize ? s->out[0].dtype : s->in[0].dtype;

@@ -91,22 +91,6 @@ static inline float pare_int8_scale(const pare_prepare *p, int64_t m)
     return x * w / (float)pare_int8_at(pare_int8_constant(p, 6), 0);
 }
 
-/* Numbers of a blocked value with the lanes beyond its last channel. */
-static inline double pare_int8_padded(const pare_prepare *p, const pare_type *t)
-{
-    double vl = (double)p->kernels->vl, c = (double)t->dim[1];
-    return (double)pare_numel(t->rank, t->dim) / c *
-           (double)(((int64_t)(c + vl) - 1) / (int64_t)vl) * vl;
-}
-
-/* Numbers that lie at `t`, one behind the other: with the lanes beyond the last channel, where the
- * step's tensors are blocked. */
-static inline size_t pare_int8_numbers(const pare_step *s, const pare_tensor *t)
-{
-    size_t n = (size_t)pare_tensor_count(t), vl = s->kernels->vl, c = (size_t)t->dim[1];
-    return s->impl->takes == PARE_BLOCKED ? n / c * ((c + vl - 1) / vl * vl) : n;
-}
-
 /* Rows [y0, y0 + rows) of one padded block of channels: from x, [in0][in1][lanes], to `to`, whose
  * rows are `row` bytes apart and begin with column -begin[1]. */
 static inline void pare_int8_copy_band(const pare_window *g, size_t lanes, uint8_t pad, int64_t y0,
