@@ -9,10 +9,13 @@ enum {
     PARE_CPU_AVX512 = 2, /* F, VL, BW, DQ and VNNI */
     PARE_CPU_NEON = 4,   /* 64-bit ARM */
     PARE_CPU_VBMI = 8,   /* besides: byte shuffles over 64 bytes */
+    PARE_CPU_AMX = 16,   /* besides: tiles of bytes and of bfloat16 */
 };
 
 /* Bits of what may be used. The environment variable PARE_CPU=c|avx2|avx512 caps it, for tests and
- * comparisons. */
+ * comparisons; PARE_CPU=amx takes tiles for granted, which only an emulator makes true where the
+ * processor lacks them. The first call asks the system for leave to use them, for all threads of
+ * the process. */
 unsigned pare_cpu_detect(void);
 
 /* Has the processor AVX-512's bfloat16 dot products? */

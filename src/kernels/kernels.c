@@ -132,4 +132,12 @@ void pare_kernels_init(pare_kernels *k, unsigned cpu)
     k->int8_quads = k->isa[0] == 'c' || (cpu & PARE_CPU_AVX512);
     k->lowbit_span = k->vl < 16 ? 4 : cpu & PARE_CPU_VBMI ? 6 : 0;
     k->int8_tile = cpu & PARE_CPU_AVX512 ? 4 : 2;
+#if PARE_X86
+    if ((cpu & PARE_CPU_AVX512) && (cpu & PARE_CPU_AMX)) {
+        k->isa = "amx"; /* AVX-512 with tiles for some */
+        k->int8_tile = 2;
+        k->int8_conv = pare_int8_conv_tiles;
+        k->int8_room = pare_int8_room_tiles;
+    }
+#endif
 }

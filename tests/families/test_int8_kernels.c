@@ -89,7 +89,7 @@ static void *random_packed(const pare_kernels *k, size_t tile, size_t rows, size
                            int16_t **w, pare_rng *rng)
 {
     *w = random_weights(rows * words * pare_int8_word(k->int8_quads), k->int8_quads, rng);
-    void *packed = calloc(pare_int8_packed(k->vl, rows, words), 1);
+    void *packed = calloc(pare_int8_packed(k->vl, rows, words) + PARE_INT8_BEYOND, 1);
     assert_non_null(packed);
     pare_int8_pack(k->vl, tile, k->int8_quads, rows, words, *w, packed);
     return packed;
@@ -120,7 +120,7 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
 {
     pare_rng rng = pare_rng_stream(seed, 11);
     size_t runs = 1 + pare_rng_below(&rng, 5), blocks = 1 + pare_rng_below(&rng, 10),
-           pixels = pare_rng_below(&rng, 40), words = 0, rows = blocks * k->vl, in = 4096;
+           pixels = pare_rng_below(&rng, 80), words = 0, rows = blocks * k->vl, in = 4096;
     bool zero = k->int8_quads && seed % 3 == 0;
     pare_int8_run run[5];
     for (size_t r = 0; r < runs; r++) {
@@ -129,7 +129,7 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
         words += run[r].words;
     }
     uint8_t *x = random_bytes(in, &rng);
-    uint32_t pixel[64], *ones = malloc(words * sizeof *ones);
+    uint32_t pixel[80], *ones = malloc(words * sizeof *ones);
     int16_t *numbers = (int16_t *)(void *)x;
     for (size_t i = 0; !k->int8_quads && i < in / 2; i++)
         numbers[i] = (int16_t)((int)pare_rng_below(&rng, 384) - 128);
@@ -152,6 +152,7 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
                          .ones = ones,
                          .finish = finish_of(rows, zero, &rng),
                          .y_block = pixels * k->vl };
+    if (k->int8_room) c.room = malloc(k->int8_room(words, pixels));
     for (int sums = 0; sums < 2; sums++) {
         size_t n = blocks * pixels * k->vl * (sums ? 4 : 1);
         uint8_t *got = guarded(n), *want = guarded(n);
@@ -166,6 +167,7 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
         compare(got, want, n, what);
     }
     drop_finish(&c.finish);
+    free(c.room);
     free(x);
     free(ones);
     free(w);

@@ -10,7 +10,7 @@
  * for the rest. Where kernels multiply numbers of 16 bits, bands are always made, and widened.
  *
  * scratch of a thread: [header][band of bytes, if padded][band of 16 bits, if widened][results, if
- * the output is plain] */
+ * the output is plain][what the kernel needs] */
 #include "base/team.h"
 #include "runtime/impls/int8_common.h"
 #include "runtime/impls/scratch.h"
@@ -59,7 +59,8 @@ typedef struct packed {
     char *w;
     size_t block_bytes; /* of the packed weights of an output block */
     pare_int8_finish finish;
-    size_t wide_at, results_at; /* bytes of scratch before the widened band and the results */
+    /* bytes of scratch before the widened band, the results, and what the kernel needs */
+    size_t wide_at, results_at, room_at;
     bool serial;
 } packed;
 
@@ -337,7 +338,7 @@ static pare_status fill(const pare_prepare *p, packed *k)
     k->pixel = malloc((size_t)(k->rows * g->out[1]) * sizeof *k->pixel);
     k->bias = calloc(rows, sizeof *k->bias);
     k->scale = calloc(rows, sizeof *k->scale);
-    k->w = calloc(all, 1);
+    k->w = calloc(all + PARE_INT8_BEYOND, 1);
     bool memory = taps && row && k->run && k->pixel && k->bias && k->scale && k->w;
     if (zero) {
         k->w_zero = calloc(rows, sizeof *k->w_zero);
@@ -401,7 +402,11 @@ static pare_status prepare(const pare_prepare *p, bool from_plain, bool to_plain
                      (is_qlinear(p->node) ? 1 : sizeof(int32_t));
     *out = k;
     *bytes = (size_t)k->out_blocks * k->block_bytes;
-    *scratch_bytes = PARE_SCRATCH_HEADER + k->results_at + (k->to_plain ? results : 0);
+    k->room_at = k->results_at + (k->to_plain ? results : 0);
+    size_t room = p->kernels->int8_room
+                      ? p->kernels->int8_room(k->all_words, (size_t)(k->rows * k->g.out[1]))
+                      : 0;
+    *scratch_bytes = PARE_SCRATCH_HEADER + k->room_at + room;
     return PARE_OK;
 }
 
@@ -506,7 +511,8 @@ static void item(void *user, size_t index, int thread)
                          .blocks = (size_t)blocks,
                          .w = k->w + (size_t)first * k->block_bytes,
                          .ones = k->ones,
-                         .finish = k->finish };
+                         .finish = k->finish,
+                         .room = (char *)scratch.data + k->room_at };
     char *results = (char *)scratch.data + k->results_at;
     uint8_t *y = s->out[0].data;
     if (k->to_plain) {
