@@ -52,8 +52,9 @@ static bool clips_bytes(const pare_graph *g, const pare_node *n, pare_id v, pare
         if (!w || w->codec || pare_tensor_count(&w->part[0]) != 1) return false;
         bound[i] = (float)pare_tensor_get_f64(&w->part[0], 0);
     }
+    if (!(bound[0] <= bound[1])) return false; /* as for activation() */
     *e = (pare_epilogue){ .act = PARE_ACT_CLIP, .lo = bound[0], .hi = bound[1] };
-    return bound[0] <= bound[1];
+    return true;
 }
 
 /* The other operand, if `n` adds two values of one type, v being one of them; PARE_NONE otherwise.
