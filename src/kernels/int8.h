@@ -55,16 +55,19 @@ typedef struct pare_int8_conv {
     uint8_t *y;     /* [block][pixel][vl], blocks `y_block` bytes apart */
     size_t y_block; /* of `sums`: numbers */
     int32_t *sums;  /* not NULL: the sums with bias, without scale, go here instead */
-    void *room;     /* kernels->int8_room() bytes of scratch, if there is such a function */
+    void *room;     /* of pare_int8_conv_tiles: pare_int8_room() bytes of scratch */
 } pare_int8_conv;
 typedef void pare_int8_conv_fn(const pare_int8_conv *c);
 
-/* By tiles (tiles.h): it needs room, and reads up to PARE_INT8_BEYOND bytes behind the weights,
- * whatever they are. */
+/* By tiles (tiles.h): quads, vl 16. It needs room, and reads up to PARE_INT8_BEYOND bytes behind
+ * the weights, whatever they are. */
 enum { PARE_INT8_BEYOND = 15 * 4 * 64 };
 pare_int8_conv_fn pare_int8_conv_tiles;
-typedef size_t pare_int8_room_fn(size_t all_words, size_t pixels);
-pare_int8_room_fn pare_int8_room_tiles;
+/* Its room is a panel of as many pixels, at most, their words side by side; bytes from row to row:
+ * whole lines, an odd number, so that rows do not all fall on the same places of the cache. */
+size_t pare_int8_panel_pixels(size_t all_words, size_t pixels);
+size_t pare_int8_panel_row(size_t all_words);
+size_t pare_int8_room(size_t all_words, size_t pixels);
 
 /* One block of channels, each with its own weights: every output is the sum over groups of four
  * horizontally neighbouring pixels.

@@ -6,28 +6,7 @@
 
 enum {
     WORDS = TILE_BYTES / 4,
-    PANEL_BYTES = 192 << 10, /* of inputs: they stay in the second-level cache beside weights */
 };
-
-/* Bytes from row to row of a panel: whole lines, an odd number, so that rows do not all fall on the
- * same places of the cache. */
-static size_t row_bytes(size_t all_words)
-{
-    return ((all_words + WORDS - 1) / WORDS | 1) * TILE_BYTES;
-}
-
-static size_t panel_pixels(size_t all_words, size_t pixels)
-{
-    size_t n = PANEL_BYTES / row_bytes(all_words);
-    n = n < 2 * TILE_ROWS ? 2 * TILE_ROWS : n;
-    return n < pixels ? n : pixels;
-}
-
-size_t pare_int8_room_tiles(size_t all_words, size_t pixels)
-{
-    size_t n = panel_pixels(all_words, pixels);
-    return n * (row_bytes(all_words) + sizeof(int32_t)) + 4 * TILE_ROWS * TILE_BYTES + 64;
-}
 
 /* The words of `n` pixels side by side, unsigned, zeros up to a whole tile. */
 INLINE void gather(const pare_int8_conv *c, size_t first, size_t n, char *panel, size_t row)
@@ -150,7 +129,8 @@ static void multiply_panel(const pare_int8_conv *c, size_t first, size_t n, cons
 
 void pare_int8_conv_tiles(const pare_int8_conv *c)
 {
-    const size_t row = row_bytes(c->all_words), most = panel_pixels(c->all_words, c->pixels);
+    const size_t row = pare_int8_panel_row(c->all_words),
+                 most = pare_int8_panel_pixels(c->all_words, c->pixels);
     char *panel = (char *)(((uintptr_t)c->room + 63) / 64 * 64);
     int32_t *sums = (int32_t *)(void *)(panel + most * row), *of_x = sums + 4 * TILE_ROWS * VL;
     for (size_t first = 0; first < c->pixels; first += most) {
@@ -160,4 +140,30 @@ void pare_int8_conv_tiles(const pare_int8_conv *c)
         multiply_panel(c, first, n, panel, row, of_x, sums);
     }
     tile_release();
+}
+
+double pare_limit_int8_tiles(size_t rounds, uint32_t x, int32_t *sink)
+{
+    uint32_t of_x[TILE_ROWS * WORDS], weights[TILE_ROWS * WORDS], sums[TILE_ROWS * WORDS], sum = 0;
+    for (size_t i = 0; i < TILE_ROWS * WORDS; i++) of_x[i] = x, weights[i] = 0x04030201;
+    tile_configure_square(TILE_ROWS, TILE_ROWS);
+    tile_load(4, of_x, TILE_BYTES);
+    tile_load(6, weights, TILE_BYTES);
+    for (size_t r = 0; r < rounds; r++) {
+        tile_dot_bytes(0, 4, 6);
+        tile_dot_bytes(1, 4, 6);
+        tile_dot_bytes(2, 4, 6);
+        tile_dot_bytes(3, 4, 6);
+    }
+#define ADD_UP(t)                    \
+    tile_store(t, sums, TILE_BYTES); \
+    for (size_t i = 0; i < TILE_ROWS * WORDS; i++) sum += sums[i]
+    ADD_UP(0);
+    ADD_UP(1);
+    ADD_UP(2);
+    ADD_UP(3);
+#undef ADD_UP
+    tile_release();
+    *sink = (int32_t)(sum & INT32_MAX);
+    return 2.0 * 4 * TILE_ROWS * TILE_ROWS * TILE_BYTES * (double)rounds;
 }

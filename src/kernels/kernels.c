@@ -135,9 +135,8 @@ void pare_kernels_init(pare_kernels *k, unsigned cpu)
 #if PARE_X86
     if ((cpu & PARE_CPU_AVX512) && (cpu & PARE_CPU_AMX)) {
         k->isa = "amx"; /* AVX-512 with tiles for some */
-        k->int8_tile = 2;
-        k->int8_conv = pare_int8_conv_tiles;
-        k->int8_room = pare_int8_room_tiles;
+        k->int8_tiles = pare_int8_conv_tiles;
+        k->limit_int8 = pare_limit_int8_tiles;
     }
 #endif
 }

@@ -52,7 +52,7 @@ typedef struct pare_kernels {
     bool int8_quads;  /* products are of bytes, four to a word (int8.h) */
     size_t int8_tile; /* blocks of output channels in a tile of them */
     pare_int8_conv_fn *int8_conv;
-    pare_int8_room_fn *int8_room; /* NULL: int8_conv needs none */
+    pare_int8_conv_fn *int8_tiles; /* the same by tiles; NULL: the processor has none */
     pare_int8_depthwise_fn *int8_depthwise;
     pare_int8_widen_fn *int8_widen;
     pare_quantize_fn *quantize;

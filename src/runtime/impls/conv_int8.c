@@ -38,7 +38,7 @@ static slots slots_of(const pare_node *n)
 
 typedef struct packed {
     pare_window g;
-    bool from_plain, to_plain, copies, quads, is_signed;
+    bool from_plain, to_plain, copies, quads, is_signed, tiles;
     bool string; /* a row of the kernel is one string of kernel[1] * channels bytes */
     uint8_t flip, pad;
     int64_t images, channels, kernels, groups;
@@ -103,6 +103,12 @@ static double macs_of(const pare_prepare *p)
     return macs;
 }
 
+/* Groups leave most of a tile empty. */
+static bool by_tiles(const pare_prepare *p)
+{
+    return p->kernels->int8_tiles && p->in[slots_of(p->node).w].dim[1] == p->in[0].dim[1];
+}
+
 static double model_ns(const pare_prepare *p)
 {
     const pare_type *w = &p->in[slots_of(p->node).w];
@@ -110,6 +116,8 @@ static double model_ns(const pare_prepare *p)
     if (w->dim[1] < p->in[0].dim[1] && w->dim[1] < (int64_t)p->kernels->vl)
         wasted = (double)p->kernels->vl / (double)w->dim[1];
     double each = p->kernels->vl == 16 ? 0.0025 : 0.011; /* ns of a multiply-add */
+    if (by_tiles(p)) /* guessed: a third of the tiles' peak, and copying what each pixel reads */
+        each = 0.001 + 0.02 / (double)w->dim[0];
     double weights = (double)pare_numel(4, w->dim) * 0.06;
     double ns = macs_of(p) * wasted * each + (double)pare_numel(4, p->in[0].dim) * 0.05;
     return 500 + (ns > weights ? ns : weights) / p->threads;
@@ -177,7 +185,10 @@ static void shape(const pare_prepare *p, packed *k)
     int64_t halo = (g->kernel[0] - 1) * g->dilation[0] + 1;
     double row_macs = macs_of(p) / (double)k->images / (double)g->out[0];
     double all = macs_of(p), each = all / 12;
-    each = each < LEAST_MACS ? LEAST_MACS : each > ITEM_MACS ? ITEM_MACS : each;
+    double faster = k->tiles ? 4 : 1;
+    each = each < LEAST_MACS * faster  ? LEAST_MACS * faster
+           : each > ITEM_MACS * faster ? ITEM_MACS * faster
+                                       : each;
     k->width = (g->out[1] - 1) * g->stride[1] + (g->kernel[1] - 1) * g->dilation[1] + 1;
     k->row = (size_t)((k->copies ? k->width : g->in[1]) * k->lanes);
     k->rows = (int64_t)(each / row_macs * 4);
@@ -196,13 +207,13 @@ static void shape(const pare_prepare *p, packed *k)
     k->in_block = k->row * (size_t)(k->copies ? k->in_rows : g->in[0]);
     k->x_block = k->quads ? k->in_block : k->x_row * (size_t)k->in_rows;
     k->image = (size_t)k->in_blocks * (size_t)(g->in[0] * g->in[1] * k->lanes);
-    k->tile = k->groups == 1 ? p->kernels->int8_tile : 1;
+    k->tile = k->groups > 1 ? 1 : k->tiles ? 2 : p->kernels->int8_tile;
     int64_t tile = (int64_t)k->tile;
     double block_macs = row_macs * (double)k->rows / (double)k->out_blocks;
     k->chunk = clamp((int64_t)(each / block_macs / (double)tile + 0.5), 1, up(k->out_blocks, tile));
     k->chunk *= tile;
     k->chunks = up(k->out_blocks, k->chunk);
-    k->serial = all < SERIAL_MACS;
+    k->serial = all < SERIAL_MACS * faster;
 }
 
 /* One quad of the kernel's reach. */
@@ -379,6 +390,7 @@ static pare_status prepare(const pare_prepare *p, bool from_plain, bool to_plain
     k->kernels = p->out[0].dim[1];
     k->groups = k->channels / p->in[s.w].dim[1];
     k->quads = p->kernels->int8_quads;
+    k->tiles = by_tiles(p);
     k->is_signed = p->in[0].dtype == PARE_I8;
     k->flip = k->quads ? pare_int8_flip(p->in[0].dtype) : 0;
     k->pad = (uint8_t)(int32_t)pare_int8_at(pare_int8_constant(p, s.x_zero), 0);
@@ -403,10 +415,8 @@ static pare_status prepare(const pare_prepare *p, bool from_plain, bool to_plain
     *out = k;
     *bytes = (size_t)k->out_blocks * k->block_bytes;
     k->room_at = k->results_at + (k->to_plain ? results : 0);
-    size_t room = p->kernels->int8_room
-                      ? p->kernels->int8_room(k->all_words, (size_t)(k->rows * k->g.out[1]))
-                      : 0;
-    *scratch_bytes = PARE_SCRATCH_HEADER + k->room_at + room;
+    *scratch_bytes = PARE_SCRATCH_HEADER + k->room_at;
+    if (k->tiles) *scratch_bytes += pare_int8_room(k->all_words, (size_t)(k->rows * k->g.out[1]));
     return PARE_OK;
 }
 
@@ -535,7 +545,7 @@ static void item(void *user, size_t index, int thread)
         part.finish.bias += block * (int64_t)vl;
         part.finish.scale += block * (int64_t)vl;
         if (k->w_zero) part.finish.w_zero += block * (int64_t)vl;
-        s->kernels->int8_conv(&part);
+        (k->tiles ? s->kernels->int8_tiles : s->kernels->int8_conv)(&part);
     }
     if (k->to_plain) {
         size_t size = qlinear ? 1 : sizeof(int32_t);
