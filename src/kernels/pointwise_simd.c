@@ -55,15 +55,20 @@ INLINE void tile(const pare_pointwise *t, size_t pixel, size_t block, const int 
             for (int p = 0; p < np; p++)
                 acc[b][p] +=
                     load(t->residual + at + (size_t)b * t->y_block + (size_t)p * t->y_pixel);
-    /* Below minus infinity there is nothing: no test of the activation between the stores. */
+    /* No test of the activation between the stores: beyond infinity there is nothing. */
     const pare_finish *f = &t->finish;
-    const vec low = broadcast(f->act == PARE_ACT_RELU ? 0 : -INFINITY);
+    const bool relu = f->act == PARE_ACT_RELU, clip = f->act == PARE_ACT_CLIP;
+    const vec lo = broadcast(relu   ? 0
+                             : clip ? f->lo
+                                    : -INFINITY),
+              hi = broadcast(clip ? f->hi : INFINITY);
 #pragma GCC unroll 2
     for (int b = 0; b < nb; b++)
 #pragma GCC unroll 14
         for (int p = 0; p < np; p++)
-            store(y + (size_t)b * t->y_block + (size_t)p * t->y_pixel, at_least(acc[b][p], low));
-    if (f->act == PARE_ACT_CLIP || f->act == PARE_ACT_LEAKY)
+            store(y + (size_t)b * t->y_block + (size_t)p * t->y_pixel,
+                  at_most(at_least(acc[b][p], lo), hi));
+    if (f->act == PARE_ACT_LEAKY)
         for (int b = 0; b < nb; b++)
             for (int p = 0; p < np; p++) {
                 float *to = y + (size_t)b * t->y_block + (size_t)p * t->y_pixel;

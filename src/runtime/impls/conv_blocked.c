@@ -6,7 +6,8 @@
  *
  * Work is cut into items (image, group, band of output rows, part of the pairs of output blocks).
  * An item goes through the weights of its pairs once, some input channels at a time, all pixels of
- * the band for each. */
+ * the band for each. 1x1 convolutions whose pixels lie side by side and whose weights need no
+ * fetching ahead take kernels/pointwise.h, which looks up no places. */
 #include "base/pages.h"
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
@@ -38,6 +39,7 @@ typedef struct shape {
     int64_t chunk;          /* numbers of a run in one go */
     int64_t buffer[2];      /* first: rows and floats of a row */
     bool first, serial;
+    bool pointwise; /* 1x1, stride 1, no padding, all channels in one go */
 } shape;
 
 typedef struct packed {
@@ -124,6 +126,9 @@ static bool shape_of(const pare_prepare *p, bool first, shape *s)
     if (first && s->channels > FIRST_CHANNELS) return false;
     if (first && w.dilation[1] == 1) s->taps = w.kernel[0], s->run *= w.kernel[1];
     cut(s, &w);
+    s->pointwise = !first && s->taps == 1 && s->chunk == s->run;
+    for (int d = 0; d < 2; d++)
+        if (w.stride[d] != 1 || w.begin[d] != 0 || w.end[d] != 0) s->pointwise = false;
     if (!first) return true;
     /* The band in the scratch: as many rows and columns as its outputs reach. */
     pare_tiles_of *g = &s->g;
@@ -159,11 +164,12 @@ static double modelled(const pare_prepare *p, bool first)
     for (int64_t b = 0; b < bands; b++)
         pare_tiles_cost_of(&s.g, b * s.band, least((b + 1) * s.band, s.g.out[0]), &c);
     if (first) c.cycles *= (double)s.bands, c.tiles *= (double)s.bands;
-    double pairs = (double)(s.blocks / 2) + 0.6 * (double)(s.blocks % 2),
-           bodies = c.cycles / (double)s.g.most; /* taps of all tiles, nearly */
-    double cycles =
-        pairs * (c.cycles * (double)s.run + c.tiles * 50 * (double)parts_of(s.run, s.chunk) +
-                 bodies * (s.run % s.vl ? 20 : 0)); /* the last channels take a loop of their own */
+    double pairs = (double)(s.blocks / 2) + 0.6 * (double)(s.blocks % 2);
+    /* Short runs: looking up where pixels lie, for every block of a run, is seen. */
+    double run = (double)s.run + (first ? 1.3 * (double)parts_of(s.run, s.vl) : 0),
+           tile = (first || s.pointwise ? 20 : 50) * (double)parts_of(s.run, s.chunk),
+           rest = first || s.run % s.vl == 0 ? 0 : 20 / (double)s.g.most; /* a loop of its own */
+    double cycles = pairs * (c.cycles * (run + rest) + c.tiles * tile);
     if (first) cycles += 0.7 * (double)(s.buffer[0] * s.buffer[1] * s.bands);
     /* 4 cycles a ns; outputs go to the next cache at 33 GB/s, weights come at 22. */
     double outputs = 4.0 * (double)(s.blocks * s.vl * p->out[0].dim[2] * p->out[0].dim[3]),
@@ -358,6 +364,25 @@ static void item(void *user, size_t index, int thread)
         t.y = (float *)step->out[0].data + out;
         t.residual =
             step->epilogue.residual ? (const float *)step->in[step->node->n_in].data + out : NULL;
+        if (s->pointwise && !k->ahead) {
+            const size_t rows = (size_t)least(s->band, s->g.out[0] - band * s->band),
+                         at = (size_t)(band * s->band * s->g.out_step[0]);
+            step->kernels->pointwise(&(pare_pointwise){
+                .vl = t.vl,
+                .pixels = rows * (size_t)s->g.out[1],
+                .blocks = t.blocks,
+                .channels = (size_t)s->run,
+                .x = x + at,
+                .x_block = plane,
+                .w = t.w,
+                .bias = t.bias,
+                .y = t.y + at,
+                .residual = t.residual ? t.residual + at : NULL,
+                .y_block = y_block,
+                .y_pixel = t.vl,
+                .finish = { .act = t.act, .lo = t.lo, .hi = t.hi, .alpha = t.alpha } });
+            continue;
+        }
         for (int64_t c = 0; c < s->run; c += s->chunk) {
             t.channels = (size_t)least(s->chunk, s->run - c);
             t.first = c == 0, t.last = c + s->chunk >= s->run;
