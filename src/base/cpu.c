@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* syscall */
 #include "base/cpu.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ unsigned pare_cpu_detect(void)
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))
         cpu |= PARE_CPU_AVX512;
     if ((cpu & PARE_CPU_AVX512) && __builtin_cpu_supports("avx512vbmi")) cpu |= PARE_CPU_VBMI;
+    if ((cpu & PARE_CPU_AVX512) && __builtin_cpu_supports("avx512bf16")) cpu |= PARE_CPU_BF16;
     if ((cpu & PARE_CPU_AVX512) && amx_granted()) cpu |= PARE_CPU_AMX;
 #elif defined(__aarch64__)
     cpu |= PARE_CPU_NEON; /* every such processor has it */
@@ -48,15 +50,6 @@ unsigned pare_cpu_detect(void)
     if (cap && strcmp(cap, "avx512") == 0) cpu &= ~(unsigned)PARE_CPU_AMX;
     if (cap && strcmp(cap, "amx") == 0 && (cpu & PARE_CPU_AVX512)) cpu |= PARE_CPU_AMX;
     return cpu;
-}
-
-bool pare_cpu_has_bf16(void)
-{
-#if defined(__x86_64__)
-    return (pare_cpu_detect() & PARE_CPU_AVX512) && __builtin_cpu_supports("avx512bf16");
-#else
-    return false;
-#endif
 }
 
 const char *pare_cpu_name(char *buffer, unsigned size)

@@ -67,6 +67,7 @@ static pare_status run(const void *opt, char **args)
     vo.plan_a = (pare_plan_options){ .threads = (int)o->common.threads,
                                      .batch = o->batch,
                                      .no_winograd = o->arithmetic.no_winograd,
+                                     .precision = (pare_precision)o->arithmetic.precision,
                                      .no_integers = o->arithmetic.no_integers };
     if (o->max_drop) PARE_TRY(cli_fraction("--max-drop", o->max_drop, &vo.max_drop));
     if (o->max_drop && !o->data)

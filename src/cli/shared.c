@@ -76,11 +76,25 @@ pare_status cli_preprocess_resolve(const cli_preprocess *o, const pare_graph *gr
     return PARE_OK;
 }
 
+#define NO_WINOGRAD \
+    PARE_FLAG(cli_arithmetic, no_winograd, false, "never transform convolutions (Winograd)")
+#define NO_INTEGERS \
+    PARE_FLAG(cli_arithmetic, no_integers, false, "run quantised patterns in float32, as written")
 const pare_field cli_arithmetic_fields[] = {
-    PARE_FLAG(cli_arithmetic, no_winograd, false, "never transform convolutions (Winograd)"),
-    PARE_FLAG(cli_arithmetic, no_integers, false, "run quantised patterns in float32, as written"),
+    NO_WINOGRAD,
+    NO_INTEGERS,
+    PARE_ENUM(
+        cli_arithmetic, precision, PARE_PRECISION_FP32, "fp32|bf16x2|bf16",
+        "round factors to 16 or 8 bits where that is faster; needs AMX, bf16 AVX512_BF16 or AMX"),
     PARE_FIELDS_END,
 };
+const pare_field cli_fp32_fields[] = { NO_WINOGRAD, NO_INTEGERS, PARE_FIELDS_END };
+
+const char *cli_precision_name(int precision)
+{
+    static const char *const name[] = { "fp32", "bf16x2", "bf16" };
+    return name[precision];
+}
 
 /* Defaults shown in the help are those of pare_train_defaults(), whatever
  * stands here. */

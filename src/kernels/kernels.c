@@ -25,8 +25,6 @@
         .binary = pare_binary_##ISA,               \
         .sum = pare_sum_##ISA,                     \
         .largest = pare_largest_##ISA,             \
-        .softmax = pare_softmax_##ISA,             \
-        .normalize = pare_normalize_##ISA,         \
         .limit_fma = pare_limit_fma_##ISA,         \
         .limit_int8 = pare_limit_int8_##ISA,       \
         .limit_read = pare_limit_read_##ISA,       \
@@ -77,8 +75,6 @@
     pare_binary_fn pare_binary_##ISA;              \
     pare_sum_fn pare_sum_##ISA;                    \
     pare_largest_fn pare_largest_##ISA;            \
-    pare_softmax_fn pare_softmax_##ISA;            \
-    pare_normalize_fn pare_normalize_##ISA;        \
     pare_limit_fma_fn pare_limit_fma_##ISA;        \
     pare_limit_int8_fn pare_limit_int8_##ISA;      \
     pare_limit_read_fn pare_limit_read_##ISA;      \
@@ -120,6 +116,8 @@ DECLARE(c)
 #if PARE_X86
 DECLARE(avx2)
 DECLARE(avx512)
+pare_pieces_cut_fn pare_pieces_cut_bf16;
+pare_pieces_conv_fn pare_pieces_conv_bf16;
 #elif PARE_ARM64
 DECLARE(neon)
 #endif
@@ -130,6 +128,8 @@ void pare_kernels_init(pare_kernels *k, unsigned cpu)
 #if PARE_X86
     if (cpu & PARE_CPU_AVX2) *k = TABLE(avx2, 8, 6, 16, 6, 2);
     if (cpu & PARE_CPU_AVX512) *k = TABLE(avx512, 16, 8, 64, 12, 4);
+    if (cpu & PARE_CPU_BF16)
+        k->pieces[0] = (pare_pieces_form){ pare_pieces_cut_bf16, pare_pieces_conv_bf16, NULL };
 #elif PARE_ARM64
     if (cpu & PARE_CPU_NEON) *k = TABLE(neon, 4, 8, 16, 12, 4);
 #endif

@@ -12,6 +12,7 @@
 #include "kernels/int8_winograd.h"
 #include "kernels/limits.h"
 #include "kernels/lowbit.h"
+#include "kernels/pieces.h"
 #include "kernels/pointwise.h"
 #include "kernels/reorder.h"
 #include "kernels/rows.h"
@@ -42,8 +43,6 @@ typedef struct pare_kernels {
     pare_binary_fn *binary;
     pare_sum_fn *sum;
     pare_largest_fn *largest;
-    pare_softmax_fn *softmax;
-    pare_normalize_fn *normalize;
     pare_window_blocked_fn *window_blocked;
     pare_affine_blocked_fn *affine_blocked;
     pare_reduce_blocked_fn *sum_blocked;
@@ -84,6 +83,7 @@ typedef struct pare_kernels {
     pare_limit_int8_fn *limit_int8;
     pare_limit_read_fn *limit_read;
     pare_sparse_dot_fn *sparse_dot;
+    pare_pieces_form pieces[PARE_PIECES_MOST]; /* by the number of pieces, less one */
 } pare_kernels;
 
 /* The plain versions, which define the arithmetic: what tests compare the others with. */
@@ -99,8 +99,6 @@ pare_unary_fn pare_unary_c;
 pare_binary_fn pare_binary_c;
 pare_sum_fn pare_sum_c;
 pare_largest_fn pare_largest_c;
-pare_softmax_fn pare_softmax_c;
-pare_normalize_fn pare_normalize_c;
 pare_window_blocked_fn pare_window_blocked_c;
 pare_winograd_weights_fn pare_winograd_weights_c;
 pare_winograd_input_fn pare_winograd_input_c;

@@ -103,6 +103,7 @@ static void question(const pare_core *c, const pare_work *w, pare_question *q)
                                  .kernels = &c->kernels,
                                  .threads = c->threads,
                                  .no_winograd = c->no_winograd,
+                                 .precision = c->precision,
                                  .epilogue = w->chain.epilogue } };
     for (uint32_t i = 0; i < w->node->n_in; i++) {
         pare_id v = w->node->in[i];

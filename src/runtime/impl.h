@@ -9,6 +9,7 @@
 
 #include "kernels/kernels.h"
 #include "ops/op.h"
+#include "pare/plan.h"
 #include "passes/ranges.h"
 
 #include <string.h>
@@ -44,6 +45,7 @@ typedef struct pare_prepare {
     const pare_kernels *kernels;
     int threads;
     bool no_winograd;
+    pare_precision precision; /* what sums of products may be rounded to */
 } pare_prepare;
 
 typedef struct pare_step {
@@ -71,6 +73,7 @@ typedef struct pare_impl {
     bool fuses;        /* honours the epilogue; otherwise accepts is only asked with an empty one */
     pare_layout takes; /* layout of every computed input of rank 4, the residual among them */
     pare_layout gives; /* layout of output 0; PARE_BLOCKED: accepts sees to it that its rank is 4 */
+    pare_precision precision; /* to which it rounds float32 factors */
     bool (*accepts)(const pare_prepare *p);
     double (*model_ns)(const pare_prepare *p); /* one run on p->threads, which is always two when
                                                   implementations are chosen; finite. NULL: 1e18

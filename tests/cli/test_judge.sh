@@ -104,6 +104,14 @@ stdout_has 'arithmetic$'
 expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1 --json
 case $(json_value load_ms) in 0 | '') fail "planning took no time" ;; esac
 expect 2 "$pare" bench a.onnx --preprocess missing.json
+# rounding: as asked where the processor can, and refused, not ignored, where it cannot
+expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1 --json
+[ "$(json_value precision)" = '"fp32"' ] || fail "precision is $(json_value precision)"
+expect 2 "$pare" bench a.onnx --precision fp16
+PARE_CPU=c expect 4 "$pare" bench a.onnx --precision bf16
+stderr_has 'AVX512_BF16'
+PARE_CPU=avx2 expect 4 "$pare" eval a.onnx --data glyphs:test=50 --precision bf16x2
+stderr_has 'AMX'
 expect 2 "$pare" bench a.onnx --tolerance 0.1
 stderr_has '\--peers'
 expect 2 "$pare" bench a.onnx --peer-path missing.so

@@ -1,5 +1,6 @@
 /* Every implementation gives what the operator's eval gives, on every shape of the list that it
  * accepts, fused or not, and bitwise the same for 1, 2 and 3 threads. */
+#include "base/cpu.h"
 #include "ops/qlinear.h"
 #include "pare/plan.h"
 #include "runtime/impl.h"
@@ -20,6 +21,28 @@ typedef struct one_case {
 static const char *only; /* the one implementation to be tried; NULL: all */
 static size_t ran[64];   /* per implementation of the registry: how often a plan used it here */
 
+/* Implementations that round factors, and what is left of the numbers in these cases; none of the
+ * others is asked to. test_pieces.c has the bounds. */
+typedef struct rounding {
+    pare_precision precision;
+    double tolerance;
+} rounding;
+static rounding rounding_of(const char *impl)
+{
+    const char *at = strstr(impl, "_bf16");
+    if (!at || strncmp(at, "_bf16x3", 7) == 0) return (rounding){ PARE_PRECISION_FP32, 2e-5 };
+    return strncmp(at, "_bf16x2", 7) == 0 ? (rounding){ PARE_PRECISION_BF16X2, 1e-3 }
+                                          : (rounding){ PARE_PRECISION_BF16, 6e-2 };
+}
+/* May it run here at all? */
+static bool runs_here(const char *impl)
+{
+    pare_kernels k;
+    pare_kernels_init(&k, pare_cpu_detect());
+    const char *at = strstr(impl, "_bf16");
+    return !at || k.pieces[at[5] == 'x' ? at[6] - '1' : 0].conv;
+}
+
 static void run_case(one_case *c)
 {
     pare_graph *copy;
@@ -33,14 +56,19 @@ static void run_case(one_case *c)
             concerns = pare_impls[i]->op && strcmp(c->g->node[n].name, "front") != 0 &&
                        pare_impl_for(pare_impls[i], c->g->node[n].op->name);
         if (!concerns || (only && strcmp(only, pare_impls[i]->name) != 0)) continue;
+        if (!runs_here(pare_impls[i]->name)) continue;
+        const rounding r = rounding_of(pare_impls[i]->name);
         pare_tensor first[4] = { 0 };
         char force[100];
         snprintf(force, sizeof force, "%s%s", pare_impls[i]->name,
                  c->front ? ",front=*_blocked" : "");
         for (int threads = 1; threads <= 3; threads++) {
             pare_plan *plan;
-            pare_status st = pare_plan_create(
-                c->g, &(pare_plan_options){ .threads = threads, .force = force }, &plan);
+            pare_status st =
+                pare_plan_create(c->g,
+                                 &(pare_plan_options){
+                                     .threads = threads, .force = force, .precision = r.precision },
+                                 &plan);
             if (st == PARE_EINVAL && strstr(pare_error(), "cannot be run by")) break;
             if (st != PARE_OK) fail_msg("%s: %s: %s", c->what, pare_impls[i]->name, pare_error());
             for (size_t s = 0; s < pare_plan_steps(plan); s++) {
@@ -61,7 +89,7 @@ static void run_case(one_case *c)
             }
             OK(pare_plan_run(plan, c->in, out));
             for (uint32_t o = 0; o < c->g->n_outputs; o++) {
-                assert_close(&out[o], &want[o], 2e-5, what);
+                assert_close(&out[o], &want[o], r.tolerance, what);
                 if (threads == 1)
                     first[o] = pare_tensor_ref(&out[o]);
                 else if (memcmp(out[o].data, first[o].data, pare_tensor_bytes(&out[o])) != 0)
@@ -319,7 +347,7 @@ static void one_op(const op_case *k, int tail)
             for (int64_t j = 0; j < pare_numel(t.rank, t.dim); j++)
                 v[j] = (fabsf(v[j]) + 0.1f) /
                        ((strcmp(k->op, "MatMul") == 0 || strcmp(k->op, "Gemm") == 0) && i == 0 &&
-                                t.rank >= 2
+                                t.rank == 2
                             ? 20
                             : 1);
         } else {
@@ -355,13 +383,6 @@ static void test_operators(void **state)
         { .op = "Gemm", "", 2, { 100, 300 }, 2, true, { { 2, { 300, 200 } }, { 0, { 0 } } } },
         { .op = "MatMul", "", 2, { 13, 40 }, 1, true, { { 2, { 40, 19 } } } },
         { .op = "MatMul", "", 4, { 2, 3, 5, 16 }, 1, true, { { 2, { 16, 9 } } } },
-        { .op = "MatMul", "", 2, { 13, 40 }, 1, false, { { 2, { 40, 19 } } } },
-        { .op = "MatMul", "", 2, { 1, 7 }, 1, false, { { 2, { 7, 64 } } } },
-        { .op = "MatMul", "", 4, { 2, 3, 17, 9 }, 1, false, { { 4, { 2, 3, 9, 64 } } } },
-        { .op = "MatMul", "", 4, { 2, 1, 70, 33 }, 1, false, { { 3, { 5, 33, 130 } } } },
-        { .op = "MatMul", "", 3, { 1, 4, 6 }, 1, false, { { 4, { 3, 2, 6, 1 } } } },
-        { .op = "MatMul", "", 4, { 2, 3, 5, 16 }, 1, false, { { 2, { 16, 9 } } } },
-        { .op = "MatMul", "", 3, { 1, 50, 300 }, 1, true, { { 3, { 4, 300, 70 } } } },
         { .op = "MaxPool",
           "kernel_shape=3/3,strides=2/2,pads=1/1/1/1",
           4,
@@ -507,25 +528,6 @@ static void test_operators(void **state)
         { .op = "Elu", "alpha=0.7", 2, { 3, 70 }, 0, false, { { 0 } } },
         { .op = "Neg", "", 2, { 3, 70 }, 0, false, { { 0 } } },
         { .op = "Abs", "", 2, { 3, 70 }, 0, false, { { 0 } } },
-        { .op = "Erf", "", 4, { 1, 19, 30, 70 }, 0, false, { { 0 } } },
-        { .op = "Gelu", "", 4, { 2, 19, 9, 7 }, 0, false, { { 0 } } },
-        { .op = "Gelu", "approximate=tanh", 2, { 3, 70 }, 0, false, { { 0 } } },
-        { .op = "LayerNormalization",
-          "epsilon=0.01",
-          3,
-          { 20, 49, 70 },
-          2,
-          true,
-          { { 1, { 70 } }, { 1, { 70 } } } },
-        { .op = "LayerNormalization",
-          "axis=2",
-          4,
-          { 2, 7, 5, 6 },
-          2,
-          true,
-          { { 2, { 5, 6 } }, { 2, { 5, 6 } } } },
-        { .op = "LayerNormalization", "", 2, { 3, 17 }, 1, true, { { 1, { 17 } } } },
-        { .op = "LayerNormalization", "axis=0", 2, { 3, 17 }, 1, false, { { 2, { 3, 17 } } } },
         { .op = "Transpose", "perm=0/2/3/1", 4, { 2, 3, 4, 5 }, 0, false, { { 0 } } },
         { .op = "Transpose", "", 3, { 30, 4, 500 }, 0, false, { { 0 } } },
         { .op = "Transpose", "perm=1/0/2", 3, { 70, 8, 200 }, 0, false, { { 0 } } },
@@ -536,61 +538,6 @@ static void test_operators(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int tail = 0; tail < TAILS; tail++) one_op(&cases[i], tail);
-}
-
-/* Pow of numbers that are not negative, and others, to constants. */
-static void power(double exponent, pare_dtype dtype, int rank)
-{
-    one_case c = { 0 };
-    snprintf(c.what, sizeof c.what, "Pow to %g", exponent);
-    OK(pare_graph_new(&c.g));
-    pare_type t = f32_type(4, 2, 19, 9, 70);
-    pare_tensor k;
-    OK(pare_tensor_new(dtype, rank, (int64_t[]){ 1, 1, 1, 1, 1 }, &k));
-    if (dtype == PARE_I64)
-        *(int64_t *)k.data = (int64_t)exponent;
-    else
-        *(float *)k.data = (float)exponent;
-    pare_id v;
-    OK(pare_graph_add_constant(c.g, "exponent", pare_weight_dense(k), &v));
-    pare_id y = add_node(c.g, "Pow", "", "node", 2, add_input(c.g, "x", t), v);
-    OK(pare_graph_mark_output(c.g, y));
-    c.in[0] = random_tensor(t, 1);
-    for (int64_t i = 0; i < pare_tensor_count(&c.in[0]); i++) {
-        float *x = (float *)c.in[0].data + i;
-        if (exponent != 2 && exponent != 3) *x = 1 + fabsf(*x);
-    }
-    run_case(&c);
-}
-
-static void test_power(void **state)
-{
-    (void)state;
-    static const double exponents[] = { 2, 3, 0.5, -1, 0, 1, 1.7, -2.5 };
-    for (size_t i = 0; i < sizeof exponents / sizeof *exponents; i++)
-        power(exponents[i], PARE_F32, (int)i % 3);
-    power(2, PARE_I64, 0);
-    power(3, PARE_F32, 5); /* the result has more dimensions than the base */
-}
-
-/* A product scaled by one number, then a sum and a rectifier, as in attention. */
-static void test_scaled_product(void **state)
-{
-    (void)state;
-    one_case c = { .what = "MatMul, scaled" };
-    OK(pare_graph_new(&c.g));
-    pare_type a = f32_type(4, 2, 3, 20, 9), b = f32_type(4, 2, 3, 9, 64),
-              y = f32_type(4, 2, 3, 20, 64);
-    pare_id in[3] = { add_input(c.g, "a", a), PARE_NONE, PARE_NONE };
-    in[1] = add_input(c.g, "b", b), in[2] = add_input(c.g, "r", y);
-    pare_id v = add_node(c.g, "MatMul", "", "node", 2, in[0], in[1]);
-    v = add_node(c.g, "Mul", "", "mul", 2, v, add_scalar(c.g, 0.125f));
-    v = add_node(c.g, "Add", "", "shift", 2, v, add_scalar(c.g, 0.5f));
-    v = add_node(c.g, "Add", "", "add", 2, v, in[2]);
-    v = add_node(c.g, "Relu", "", "act", 1, v);
-    OK(pare_graph_mark_output(c.g, v));
-    c.in[0] = random_tensor(a, 1), c.in[1] = random_tensor(b, 2), c.in[2] = random_tensor(y, 3);
-    run_case(&c);
 }
 
 /* Slice and Pad: lists of integers as constants. */
@@ -1003,7 +950,7 @@ static void test_all_ran(void **state)
 {
     (void)state;
     for (size_t i = 0; pare_impls[i]; i++)
-        if (pare_impls[i]->op && !pare_impls[i]->codec && !ran[i])
+        if (pare_impls[i]->op && !pare_impls[i]->codec && !ran[i] && runs_here(pare_impls[i]->name))
             fail_msg("no case of this test runs %s", pare_impls[i]->name);
 }
 
@@ -1014,8 +961,6 @@ int main(void)
         cmocka_unit_test(test_conv_random),
         cmocka_unit_test(test_conv_transpose),
         cmocka_unit_test(test_operators),
-        cmocka_unit_test(test_power),
-        cmocka_unit_test(test_scaled_product),
         cmocka_unit_test(test_moves),
         cmocka_unit_test(test_gates),
         cmocka_unit_test(test_conv_bytes),

@@ -11,6 +11,7 @@
     X(conv_blocked_first)     \
     X(conv_winograd4)         \
     X(conv_winograd2)         \
+    X(conv_bf16)              \
     X(conv_depthwise)         \
     X(depthwise_blocked)      \
     X(conv_lowbit)            \
@@ -29,12 +30,10 @@
     X(bytes_concat)           \
     X(gemm_sparse)            \
     X(gemm_packed)            \
-    X(matmul_panels)          \
     X(conv_transpose_gemm)    \
     X(pool_taps)              \
     X(pool_blocked)           \
     X(reduce_rows)            \
-    X(layer_norm)             \
     X(global_pool_blocked)    \
     X(global_pool_stays)      \
     X(channel_affine)         \
