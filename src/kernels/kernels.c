@@ -25,6 +25,8 @@
         .binary = pare_binary_##ISA,               \
         .sum = pare_sum_##ISA,                     \
         .largest = pare_largest_##ISA,             \
+        .softmax = pare_softmax_##ISA,             \
+        .normalize = pare_normalize_##ISA,         \
         .limit_fma = pare_limit_fma_##ISA,         \
         .limit_int8 = pare_limit_int8_##ISA,       \
         .limit_read = pare_limit_read_##ISA,       \
@@ -75,6 +77,8 @@
     pare_binary_fn pare_binary_##ISA;              \
     pare_sum_fn pare_sum_##ISA;                    \
     pare_largest_fn pare_largest_##ISA;            \
+    pare_softmax_fn pare_softmax_##ISA;            \
+    pare_normalize_fn pare_normalize_##ISA;        \
     pare_limit_fma_fn pare_limit_fma_##ISA;        \
     pare_limit_int8_fn pare_limit_int8_##ISA;      \
     pare_limit_read_fn pare_limit_read_##ISA;      \

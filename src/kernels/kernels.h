@@ -43,6 +43,8 @@ typedef struct pare_kernels {
     pare_binary_fn *binary;
     pare_sum_fn *sum;
     pare_largest_fn *largest;
+    pare_softmax_fn *softmax;
+    pare_normalize_fn *normalize;
     pare_window_blocked_fn *window_blocked;
     pare_affine_blocked_fn *affine_blocked;
     pare_reduce_blocked_fn *sum_blocked;
@@ -99,6 +101,8 @@ pare_unary_fn pare_unary_c;
 pare_binary_fn pare_binary_c;
 pare_sum_fn pare_sum_c;
 pare_largest_fn pare_largest_c;
+pare_softmax_fn pare_softmax_c;
+pare_normalize_fn pare_normalize_c;
 pare_window_blocked_fn pare_window_blocked_c;
 pare_winograd_weights_fn pare_winograd_weights_c;
 pare_winograd_input_fn pare_winograd_input_c;

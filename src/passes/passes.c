@@ -5,6 +5,8 @@
 
 #define PASSES(X)      \
     X(drop_identities) \
+    X(find_layer_norm) \
+    X(find_gelu)       \
     X(fold_affine)     \
     X(dead_code)
 

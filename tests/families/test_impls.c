@@ -347,7 +347,7 @@ static void one_op(const op_case *k, int tail)
             for (int64_t j = 0; j < pare_numel(t.rank, t.dim); j++)
                 v[j] = (fabsf(v[j]) + 0.1f) /
                        ((strcmp(k->op, "MatMul") == 0 || strcmp(k->op, "Gemm") == 0) && i == 0 &&
-                                t.rank == 2
+                                t.rank >= 2
                             ? 20
                             : 1);
         } else {
@@ -383,6 +383,13 @@ static void test_operators(void **state)
         { .op = "Gemm", "", 2, { 100, 300 }, 2, true, { { 2, { 300, 200 } }, { 0, { 0 } } } },
         { .op = "MatMul", "", 2, { 13, 40 }, 1, true, { { 2, { 40, 19 } } } },
         { .op = "MatMul", "", 4, { 2, 3, 5, 16 }, 1, true, { { 2, { 16, 9 } } } },
+        { .op = "MatMul", "", 2, { 13, 40 }, 1, false, { { 2, { 40, 19 } } } },
+        { .op = "MatMul", "", 2, { 1, 7 }, 1, false, { { 2, { 7, 64 } } } },
+        { .op = "MatMul", "", 4, { 2, 3, 17, 9 }, 1, false, { { 4, { 2, 3, 9, 64 } } } },
+        { .op = "MatMul", "", 4, { 2, 1, 70, 33 }, 1, false, { { 3, { 5, 33, 130 } } } },
+        { .op = "MatMul", "", 3, { 1, 4, 6 }, 1, false, { { 4, { 3, 2, 6, 1 } } } },
+        { .op = "MatMul", "", 4, { 2, 3, 5, 16 }, 1, false, { { 2, { 16, 9 } } } },
+        { .op = "MatMul", "", 3, { 1, 50, 300 }, 1, true, { { 3, { 4, 300, 70 } } } },
         { .op = "MaxPool",
           "kernel_shape=3/3,strides=2/2,pads=1/1/1/1",
           4,
@@ -528,6 +535,25 @@ static void test_operators(void **state)
         { .op = "Elu", "alpha=0.7", 2, { 3, 70 }, 0, false, { { 0 } } },
         { .op = "Neg", "", 2, { 3, 70 }, 0, false, { { 0 } } },
         { .op = "Abs", "", 2, { 3, 70 }, 0, false, { { 0 } } },
+        { .op = "Erf", "", 4, { 1, 19, 30, 70 }, 0, false, { { 0 } } },
+        { .op = "Gelu", "", 4, { 2, 19, 9, 7 }, 0, false, { { 0 } } },
+        { .op = "Gelu", "approximate=tanh", 2, { 3, 70 }, 0, false, { { 0 } } },
+        { .op = "LayerNormalization",
+          "epsilon=0.01",
+          3,
+          { 20, 49, 70 },
+          2,
+          true,
+          { { 1, { 70 } }, { 1, { 70 } } } },
+        { .op = "LayerNormalization",
+          "axis=2",
+          4,
+          { 2, 7, 5, 6 },
+          2,
+          true,
+          { { 2, { 5, 6 } }, { 2, { 5, 6 } } } },
+        { .op = "LayerNormalization", "", 2, { 3, 17 }, 1, true, { { 1, { 17 } } } },
+        { .op = "LayerNormalization", "axis=0", 2, { 3, 17 }, 1, false, { { 2, { 3, 17 } } } },
         { .op = "Transpose", "perm=0/2/3/1", 4, { 2, 3, 4, 5 }, 0, false, { { 0 } } },
         { .op = "Transpose", "", 3, { 30, 4, 500 }, 0, false, { { 0 } } },
         { .op = "Transpose", "perm=1/0/2", 3, { 70, 8, 200 }, 0, false, { { 0 } } },
@@ -538,6 +564,61 @@ static void test_operators(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int tail = 0; tail < TAILS; tail++) one_op(&cases[i], tail);
+}
+
+/* Pow of numbers that are not negative, and others, to constants. */
+static void power(double exponent, pare_dtype dtype, int rank)
+{
+    one_case c = { 0 };
+    snprintf(c.what, sizeof c.what, "Pow to %g", exponent);
+    OK(pare_graph_new(&c.g));
+    pare_type t = f32_type(4, 2, 19, 9, 70);
+    pare_tensor k;
+    OK(pare_tensor_new(dtype, rank, (int64_t[]){ 1, 1, 1, 1, 1 }, &k));
+    if (dtype == PARE_I64)
+        *(int64_t *)k.data = (int64_t)exponent;
+    else
+        *(float *)k.data = (float)exponent;
+    pare_id v;
+    OK(pare_graph_add_constant(c.g, "exponent", pare_weight_dense(k), &v));
+    pare_id y = add_node(c.g, "Pow", "", "node", 2, add_input(c.g, "x", t), v);
+    OK(pare_graph_mark_output(c.g, y));
+    c.in[0] = random_tensor(t, 1);
+    for (int64_t i = 0; i < pare_tensor_count(&c.in[0]); i++) {
+        float *x = (float *)c.in[0].data + i;
+        if (exponent != 2 && exponent != 3) *x = 1 + fabsf(*x);
+    }
+    run_case(&c);
+}
+
+static void test_power(void **state)
+{
+    (void)state;
+    static const double exponents[] = { 2, 3, 0.5, -1, 0, 1, 1.7, -2.5 };
+    for (size_t i = 0; i < sizeof exponents / sizeof *exponents; i++)
+        power(exponents[i], PARE_F32, (int)i % 3);
+    power(2, PARE_I64, 0);
+    power(3, PARE_F32, 5); /* the result has more dimensions than the base */
+}
+
+/* A product scaled by one number, then a sum and a rectifier, as in attention. */
+static void test_scaled_product(void **state)
+{
+    (void)state;
+    one_case c = { .what = "MatMul, scaled" };
+    OK(pare_graph_new(&c.g));
+    pare_type a = f32_type(4, 2, 3, 20, 9), b = f32_type(4, 2, 3, 9, 64),
+              y = f32_type(4, 2, 3, 20, 64);
+    pare_id in[3] = { add_input(c.g, "a", a), PARE_NONE, PARE_NONE };
+    in[1] = add_input(c.g, "b", b), in[2] = add_input(c.g, "r", y);
+    pare_id v = add_node(c.g, "MatMul", "", "node", 2, in[0], in[1]);
+    v = add_node(c.g, "Mul", "", "mul", 2, v, add_scalar(c.g, 0.125f));
+    v = add_node(c.g, "Add", "", "shift", 2, v, add_scalar(c.g, 0.5f));
+    v = add_node(c.g, "Add", "", "add", 2, v, in[2]);
+    v = add_node(c.g, "Relu", "", "act", 1, v);
+    OK(pare_graph_mark_output(c.g, v));
+    c.in[0] = random_tensor(a, 1), c.in[1] = random_tensor(b, 2), c.in[2] = random_tensor(y, 3);
+    run_case(&c);
 }
 
 /* Slice and Pad: lists of integers as constants. */
@@ -961,6 +1042,8 @@ int main(void)
         cmocka_unit_test(test_conv_random),
         cmocka_unit_test(test_conv_transpose),
         cmocka_unit_test(test_operators),
+        cmocka_unit_test(test_power),
+        cmocka_unit_test(test_scaled_product),
         cmocka_unit_test(test_moves),
         cmocka_unit_test(test_gates),
         cmocka_unit_test(test_conv_bytes),

@@ -30,10 +30,12 @@
     X(bytes_concat)           \
     X(gemm_sparse)            \
     X(gemm_packed)            \
+    X(matmul_panels)          \
     X(conv_transpose_gemm)    \
     X(pool_taps)              \
     X(pool_blocked)           \
     X(reduce_rows)            \
+    X(layer_norm)             \
     X(global_pool_blocked)    \
     X(global_pool_stays)      \
     X(channel_affine)         \
