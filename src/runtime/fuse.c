@@ -41,6 +41,13 @@ static bool activation(const pare_graph *g, const pare_node *n, pare_epilogue *e
     return true;
 }
 
+static bool gives_bytes(const pare_graph *g, const pare_node *n)
+{
+    pare_dtype t = g->value[n->out[0]].type.dtype;
+    return strcmp(n->op->name, "QLinearConv") == 0 ||
+           (strcmp(n->op->name, "QuantizeLinear") == 0 && (t == PARE_U8 || t == PARE_I8));
+}
+
 /* Clip between constants behind an operator that gives bytes: its bounds, as whole numbers. */
 static bool clips_bytes(const pare_graph *g, const pare_node *n, pare_id v, pare_epilogue *e)
 {
@@ -112,7 +119,7 @@ pare_status pare_chain_from(const pare_graph *g, const pare_uses *uses, pare_id 
     pare_chain_alone(g, anchor, &c);
     pare_status st = PARE_OK;
     const pare_node *a = &g->node[anchor];
-    if (a->n_out == 1 && c.out != PARE_NONE && strcmp(a->op->name, "QLinearConv") == 0) {
+    if (a->n_out == 1 && c.out != PARE_NONE && gives_bytes(g, a)) {
         pare_id reader =
             pare_use_count(uses, c.out) == 1 ? uses->reader[uses->start[c.out]] : anchor;
         const pare_node *n = &g->node[reader];

@@ -818,11 +818,12 @@ static void test_conv_bytes(void **state)
         }
 }
 
-static void quantise(pare_type type, pare_dtype dtype, bool back)
+/* `clip`: to 4 bits. */
+static void quantise(pare_type type, pare_dtype dtype, bool back, bool clip)
 {
     one_case c = { 0 };
-    snprintf(c.what, sizeof c.what, "%s of rank %d", back ? "DequantizeLinear" : "QuantizeLinear",
-             type.rank);
+    snprintf(c.what, sizeof c.what, "%s of rank %d%s", back ? "DequantizeLinear" : "QuantizeLinear",
+             type.rank, clip ? ", Clip" : "");
     OK(pare_graph_new(&c.g));
     pare_id x;
     if (back)
@@ -835,6 +836,9 @@ static void quantise(pare_type type, pare_dtype dtype, bool back)
     }
     pare_id y = add_node(c.g, back ? "DequantizeLinear" : "QuantizeLinear", "", "node", 3, x,
                          add_scalar(c.g, 0.013f), add_byte(c.g, dtype, 7));
+    if (clip)
+        y = add_node(c.g, "Clip", "", "clip", 3, y, add_byte(c.g, dtype, dtype == PARE_I8 ? -8 : 0),
+                     add_byte(c.g, dtype, dtype == PARE_I8 ? 7 : 15));
     OK(pare_graph_mark_output(c.g, y));
     run_case(&c);
 }
@@ -847,10 +851,12 @@ static void test_bytes(void **state)
         pare_dtype d = types[t];
         pare_type small = f32_type(4, 2, 5, 3, 7), big = f32_type(4, 1, 40, 60, 50);
         for (int back = 0; back < 2; back++) {
-            quantise(small, d, back);
-            quantise(big, d, back);
-            quantise(f32_type(2, 3, 37), d, back);
+            quantise(small, d, back, false);
+            quantise(big, d, back, false);
+            quantise(f32_type(2, 3, 37), d, back, false);
         }
+        quantise(small, d, false, true);
+        quantise(f32_type(2, 3, 37), d, false, true);
         for (int wide = 0; wide < 2; wide++) {
             one_case c = { 0 };
             pare_type type = wide ? big : small;

@@ -403,7 +403,8 @@ static pare_status prepare(const pare_prepare *p, bool from_plain, bool to_plain
     k->finish = (pare_int8_finish){ .bias = k->bias, .scale = k->scale, .w_zero = k->w_zero };
     if (is_qlinear(p->node)) {
         k->finish.zero = (int32_t)pare_int8_at(pare_int8_constant(p, 7), 0);
-        pare_int8_limits(p, k->finish.zero, &k->finish.lo, &k->finish.hi);
+        pare_int8_limits(p->out[0].dtype, &p->epilogue, k->finish.zero, &k->finish.lo,
+                         &k->finish.hi);
     }
     size_t vl = p->kernels->vl;
     k->wide_at = k->copies ? (size_t)k->in_blocks * k->in_block + 64 : 0;

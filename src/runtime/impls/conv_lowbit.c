@@ -324,7 +324,7 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     make_steps(k);
     fill(p, k, lo);
     k->finish = (pare_int8_finish){ .zero = (int32_t)pare_int8_at(pare_int8_constant(p, 7), 0) };
-    pare_int8_limits(p, k->finish.zero, &k->finish.lo, &k->finish.hi);
+    pare_int8_limits(p->out[0].dtype, &p->epilogue, k->finish.zero, &k->finish.lo, &k->finish.hi);
     *out = k;
     *bytes = all;
     *scratch_bytes = scratch_of(k, vl);

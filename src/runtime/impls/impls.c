@@ -23,6 +23,8 @@
     X(conv_int8_plain)        \
     X(bytes_quantize)         \
     X(bytes_quantize_blocked) \
+    X(bytes_to_reals)         \
+    X(bytes_to_reals_blocked) \
     X(bytes_add)              \
     X(bytes_add_blocked)      \
     X(bytes_mean)             \
