@@ -216,7 +216,7 @@ static pare_status offers(const pare_core *c, const char *force, pare_work *w, p
     *dense = coded;
     dense->p.in = dense->in, dense->p.out = dense->out, dense->p.weight = dense->weight;
     const pare_epilogue *e = &w->chain.epilogue;
-    bool plain = !e->scale && !e->residual && !e->gate && e->act == PARE_ACT_NONE,
+    bool plain = !e->scale && !e->residual && !e->gate && !e->gelu && e->act == PARE_ACT_NONE,
          has_empty = empty(w, &coded), decoded = false,
          lazy = c->choice != PARE_CHOOSE_MEASURE && strcmp(w->node->op->name, "Conv") == 0,
          no_blocks = constant_residual(c, w);

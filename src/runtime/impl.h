@@ -17,11 +17,12 @@
 /* What the plan fused behind an operator: out = act(op(in) * scale + shift + residual); op includes
  * its own bias. */
 typedef struct pare_epilogue {
-    const float *scale, *shift; /* out's dim[1] numbers each, indexed by channel; both NULL: none.
-                                   The plan's memory */
+    const float *scale, *shift; /* out's dim[1] numbers each, indexed by channel, of MatMul one for
+                                   each column; both NULL: none. The plan's memory */
     pare_act act;
     float lo, hi;  /* CLIP */
     float alpha;   /* LEAKY */
+    bool gelu;     /* instead of act, behind MatMul and Gemm only: x / 2 * (1 + erf(x / sqrt(2))) */
     bool gate;     /* out = in[0] * op(in[0]), as in SiLU; then nothing else is fused */
     bool residual; /* one more operand of the output's type: in[n_in] of the step, added before act
                     */

@@ -16,21 +16,8 @@ typedef struct packed {
     int64_t each; /* panels in an item, of one matrix or several */
     int stack;    /* dimensions that matrices are counted in, outermost first */
     int64_t size[PARE_MAX_RANK], step[2][PARE_MAX_RANK]; /* in matrices of an operand */
-    float scale, shift;                                  /* of the product */
     bool serial;
 } packed;
-
-/* Does the epilogue scale and shift all channels alike? */
-static bool uniform(const pare_prepare *p, packed *k)
-{
-    const pare_epilogue *e = &p->epilogue;
-    k->scale = 1, k->shift = 0;
-    if (!e->scale) return true;
-    k->scale = e->scale[0], k->shift = e->shift[0];
-    for (int64_t c = 1; c < p->out[0].dim[1]; c++)
-        if (e->scale[c] != k->scale || e->shift[c] != k->shift) return false;
-    return true;
-}
 
 static bool plan(const pare_prepare *p, packed *k)
 {
@@ -65,7 +52,7 @@ static bool plan(const pare_prepare *p, packed *k)
     double macs = (double)k->m * (double)nr * (double)k->k;
     k->each = macs < ITEM_MACS ? (int64_t)(ITEM_MACS / (macs + 1)) : 1;
     k->serial = (double)k->m * (double)k->n * (double)k->k * (double)k->matrices < SERIAL_MACS;
-    return uniform(p, k);
+    return true;
 }
 
 static bool accepts(const pare_prepare *p)
@@ -93,15 +80,12 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     return PARE_OK;
 }
 
-/* Columns [0, n) of [k][ldb] to [k][nr]. */
-static void pack(int64_t k, int64_t n, int64_t nr, const float *b, int64_t ldb, float scale,
+/* Columns [0, n) of [k][ldb] to [k][nr]; scale NULL: as they are. */
+static void pack(int64_t k, int64_t n, int64_t nr, const float *b, int64_t ldb, const float *scale,
                  float *to)
 {
     for (int64_t i = 0; i < k; i++, b += ldb, to += nr) {
-        if (scale == 1)
-            memcpy(to, b, (size_t)n * sizeof *to);
-        else
-            for (int64_t j = 0; j < n; j++) to[j] = b[j] * scale;
+        for (int64_t j = 0; j < n; j++) to[j] = scale ? b[j] * scale[j] : b[j];
         for (int64_t j = n; j < nr; j++) to[j] = 0;
     }
 }
@@ -120,11 +104,12 @@ static void panel_of(const pare_step *s, int64_t index, int thread)
     const float *panel = shift + nr;
     int64_t n = k->n - j < nr ? k->n - j : nr;
     const float *b = (const float *)s->in[1].data + at[1] * k->k * k->n + j;
-    for (int64_t i = 0; i < nr; i++) shift[i] = k->shift;
-    if (k->n == nr && k->scale == 1)
+    const pare_epilogue *e = &s->epilogue;
+    for (int64_t i = 0; i < nr; i++) shift[i] = e->scale && i < n ? e->shift[j + i] : 0;
+    if (k->n == nr && !e->scale)
         panel = b; /* it is one already */
     else
-        pack(k->k, n, nr, b, k->n, k->scale, shift + nr);
+        pack(k->k, n, nr, b, k->n, e->scale ? e->scale + j : NULL, shift + nr);
     size_t y = (size_t)(matrix * k->m * k->n + j);
     pare_gemm_tile t = {
         .nr = (size_t)nr,
@@ -138,13 +123,15 @@ static void panel_of(const pare_step *s, int64_t index, int thread)
         .shift = shift,
         .c = (float *)s->out[0].data + y,
         .ldc = (size_t)k->n,
-        .residual = s->epilogue.residual ? (const float *)s->in[s->node->n_in].data + y : NULL,
-        .act = s->epilogue.act,
-        .lo = s->epilogue.lo,
-        .hi = s->epilogue.hi,
-        .alpha = s->epilogue.alpha,
+        .residual = e->residual ? (const float *)s->in[s->node->n_in].data + y : NULL,
+        .act = e->act,
+        .lo = e->lo,
+        .hi = e->hi,
+        .alpha = e->alpha,
     };
     s->kernels->gemm_tile(&t);
+    for (size_t i = 0; e->gelu && i < t.m; i++)
+        s->kernels->unary(PARE_UNARY_GELU, t.n, t.c + i * t.ldc, 0, 0, t.c + i * t.ldc);
 }
 
 static void item(void *user, size_t index, int thread)
