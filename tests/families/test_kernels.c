@@ -228,6 +228,8 @@ static void check_pointwise(const pare_kernels *k, uint64_t seed)
            y_floats = blocks * (pixels + 1) * vl;
     float *x = fresh(in_blocks * x_block, &rng), *w = fresh(channels * blocks * vl, &rng),
           *bias = fresh(blocks * vl, &rng), *residual = fresh(y_floats, &rng);
+    size_t ahead_floats = pare_rng_below(&rng, 500);
+    float *ahead = fresh(ahead_floats, &rng);
     for (int act = 0; act < 4; act++) {
         pare_pointwise t = { .vl = vl,
                              .pixels = pixels,
@@ -240,8 +242,12 @@ static void check_pointwise(const pare_kernels *k, uint64_t seed)
                              .residual = seed % 3 ? residual : NULL,
                              .y_block = y_block,
                              .y_pixel = y_pixel,
-                             .finish = { (pare_act)act, -1, 2, 0.1f } };
+                             .onto = seed % 4 == 3,
+                             .finish = { (pare_act)act, -1, 2, 0.1f },
+                             .ahead = ahead,
+                             .ahead_floats = ahead_floats };
         float *want = guarded(y_floats), *got = guarded(y_floats);
+        for (size_t i = 0; i < y_floats; i++) want[i] = got[i] = (float)(i % 7); /* sums so far */
         t.y = want;
         pare_pointwise_c(&t);
         t.y = got;
@@ -253,7 +259,7 @@ static void check_pointwise(const pare_kernels *k, uint64_t seed)
         drop_guarded(want);
         drop_guarded(got);
     }
-    free(x), free(w), free(bias), free(residual);
+    free(x), free(w), free(bias), free(residual), free(ahead);
 }
 
 static void test_conv_blocked(void **state)

@@ -6,8 +6,8 @@
  *
  * Work is cut into items (image, group, band of output rows, part of the pairs of output blocks).
  * An item goes through the weights of its pairs once, some input channels at a time, all pixels of
- * the band for each. 1x1 convolutions whose pixels lie side by side and whose weights need no
- * fetching ahead take kernels/pointwise.h, which looks up no places. */
+ * the band for each. 1x1 convolutions whose pixels lie side by side take kernels/pointwise.h, which
+ * looks up no places. */
 #include "base/pages.h"
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
@@ -39,12 +39,12 @@ typedef struct shape {
     int64_t chunk;          /* numbers of a run in one go */
     int64_t buffer[2];      /* first: rows and floats of a row */
     bool first, serial;
-    bool pointwise; /* 1x1, stride 1, no padding, all channels in one go */
+    bool pointwise; /* 1x1, stride 1, no padding */
 } shape;
 
 typedef struct packed {
     shape s;
-    pare_tiles tiles, last; /* last: of the last band of conv_blocked_first */
+    pare_tiles tiles, last; /* last: of the last band of conv_blocked_first; pointwise: none */
     size_t *band;           /* [bands + 1] first tile of each; conv_blocked */
     size_t group_weights;
     bool ahead;
@@ -126,7 +126,7 @@ static bool shape_of(const pare_prepare *p, bool first, shape *s)
     if (first && s->channels > FIRST_CHANNELS) return false;
     if (first && w.dilation[1] == 1) s->taps = w.kernel[0], s->run *= w.kernel[1];
     cut(s, &w);
-    s->pointwise = !first && s->taps == 1 && s->chunk == s->run;
+    s->pointwise = !first && s->taps == 1;
     for (int d = 0; d < 2; d++)
         if (w.stride[d] != 1 || w.begin[d] != 0 || w.end[d] != 0) s->pointwise = false;
     if (!first) return true;
@@ -268,7 +268,7 @@ static pare_status make(const pare_prepare *p, bool first, void **out, size_t *b
         k->w && k->bias && k->band
             ? PARE_OK
             : pare_fail(PARE_ENOMEM, "no memory for packed weights of %zu numbers", all);
-    if (st == PARE_OK) st = pare_tiles_make(&s->g, s->band, &k->tiles, k->band);
+    if (st == PARE_OK && !s->pointwise) st = pare_tiles_make(&s->g, s->band, &k->tiles, k->band);
     if (st == PARE_OK && first) {
         size_t at[2];
         pare_tiles_of g = s->g;
@@ -321,6 +321,28 @@ static void fill(const shape *s, const pare_kernels *k, int64_t band, const floa
     }
 }
 
+/* The kernel's work on the pixels of a band. */
+static void pointwise(const pare_kernels *k, const pare_conv_blocked *t, size_t pixels)
+{
+    k->pointwise(
+        &(pare_pointwise){ .vl = t->vl,
+                           .pixels = pixels,
+                           .blocks = t->blocks,
+                           .channels = t->channels,
+                           .x = t->x,
+                           .x_block = t->x_block,
+                           .w = t->w,
+                           .bias = t->bias,
+                           .y = t->y,
+                           .residual = t->last ? t->residual : NULL,
+                           .y_block = t->y_block,
+                           .y_pixel = t->vl,
+                           .onto = !t->first,
+                           .finish = { t->last ? t->act : PARE_ACT_NONE, t->lo, t->hi, t->alpha },
+                           .ahead = t->ahead,
+                           .ahead_floats = t->ahead_floats });
+}
+
 static void item(void *user, size_t index, int thread)
 {
     const pare_step *step = user;
@@ -338,7 +360,7 @@ static void item(void *user, size_t index, int thread)
                             .lo = step->epilogue.lo,
                             .hi = step->epilogue.hi,
                             .alpha = step->epilogue.alpha };
-    size_t y = (size_t)((image * s->groups + group) * s->blocks) * y_block;
+    size_t y = (size_t)((image * s->groups + group) * s->blocks) * y_block, pixels = 0;
     if (s->first) {
         pare_scratch scratch = pare_scratch_of(step, thread);
         x += (size_t)(image * s->channels) * (size_t)(s->in[0] * s->in[1]);
@@ -351,7 +373,13 @@ static void item(void *user, size_t index, int thread)
         y += (size_t)(band * s->band * s->g.out_step[0]);
     } else {
         x += (size_t)((image * s->groups + group) * parts_of(s->channels, s->vl)) * plane;
-        t.tile = k->tiles.tile + k->band[band], t.n_tiles = k->band[band + 1] - k->band[band];
+        if (s->pointwise) {
+            int64_t row = band * s->band, rows = least(s->band, s->in[0] - row);
+            size_t before = (size_t)(row * s->g.in_step[0]);
+            x += before, y += before;
+            pixels = (size_t)(rows * s->in[1]);
+        } else
+            t.tile = k->tiles.tile + k->band[band], t.n_tiles = k->band[band + 1] - k->band[band];
         t.x_block = plane;
     }
     for (; pair < end; pair++) {
@@ -364,25 +392,6 @@ static void item(void *user, size_t index, int thread)
         t.y = (float *)step->out[0].data + out;
         t.residual =
             step->epilogue.residual ? (const float *)step->in[step->node->n_in].data + out : NULL;
-        if (s->pointwise && !k->ahead) {
-            const size_t rows = (size_t)least(s->band, s->g.out[0] - band * s->band),
-                         at = (size_t)(band * s->band * s->g.out_step[0]);
-            step->kernels->pointwise(&(pare_pointwise){
-                .vl = t.vl,
-                .pixels = rows * (size_t)s->g.out[1],
-                .blocks = t.blocks,
-                .channels = (size_t)s->run,
-                .x = x + at,
-                .x_block = plane,
-                .w = t.w,
-                .bias = t.bias,
-                .y = t.y + at,
-                .residual = t.residual ? t.residual + at : NULL,
-                .y_block = y_block,
-                .y_pixel = t.vl,
-                .finish = { .act = t.act, .lo = t.lo, .hi = t.hi, .alpha = t.alpha } });
-            continue;
-        }
         for (int64_t c = 0; c < s->run; c += s->chunk) {
             t.channels = (size_t)least(s->chunk, s->run - c);
             t.first = c == 0, t.last = c + s->chunk >= s->run;
@@ -392,7 +401,10 @@ static void item(void *user, size_t index, int thread)
             t.ahead_floats = k->ahead && !(t.last && pair + 1 == end && s->bands > 1) ? floats : 0;
             size_t left = (size_t)(k->w + k->group_weights * (size_t)s->groups - t.ahead);
             if (t.ahead_floats > left) t.ahead_floats = left;
-            step->kernels->conv_blocked(&t);
+            if (s->pointwise)
+                pointwise(step->kernels, &t, pixels);
+            else
+                step->kernels->conv_blocked(&t);
             t.w += floats;
         }
     }
