@@ -107,7 +107,7 @@ void *pare_proto_revive(const ProtobufCMessageDescriptor *type, pare_bytes rest,
 
 /* --- external.c --- */
 /* Reads exactly `size` bytes at `offset` of the file `location` inside `folder`: no links, no way
- * out of it.
+ * out of it. `into` NULL: only looks whether they are there.
  */
 pare_status pare_external_read(const char *folder, const char *location, uint64_t offset,
                                void *into, size_t size);

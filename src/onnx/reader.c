@@ -331,12 +331,13 @@ static pare_status read_output(reader *r, const Onnx__ValueInfoProto *p)
 }
 
 /* --- nodes --- */
+/* Where it has no name, that of what it gives. */
 static const char *node_name(const Onnx__NodeProto *n)
 {
     if (n->name && *n->name) return n->name;
     for (size_t i = 0; i < n->n_output; i++)
         if (*n->output[i]) return n->output[i];
-    return "";
+    return n->op_type ? n->op_type : "";
 }
 
 static bool is_constant(const Onnx__NodeProto *n)
@@ -436,7 +437,7 @@ static pare_status read_node(reader *r, const Onnx__NodeProto *n)
                      .narrow = &r->narrow,
                      .opset = r->opset,
                      .op = n->op_type ? n->op_type : "",
-                     .name = n->name ? n->name : "" };
+                     .name = node_name(n) };
     if (!default_domain(n->domain))
         return pare_fail(PARE_EUNSUPPORTED, "operator '%s' of domain '%s' is not supported", d.op,
                          n->domain);

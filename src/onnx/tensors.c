@@ -190,14 +190,8 @@ static pare_status from_external(pare_tensor_source *src, const Onnx__TensorProt
         return pare_fail(PARE_ELIMIT,
                          "external data of %zu bytes, but %zu of the %zu that are read are left",
                          bytes, src->left, PARE_ONNX_DATA_MOST);
-    /* Memory is taken only when the file is known to hold as much: one byte of the end is read
-     * first. */
-    uint8_t last;
-    uint64_t end;
-    if (__builtin_add_overflow(offset, (uint64_t)bytes, &end))
-        return pare_fail(PARE_EFORMAT, "external data '%s': offset %llu is too large", location,
-                         (unsigned long long)offset);
-    if (bytes) PARE_TRY(pare_external_read(src->folder, location, end - 1, &last, 1));
+    /* Memory is taken only when the file is known to hold as much. */
+    PARE_TRY(pare_external_read(src->folder, location, offset, NULL, bytes));
     pare_tensor r;
     PARE_TRY(pare_tensor_room(type, &r));
     pare_status st = pare_external_read(src->folder, location, offset, r.data, bytes);
