@@ -38,6 +38,7 @@
         .lanes_blocked = pare_lanes_blocked_##ISA, \
         .to_blocked = pare_to_blocked_##ISA,       \
         .to_plain = pare_to_plain_##ISA,           \
+        .transpose = pare_transpose_##ISA,         \
         .int8_conv = pare_int8_conv_##ISA,         \
         .int8_depthwise = pare_int8_depthwise_##ISA, \
         .int8_widen = pare_int8_widen_##ISA,       \
@@ -90,6 +91,7 @@
     pare_lanes_blocked_fn pare_lanes_blocked_##ISA; \
     pare_to_blocked_fn pare_to_blocked_##ISA;      \
     pare_to_plain_fn pare_to_plain_##ISA;          \
+    pare_transpose_fn pare_transpose_##ISA;        \
     pare_int8_conv_fn pare_int8_conv_##ISA;        \
     pare_int8_depthwise_fn pare_int8_depthwise_##ISA; \
     pare_int8_widen_fn pare_int8_widen_##ISA;      \

@@ -52,6 +52,7 @@ typedef struct pare_kernels {
     pare_lanes_blocked_fn *lanes_blocked;
     pare_to_blocked_fn *to_blocked;
     pare_to_plain_fn *to_plain;
+    pare_transpose_fn *transpose;
     bool int8_quads;  /* products are of bytes, four to a word (int8.h) */
     size_t int8_tile; /* blocks of output channels in a tile of them */
     pare_int8_conv_fn *int8_conv;

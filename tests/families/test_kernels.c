@@ -543,6 +543,28 @@ static void check_reorder(const pare_kernels *k, uint64_t seed)
     drop_guarded(plain);
     free(x);
 }
+static void check_transpose(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 9);
+    size_t rows = 1 + pare_rng_below(&rng, 40), columns = 1 + pare_rng_below(&rng, 40),
+           from_row = columns + pare_rng_below(&rng, 5), to_row = rows + pare_rng_below(&rng, 5),
+           size = columns * to_row;
+    float *x = fresh(rows * from_row, &rng), *want = guarded(size), *got = guarded(size);
+    char what[100];
+    snprintf(what, sizeof what, "transpose/%s of %zu x %zu, seed %llu", k->isa, rows, columns,
+             (unsigned long long)seed);
+    pare_transpose_c(rows, columns, x, from_row, want, to_row);
+    k->transpose(rows, columns, x, from_row, got, to_row);
+    same(got, want, size, 0, 0, what);
+    free(x);
+    drop_guarded(want), drop_guarded(got);
+}
+static void test_transpose(void **state)
+{
+    (void)state;
+    each_isa(check_transpose, 60);
+}
+
 static void test_reorder(void **state)
 {
     (void)state;
@@ -792,6 +814,7 @@ int main(void)
         cmocka_unit_test(test_window_blocked), cmocka_unit_test(test_rows_blocked),
         cmocka_unit_test(test_winograd),       cmocka_unit_test(test_limits),
         cmocka_unit_test(test_whole_rows),     cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_transpose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,6 +164,35 @@ static void test_drop_identities(void **state)
     pare_graph_free(g);
 }
 
+/* Exporters name the mask that Dropout gives, whether or not somebody reads it, and leave training
+ * mode on where the ratio is 0. */
+static void test_dropout_with_mask(void **state)
+{
+    (void)state;
+    for (int read = 0; read < 2; read++) {
+        pare_graph *g, *r;
+        OK(pare_graph_new(&g));
+        pare_id x = add_input(g, "x", f32_type(2, 3, 4)), out[2];
+        pare_tensor on;
+        pare_id in[3] = { add_node(g, "Relu", "", "relu", 1, x), add_scalar(g, 0), PARE_NONE };
+        OK(pare_tensor_new(PARE_BOOL, 0, NULL, &on));
+        *(uint8_t *)on.data = 1;
+        OK(pare_graph_add_constant(g, "on", pare_weight_dense(on), &in[2]));
+        for (int i = 0; i < 2; i++)
+            OK(pare_graph_add_value(g, pare_graph_unique(g, "dropout"), NULL, &out[i]));
+        const pare_op *op = pare_op_find("Dropout");
+        void *attrs = pare_arena_alloc(g->arena, op->attrs_size + 1);
+        if (op->attrs) pare_fields_default(op->attrs, attrs);
+        OK(pare_graph_add_node(g, op, "dropout", attrs, op->attrs_size, 3, in, 2, out, NULL));
+        OK(pare_graph_mark_output(g, add_node(g, "Neg", "", "neg", 1, out[0])));
+        if (read) OK(pare_graph_mark_output(g, add_node(g, "Not", "", "not", 1, out[1])));
+        r = rewritten(g, 0);
+        assert_int_equal(nodes_of(r, "Dropout"), read);
+        pare_graph_free(r);
+        pare_graph_free(g);
+    }
+}
+
 static void test_constants_and_dead_code(void **state)
 {
     (void)state;
@@ -287,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_outputs_stay),
         cmocka_unit_test(test_find_gelu),
         cmocka_unit_test(test_find_layer_norm),
+        cmocka_unit_test(test_dropout_with_mask),
         cmocka_unit_test(test_found_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,6 +48,8 @@
     X(elementwise_blocked)    \
     X(concat_blocks)          \
     X(concat_blocked)         \
+    X(transpose_from_blocked) \
+    X(transpose_to_blocked)   \
     X(strided_copy)           \
     X(copy)                   \
     X(reference)
