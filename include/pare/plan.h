@@ -20,12 +20,16 @@ typedef enum pare_choice {
 
 /** How exactly float32 convolutions and products with constant weights must be computed. Beyond
  * float32 it is a permission, not an order: a step runs the way that is modelled to be fastest, and
- * pare_plan_step() says which. Sums are float32 always, and so is everything between steps. */
+ * pare_plan_step() says which. Sums are float32 always, and so is everything between steps. From
+ * the most exact on. */
 typedef enum pare_precision {
-    PARE_PRECISION_FP32,   /**< rounds as float32 arithmetic does (default) */
-    PARE_PRECISION_BF16X2, /**< factors to 16 bits: an error of some 2^-16 of the sum of the
-                              products' magnitudes; needs AMX */
-    PARE_PRECISION_BF16,   /**< factors to 8 bits (bfloat16): some 2^-8; needs AVX512_BF16 or AMX */
+    PARE_PRECISION_FP32,   /**< rounds as float32 arithmetic does (default)
+                            */
+    PARE_PRECISION_BF16X2, /**< factors to 16 bits: an error of some 2^-16
+                              of the sum of the products' magnitudes;
+                              needs AMX */
+    PARE_PRECISION_BF16,   /**< factors to 8 bits (bfloat16): some 2^-8;
+                              needs AVX512_BF16 or AMX */
 } pare_precision;
 
 /** Options of pare_plan_create(); zero-initialised means the defaults. */

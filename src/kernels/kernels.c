@@ -124,6 +124,9 @@ DECLARE(avx2)
 DECLARE(avx512)
 pare_pieces_cut_fn pare_pieces_cut_bf16;
 pare_pieces_conv_fn pare_pieces_conv_bf16;
+pare_pieces_cut_fn pare_pieces_cut_tiles;
+pare_pieces_conv_fn pare_pieces_conv_tiles;
+pare_pieces_room_fn pare_pieces_room_tiles;
 #elif PARE_ARM64
 DECLARE(neon)
 #endif
@@ -135,7 +138,7 @@ void pare_kernels_init(pare_kernels *k, unsigned cpu)
     if (cpu & PARE_CPU_AVX2) *k = TABLE(avx2, 8, 6, 16, 6, 2);
     if (cpu & PARE_CPU_AVX512) *k = TABLE(avx512, 16, 8, 64, 12, 4);
     if (cpu & PARE_CPU_BF16)
-        k->pieces[0] = (pare_pieces_form){ pare_pieces_cut_bf16, pare_pieces_conv_bf16, NULL };
+        k->pieces[0] = (pare_pieces_form){ pare_pieces_cut_bf16, pare_pieces_conv_bf16, NULL, 1 };
 #elif PARE_ARM64
     if (cpu & PARE_CPU_NEON) *k = TABLE(neon, 4, 8, 16, 12, 4);
 #endif
@@ -147,6 +150,12 @@ void pare_kernels_init(pare_kernels *k, unsigned cpu)
         k->isa = "amx"; /* AVX-512 with tiles for some */
         k->int8_tiles = pare_int8_conv_tiles;
         k->limit_int8 = pare_limit_int8_tiles;
+        for (size_t i = 0; i < PARE_PIECES_MOST; i++) {
+            if (i == 0 && !(cpu & PARE_CPU_BF16)) continue; /* they all have it */
+            k->pieces[i] =
+                (pare_pieces_form){ i == 0 ? pare_pieces_cut_bf16 : pare_pieces_cut_tiles,
+                                    pare_pieces_conv_tiles, pare_pieces_room_tiles, 16 };
+        }
     }
 #endif
 }

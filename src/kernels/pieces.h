@@ -56,7 +56,8 @@ typedef struct pare_pieces_conv {
     size_t pixels;
     const uint32_t *pixel; /* [pixels] numbers from x, even */
     const pare_pieces_run *run;
-    size_t runs, words; /* words: of all runs together */
+    size_t runs,
+        words; /* words: of the weights; of all runs together, and zeros to make it whole */
     size_t blocks;
     const uint16_t *w;
     const float *bias;
@@ -75,6 +76,7 @@ typedef struct pare_pieces_form {
     pare_pieces_cut_fn *cut;
     pare_pieces_conv_fn *conv; /* NULL: not at all */
     pare_pieces_room_fn *room; /* NULL: none */
+    size_t whole;              /* weights have a multiple of so many words */
 } pare_pieces_form;
 
 /* Packs the weights of `rows` output channels from row-major [rows][2 * words], each times its

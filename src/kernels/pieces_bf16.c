@@ -116,12 +116,12 @@ typedef void tile_fn(const pare_pieces_conv *c, const uint16_t *w, size_t block,
     {                                                                             \
         tile(c, w, block, first, ahead, lines, B, P);                             \
     }
-#define SIZES(B)                                                                              \
-    SIZE(B, 1)                                                                                \
-    SIZE(B, 2)                                                                                \
-    SIZE(B, 3)                                                                                \
-    SIZE(B, 4) SIZE(B, 5) SIZE(B, 6) SIZE(B, 7) SIZE(B, 8) SIZE(B, 9) SIZE(B, 10) SIZE(B, 11) \
-        SIZE(B, 12)
+#define SIZES(B) \
+    SIZE(B, 1)   \
+    SIZE(B, 2)   \
+    SIZE(B, 3)   \
+    SIZE(B, 4)   \
+    SIZE(B, 5) SIZE(B, 6) SIZE(B, 7) SIZE(B, 8) SIZE(B, 9) SIZE(B, 10) SIZE(B, 11) SIZE(B, 12)
 #define NAMES(B)                                                                        \
     tile_##B##_1, tile_##B##_2, tile_##B##_3, tile_##B##_4, tile_##B##_5, tile_##B##_6, \
         tile_##B##_7, tile_##B##_8, tile_##B##_9, tile_##B##_10, tile_##B##_11, tile_##B##_12

@@ -43,6 +43,20 @@ static bool runs_here(const char *impl)
     return !at || k.pieces[at[5] == 'x' ? at[6] - '1' : 0].conv;
 }
 
+/* Is it more than a minute's work for an emulator of tiles? */
+static bool takes_long(const pare_plan *plan)
+{
+    enum { MOST_MACS = 150000 };
+    pare_kernels k;
+    pare_kernels_init(&k, pare_cpu_detect());
+    for (size_t s = 0; k.pieces[2].conv && s < pare_plan_steps(plan); s++) {
+        pare_step_info info;
+        pare_plan_step(plan, s, &info);
+        if (strstr(info.impl, "_bf16") && info.macs > MOST_MACS) return true;
+    }
+    return false;
+}
+
 static void run_case(one_case *c)
 {
     pare_graph *copy;
@@ -71,6 +85,10 @@ static void run_case(one_case *c)
                                  &plan);
             if (st == PARE_EINVAL && strstr(pare_error(), "cannot be run by")) break;
             if (st != PARE_OK) fail_msg("%s: %s: %s", c->what, pare_impls[i]->name, pare_error());
+            if (takes_long(plan)) {
+                pare_plan_free(plan);
+                break;
+            }
             for (size_t s = 0; s < pare_plan_steps(plan); s++) {
                 pare_step_info info;
                 pare_plan_step(plan, s, &info);

@@ -152,9 +152,9 @@ static void test_cut(void **state)
 
 /* One convolution, by the plain kernel or that of a form, against double precision. */
 static void check_sums(const pare_pieces_conv *c, pare_pieces_conv_fn *conv, const float *x,
-                       const float *w, const char *what)
+                       const float *w, size_t words, const char *what)
 {
-    size_t n = c->blocks * c->y_block, k = 2 * c->words;
+    size_t n = c->blocks * c->y_block, k = 2 * words;
     float *y = malloc((n + 2 * GUARD) * sizeof *y);
     assert_non_null(y);
     for (size_t i = 0; i < n + 2 * GUARD; i++) y[i] = 12345;
@@ -224,10 +224,16 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
             pare_pieces_of(x[i], pieces, piece);
             for (size_t n = 0; n < pieces; n++) cut[n * in + i] = piece[n];
         }
-        uint16_t *packed = calloc(pare_pieces_packed(vl, pieces, rows, words), sizeof *packed);
-        void *room = form->room ? malloc(form->room(pieces, words, pixels)) : NULL;
-        assert_non_null(packed);
-        pare_pieces_pack(vl, pieces, rows, words, w, ones, packed);
+        size_t whole = form->conv ? form->whole : 1 + seed % 4,
+               all = (words + whole - 1) / whole * whole;
+        uint16_t *packed = calloc(pare_pieces_packed(vl, pieces, rows, all), sizeof *packed);
+        void *room = form->room ? malloc(form->room(pieces, all, pixels)) : NULL;
+        float *wide = calloc(rows * 2 * all, sizeof *wide);
+        assert_true(packed && wide);
+        for (size_t r = 0; r < rows; r++)
+            memcpy(wide + r * 2 * all, w + r * 2 * words, 2 * words * sizeof *wide);
+        pare_pieces_pack(vl, pieces, rows, all, wide, ones, packed);
+        free(wide);
         pare_pieces_conv c = { .vl = vl,
                                .pieces = pieces,
                                .x = cut,
@@ -236,7 +242,7 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
                                .pixel = pixel,
                                .run = run,
                                .runs = runs,
-                               .words = words,
+                               .words = all,
                                .blocks = blocks,
                                .w = packed,
                                .bias = bias,
@@ -250,7 +256,7 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
             snprintf(what, sizeof what,
                      "pieces_conv/%s, %zu pieces, %zu pixels, %zu blocks, %zu words, seed %llu",
                      plain ? "c" : k->isa, pieces, pixels, blocks, words, (unsigned long long)seed);
-            check_sums(&c, plain ? pare_pieces_conv_c : form->conv, x, w, what);
+            check_sums(&c, plain ? pare_pieces_conv_c : form->conv, x, w, words, what);
         }
         free(packed);
         free(room);

@@ -14,7 +14,7 @@ static inline void each_isa(void (*check)(const pare_kernels *k, uint64_t seed),
                                        PARE_CPU_AVX2,
                                        WIDE,
                                        WIDE | PARE_CPU_VBMI | PARE_CPU_BF16,
-                                       WIDE | PARE_CPU_AMX,
+                                       WIDE | PARE_CPU_AMX | PARE_CPU_BF16,
                                        WIDE | PARE_CPU_AMX | PARE_CPU_VBMI };
     unsigned cpu = pare_cpu_detect();
     if (cpu & PARE_CPU_AVX512) cpu |= PARE_CPU_AMX;

@@ -35,6 +35,7 @@ typedef struct shape {
     int64_t in_rows, columns; /* of the band */
     int64_t rows, bands;      /* output rows of a band */
     int64_t chunk, chunks;    /* output blocks in an item */
+    int64_t run;              /* words of each */
     size_t runs, words;
     size_t room_at, room; /* bytes of scratch before what the kernel needs, and of that */
     bool serial;
@@ -118,7 +119,8 @@ static bool shape_of(const pare_prepare *p, size_t pieces, shape *s)
     }
     s->columns = (w->out[1] - 1) * s->stride[1] + (w->kernel[1] - 1) * w->dilation[1] + 1;
     s->runs = (size_t)(w->kernel[0] * (w->dilation[1] == 1 ? 1 : w->kernel[1]));
-    s->words = (size_t)(w->kernel[0] * w->kernel[1] * s->width / 2);
+    s->run = w->kernel[0] * w->kernel[1] * s->width / 2 / (int64_t)s->runs;
+    s->words = (size_t)(up((int64_t)s->runs * s->run, (int64_t)form->whole)) * form->whole;
     cut(s);
     s->room_at = (size_t)(s->in_rows * s->columns * s->width) * pieces * sizeof(uint16_t);
     s->room_at = (s->room_at + 63) / 64 * 64;
@@ -126,31 +128,53 @@ static bool shape_of(const pare_prepare *p, size_t pieces, shape *s)
     return true;
 }
 
-static bool accepts1(const pare_prepare *p)
+/* Nanoseconds of one thread for cutting and multiplying, at 4 cycles a ns as conv_blocked counts.
+ */
+static double vectors_ns(const shape *s, double pixels)
 {
-    shape s;
-    return p->precision == PARE_PRECISION_BF16 && shape_of(p, 1, &s);
+    /* Vectors of sums of one word: two a cycle, for a block that is alone not quite. A tile of 12
+     * pixels begins and ends with its sums. A vector of input is cut in 1.5 cycles. */
+    double blocks = (double)(s->out_blocks / 2 * 2) + 1.2 * (double)(s->out_blocks % 2);
+    return 0.25 * (pixels * blocks * (0.53 * (double)s->words + 3) +
+                   1.5 * (double)(s->images * s->bands * s->in_rows * s->columns * s->in_blocks));
+}
+/* Guessed from the tiles' rate on Sapphire Rapids, whose clock is slower than 4 GHz for
+ * conv_blocked as well: no such processor was at hand. */
+static double tiles_ns(const shape *s, double pixels)
+{
+    const pare_window *w = &s->w;
+    double pieces = (double)s->pieces, products = pieces * (pieces + 1) / 2,
+           words = (double)s->words / 16, blocks = (double)s->out_blocks, /* of tiles */
+        rows = (double)(up(s->rows * w->out[1], 16) * 16) / (double)(s->rows * w->out[1]);
+    bool gathers = w->kernel[0] > 1 || w->kernel[1] > 1 || s->width % 32 != 0;
+    double cut = 0.3 * (1 + 4 * pieces) *
+                 (double)(s->images * s->bands * s->in_rows * s->columns * s->in_blocks);
+    return pixels * (rows / 16 * blocks * words * products * 6.5 + blocks * 1.5 +
+                     (gathers ? words * pieces * 0.5 : 0)) +
+           cut;
 }
 
 static double modelled(const pare_prepare *p, size_t pieces)
 {
     shape s;
     if (!shape_of(p, pieces, &s)) return 1e17;
-    /* Vectors of sums of one word: two a cycle, for a block that is alone not quite. A tile of 12
-     * pixels begins and ends with its sums. A vector of input is cut in 1.5 cycles. */
     double pixels = (double)(s.images * s.w.out[0] * s.w.out[1]),
-           blocks = (double)(s.out_blocks / 2 * 2) + 1.2 * (double)(s.out_blocks % 2),
-           words = (double)s.words,
-           cycles = pixels * blocks * (0.53 * words + 3) +
-                    1.5 * (double)(s.images * s.bands * s.in_rows * s.columns * s.in_blocks);
-    /* As for conv_blocked: 4 cycles a ns; outputs go to the next cache at 33 GB/s, weights come at
-     * 22. */
+           ns = p->kernels->pieces[pieces - 1].room ? tiles_ns(&s, pixels) : vectors_ns(&s, pixels);
+    /* As for conv_blocked: outputs go to the next cache at 33 GB/s, weights come at 22. */
     double outputs = 4.0 * pixels * (double)(s.out_blocks * (int64_t)s.vl),
-           weights = 2.0 * (double)(s.kernels * 2) * words * 0.045,
-           ns = cycles * 0.25 + outputs * 0.03;
+           weights = 4.0 * (double)pieces * (double)s.kernels * (double)s.words * 0.045;
+    ns += outputs * 0.03;
     return 500 + (ns > weights ? ns : weights) / (s.serial ? 1 : p->threads);
 }
-static double model_ns1(const pare_prepare *p) { return modelled(p, 1); }
+
+/* More exact than what is allowed is allowed. */
+static bool accepts(const pare_prepare *p, size_t pieces)
+{
+    shape s;
+    static const pare_precision least[] = { PARE_PRECISION_BF16, PARE_PRECISION_BF16X2,
+                                            PARE_PRECISION_FP32 };
+    return p->precision >= least[pieces - 1] && shape_of(p, pieces, &s);
+}
 
 static void release(void *v)
 {
@@ -171,7 +195,7 @@ static void make_lists(packed *k)
     for (int64_t i = 0; i < (int64_t)s->runs; i++)
         k->run[i] = (pare_pieces_run){ (uint32_t)(i / each * w->dilation[0] * row +
                                                   i % each * w->dilation[1] * s->width),
-                                       (uint32_t)(s->words / s->runs) };
+                                       (uint32_t)s->run };
     for (int64_t i = 0; i < s->rows * w->out[1]; i++)
         k->pixel[i] = (uint32_t)(i / w->out[1] * s->stride[0] * row +
                                  i % w->out[1] * s->stride[1] * s->width);
@@ -235,11 +259,6 @@ static pare_status prepare(const pare_prepare *p, size_t pieces, void **out, siz
     *scratch_bytes = PARE_SCRATCH_HEADER + s->room_at + s->room;
     return PARE_OK;
 }
-static pare_status prepare1(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch)
-{
-    return prepare(p, 1, out, bytes, scratch);
-}
-
 /* Pieces of the input rows of a band, from row y0 (perhaps of the padding) on. */
 static void fill(const shape *s, const pare_kernels *k, int64_t y0, const float *x, uint16_t *to)
 {
@@ -320,6 +339,12 @@ static pare_status run(const pare_step *step, int threads)
     return PARE_OK;
 }
 
+static bool accepts1(const pare_prepare *p) { return accepts(p, 1); }
+static double model_ns1(const pare_prepare *p) { return modelled(p, 1); }
+static pare_status prepare1(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch)
+{
+    return prepare(p, 1, out, bytes, scratch);
+}
 const pare_impl pare_impl_conv_bf16 = {
     .name = "conv_bf16",
     .op = "Conv",
@@ -332,6 +357,50 @@ const pare_impl pare_impl_conv_bf16 = {
     .accepts = accepts1,
     .model_ns = model_ns1,
     .prepare = prepare1,
+    .release = release,
+    .run = run,
+};
+
+static bool accepts2(const pare_prepare *p) { return accepts(p, 2); }
+static double model_ns2(const pare_prepare *p) { return modelled(p, 2); }
+static pare_status prepare2(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch)
+{
+    return prepare(p, 2, out, bytes, scratch);
+}
+const pare_impl pare_impl_conv_bf16x2 = {
+    .name = "conv_bf16x2",
+    .op = "Conv",
+    .packs = true,
+    .streams = true,
+    .fuses = true,
+    .takes = PARE_BLOCKED,
+    .gives = PARE_BLOCKED,
+    .precision = PARE_PRECISION_BF16X2,
+    .accepts = accepts2,
+    .model_ns = model_ns2,
+    .prepare = prepare2,
+    .release = release,
+    .run = run,
+};
+
+static bool accepts3(const pare_prepare *p) { return accepts(p, 3); }
+static double model_ns3(const pare_prepare *p) { return modelled(p, 3); }
+static pare_status prepare3(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch)
+{
+    return prepare(p, 3, out, bytes, scratch);
+}
+const pare_impl pare_impl_conv_bf16x3 = {
+    .name = "conv_bf16x3",
+    .op = "Conv",
+    .packs = true,
+    .streams = true,
+    .fuses = true,
+    .takes = PARE_BLOCKED,
+    .gives = PARE_BLOCKED,
+    .precision = PARE_PRECISION_FP32,
+    .accepts = accepts3,
+    .model_ns = model_ns3,
+    .prepare = prepare3,
     .release = release,
     .run = run,
 };

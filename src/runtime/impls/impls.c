@@ -12,6 +12,8 @@
     X(conv_winograd4)         \
     X(conv_winograd2)         \
     X(conv_bf16)              \
+    X(conv_bf16x2)            \
+    X(conv_bf16x3)            \
     X(conv_depthwise)         \
     X(depthwise_blocked)      \
     X(conv_lowbit)            \
