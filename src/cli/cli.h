@@ -110,6 +110,10 @@ extern const pare_field cli_preprocess_fields[];
 pare_status cli_preprocess_resolve(const cli_preprocess *o, const pare_graph *graph,
                                    pare_preprocess *out);
 
+/* For commands without pictures, where these options would change nothing: PARE_EINVAL names the
+ * first that was given. */
+pare_status cli_preprocess_unused(const cli_preprocess *o, const char *why);
+
 /* How plans may compute; of pare_plan_options. */
 typedef struct cli_arithmetic {
     bool no_winograd, no_integers;

@@ -497,11 +497,26 @@ static void describe_steps(const state *s, json_t *root)
         printf("precision %s: used by %zu of %zu layers\n", asked, rounded, n);
 }
 
+/* Refuses options that would be ignored. */
+static pare_status check_options(const options *o, bool pictures)
+{
+    if (pictures && o->batch > 1)
+        return pare_fail(PARE_EINVAL, "--batch %lld: pictures run one at a time",
+                         (long long)o->batch);
+    if (pictures) return PARE_OK;
+    if (o->labels && !o->top)
+        return pare_fail(PARE_EINVAL, "--labels would change nothing: give --top, too");
+    cli_preprocess pp = o->pp;
+    if (o->top) pp.skip = PARE_INT_UNSET; /* counts outputs, not pixels */
+    return cli_preprocess_unused(&pp, "tensors are taken as they are");
+}
+
 static pare_status execute(state *s, char **files, json_t *root)
 {
     const options *o = s->o;
     bool pictures;
     PARE_TRY(collect_inputs(s, files, &pictures));
+    PARE_TRY(check_options(o, pictures));
     PARE_TRY(cli_preprocess_resolve(&o->pp, s->graph, &s->pp));
     if (o->labels) PARE_TRY(read_labels(s, o->labels));
     PARE_TRY(read_tensors(s));

@@ -76,6 +76,25 @@ pare_status cli_preprocess_resolve(const cli_preprocess *o, const pare_graph *gr
     return PARE_OK;
 }
 
+pare_status cli_preprocess_unused(const cli_preprocess *o, const char *why)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } all[] = { { "preprocess", o->preprocess != NULL },
+                { "mean", o->mean.v != NULL },
+                { "scale", o->scale.v != NULL },
+                { "order", o->order >= 0 },
+                { "layout", o->layout >= 0 },
+                { "resize", o->resize != NULL },
+                { "crop", o->crop != NULL },
+                { "skip", o->skip != PARE_INT_UNSET } };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i].given)
+            return pare_fail(PARE_EINVAL, "--%s would change nothing: %s", all[i].name, why);
+    return PARE_OK;
+}
+
 #define NO_WINOGRAD \
     PARE_FLAG(cli_arithmetic, no_winograd, false, "never transform convolutions (Winograd)")
 #define NO_INTEGERS \

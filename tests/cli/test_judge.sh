@@ -81,6 +81,10 @@ stderr_has 'first in'
 error=$(json_value max_rel_error)
 expect 7 "$pare" verify a.onnx b.onnx --json --seed 2
 [ "$(json_value max_rel_error)" != "$error" ] || fail "--seed does not change the random inputs"
+expect 2 "$pare" verify a.onnx a.onnx --limit 5
+stderr_has '\--limit counts samples'
+expect 2 "$pare" verify a.onnx a.onnx --crop 8x8
+stderr_has '\--crop would change nothing'
 expect 7 "$pare" verify a.onnx five.onnx
 expect 7 "$pare" verify a.onnx grey.onnx
 expect 0 "$pare" verify a.onnx b.onnx --tolerance 1000
