@@ -143,6 +143,7 @@ void pare_kernels_init(pare_kernels *k, unsigned cpu)
     if (cpu & PARE_CPU_NEON) *k = TABLE(neon, 4, 8, 16, 12, 4);
 #endif
     k->int8_quads = k->isa[0] == 'c' || (cpu & PARE_CPU_AVX512);
+    k->int8_pairs = (cpu & PARE_CPU_AVX2) && !(cpu & PARE_CPU_AVX512);
     k->lowbit_span = k->vl < 16 ? 4 : cpu & PARE_CPU_VBMI ? 6 : 0;
     k->int8_tile = cpu & PARE_CPU_AVX512 ? 4 : 2;
 #if PARE_X86

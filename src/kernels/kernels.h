@@ -54,6 +54,7 @@ typedef struct pare_kernels {
     pare_to_plain_fn *to_plain;
     pare_transpose_fn *transpose;
     bool int8_quads;  /* products are of bytes, four to a word (int8.h) */
+    bool int8_pairs;  /* they are not, but with small weights such products are faster */
     size_t int8_tile; /* blocks of output channels in a tile of them */
     pare_int8_conv_fn *int8_conv;
     pare_int8_conv_fn *int8_tiles; /* the same by tiles; NULL: the processor has none */

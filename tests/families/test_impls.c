@@ -39,6 +39,7 @@ static bool runs_here(const char *impl)
 {
     pare_kernels k;
     pare_kernels_init(&k, pare_cpu_detect());
+    if (strstr(impl, "int8_pairs")) return k.int8_pairs;
     const char *at = strstr(impl, "_bf16");
     return !at || k.pieces[at[5] == 'x' ? at[6] - '1' : 0].conv;
 }
@@ -753,7 +754,8 @@ static pare_tensor few_tensor(pare_dtype dtype, pare_type type, int most, int st
 /* `kind`: 0 unsigned input, signed weights without zero point; 1 signed input, scales for each
  * channel; 2 unsigned weights with a zero point; 3 everything signed, zero points for each channel;
  * 4 unsigned weights, 0 and 255 among them, with zero point 0; 5 weights 20, 27, ... 125, input -9
- * to 6 in signed bytes; 6 weights -1 and 1, input 0 to 3. */
+ * to 6 in signed bytes; 6 weights -1 and 1, input 0 to 3; 7 and 8 as 1 and 0 with weights -64 to
+ * 64. */
 static void conv_bytes(const conv_case *k, int kind, bool integer)
 {
     one_case c = { 0 };
@@ -768,6 +770,7 @@ static void conv_bytes(const conv_case *k, int kind, bool integer)
             x_zero = add_byte(c.g, xt,
                               kind == 0   ? 3
                               : kind == 1 ? -128
+                              : kind == 7 ? 127
                               : kind == 6 ? 0
                               : kind == 5 ? -2
                                           : 100),
@@ -778,8 +781,9 @@ static void conv_bytes(const conv_case *k, int kind, bool integer)
     pare_type wtype = f32_type(4, k->m, k->c / k->group, k->kh, k->kw);
     pare_id w = add_tensor(c.g, kind == 6   ? few_tensor(wt, wtype, 1, 2, -1)
                                 : kind == 5 ? few_tensor(wt, wtype, 15, 7, 20)
+                                : kind > 6  ? few_tensor(wt, wtype, 128, 1, -64)
                                             : byte_tensor(wt, wtype, 7));
-    if (kind > 4)
+    if (kind == 5 || kind == 6)
         x = add_node(c.g, "Clip", "", "codes", 3, x, add_byte(c.g, xt, kind == 6 ? 0 : -9),
                      add_byte(c.g, xt, kind == 6 ? 3 : 6));
     char attrs[160];
@@ -849,7 +853,7 @@ static void test_conv_bytes(void **state)
           "strides=1/2147483644,dilations=2147483647/1,pads=2147483647/2147483644/0/0" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        for (int kind = 0; kind < 7; kind++) {
+        for (int kind = 0; kind < 9; kind++) {
             conv_bytes(&cases[i], kind, false);
             if ((i + (size_t)kind) % 3 == 0) conv_bytes(&cases[i], kind, true);
         }

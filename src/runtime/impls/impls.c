@@ -23,6 +23,8 @@
     X(conv_int8_to_plain)     \
     X(conv_int8_from_plain)   \
     X(conv_int8_plain)        \
+    X(conv_int8_pairs)        \
+    X(conv_int8_pairs_first)  \
     X(bytes_quantize)         \
     X(bytes_quantize_blocked) \
     X(bytes_to_reals)         \
