@@ -260,6 +260,39 @@ static void test_find_gelu(void **state)
     }
 }
 
+static void test_find_products(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *equation;
+        int transposes; /* -1: not a product of matrices */
+    } cases[] = {
+        { "bgid,bgdj->bgij", 0 },  { "B G i D , B G D J -> B G i J", 0 },
+        { "bgdj,bgid->bgij", 0 },  { "bgid,bgdj->bgji", 2 },
+        { "bgid,bgdj->gbij", 2 },  { "bgid,bgdj->igbj", 3 },
+        { "bgid,bgdj->bij", -1 },  { "bgid,bgdi->bgi", -1 },
+        { "bbid,bgdj->bgij", -1 }, { "...id,...dj->...ij", -1 },
+        { "bgid,bgdj", -1 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pare_graph *g, *r;
+        OK(pare_graph_new(&g));
+        pare_id x = add_input(g, "x", f32_type(4, 3, 3, 4, 4)),
+                k = add_node(g, "Exp", "", "k", 1, x);
+        pare_id y = add_node(g, "Einsum", "", "y", 2, x, k);
+        const pare_field *f = pare_field_find(g->node[1].op->attrs, "equation", 8);
+        *(const char **)pare_field_at(f, g->node[1].attrs) = cases[i].equation;
+        OK(pare_graph_mark_output(g, y));
+        r = rewritten(g, 1e-6);
+        assert_int_equal(nodes_of(r, "MatMul"), cases[i].transposes >= 0);
+        assert_int_equal(nodes_of(r, "Einsum"), cases[i].transposes < 0);
+        assert_int_equal(nodes_of(r, "Transpose"),
+                         cases[i].transposes < 0 ? 0 : cases[i].transposes);
+        pare_graph_free(r);
+        pare_graph_free(g);
+    }
+}
+
 /* `form`: 0 and 1 are LayerNormalization, over one and over two dimensions; 2 has a mean over other
  * dimensions, 3 squares something else, 4 has a scale that broadcasts otherwise. In 5 others read
  * what is in between. */
@@ -308,15 +341,11 @@ static void test_found_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fold_batch_norm),
-        cmocka_unit_test(test_fold_gemm),
-        cmocka_unit_test(test_fold_restraint),
-        cmocka_unit_test(test_drop_identities),
-        cmocka_unit_test(test_constants_and_dead_code),
-        cmocka_unit_test(test_outputs_stay),
-        cmocka_unit_test(test_find_gelu),
-        cmocka_unit_test(test_find_layer_norm),
-        cmocka_unit_test(test_dropout_with_mask),
+        cmocka_unit_test(test_fold_batch_norm),         cmocka_unit_test(test_fold_gemm),
+        cmocka_unit_test(test_fold_restraint),          cmocka_unit_test(test_drop_identities),
+        cmocka_unit_test(test_constants_and_dead_code), cmocka_unit_test(test_outputs_stay),
+        cmocka_unit_test(test_find_products),           cmocka_unit_test(test_find_gelu),
+        cmocka_unit_test(test_find_layer_norm),         cmocka_unit_test(test_dropout_with_mask),
         cmocka_unit_test(test_found_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
