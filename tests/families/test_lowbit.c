@@ -44,40 +44,73 @@ static const char *who_runs(const pare_plan *p)
     return "none";
 }
 
-/* Weights of `n_bits`, activations of `m_bits`: all numbers equal eval's, for any number of
- * threads. */
-static void layer(int c, int m, int size, int n_bits, int m_bits, const char *attrs, int kernel)
+typedef struct shape {
+    int channels, kernels, size, kernel; /* maps of size x (size + 3) */
+    const char *attrs;
+    int weight_bits, input_bits;
+    int outputs; /* a Clip leaves so many values; 0: none */
+} shape;
+
+/* QLinearConv of few bits; input and weights are signed or not by turns. */
+static pare_graph *network(const shape *s, pare_tensor *in)
 {
-    bool is_signed = (c + n_bits) % 2; /* the input */
-    pare_dtype xt = is_signed ? PARE_I8 : PARE_U8;
-    int codes = 1 << m_bits, levels = 1 << n_bits, x_least = is_signed ? -codes / 2 : 0;
-    pare_graph *g, *copy;
+    bool is_signed = (s->channels + s->weight_bits) % 2, w_unsigned = s->kernels % 2;
+    pare_dtype xt = is_signed ? PARE_I8 : PARE_U8, wt = w_unsigned ? PARE_U8 : PARE_I8;
+    int codes = 1 << s->input_bits, levels = 1 << s->weight_bits,
+        x_least = is_signed ? -codes / 2 : 0,
+        w_least = w_unsigned            ? 20
+                  : s->weight_bits == 1 ? -1
+                                        : -levels / 2,
+        w_step = w_unsigned            ? 7
+                 : s->weight_bits == 1 ? 2
+                                       : 1,
+        w_zero = w_unsigned ? 20 + 7 * (levels / 2) : s->weight_bits == 3;
+    pare_graph *g;
     OK(pare_graph_new(&g));
-    pare_type xtype = f32_type(4, 2, c, size, size + 3), wtype = f32_type(4, m, c, kernel, kernel);
+    pare_type xtype = f32_type(4, 2, s->channels, s->size, s->size + 3),
+              wtype = f32_type(4, s->kernels, s->channels, s->kernel, s->kernel);
     xtype.dtype = xt;
     pare_id x = add_input(g, "x", xtype);
-    pare_tensor in = bytes_tensor(xt, xtype, 0, 1, 256, 3);
+    *in = bytes_tensor(xt, xtype, 0, 1, 256, 3);
     x = add_node(g, "Clip", "", "codes", 3, x, byte(g, xt, x_least),
                  byte(g, xt, x_least + codes - 1));
-    pare_tensor w = bytes_tensor(PARE_I8, wtype, n_bits == 1 ? -1 : -levels / 2,
-                                 n_bits == 1 ? 2 : 1, levels, 4);
-    float unit = 0.2f / sqrtf((float)(c * kernel * kernel)) / (float)(codes * levels);
-    pare_id y =
-        add_node(g, "QLinearConv", attrs, "conv", 8, x, add_scalar(g, unit),
-                 byte(g, xt, x_least + codes / 3), add_tensor(g, w), add_scalar(g, 1),
-                 byte(g, PARE_I8, n_bits == 3), add_scalar(g, 0.004f), byte(g, PARE_U8, 99));
+    pare_tensor w = bytes_tensor(wt, wtype, w_least, w_step, levels, 4);
+    float unit = 0.2f / sqrtf((float)(s->channels * s->kernel * s->kernel)) /
+                 (float)(codes * levels * w_step);
+    pare_id y = add_node(g, "QLinearConv", s->attrs, "conv", 8, x, add_scalar(g, unit),
+                         byte(g, xt, x_least + codes / 3), add_tensor(g, w), add_scalar(g, 1),
+                         byte(g, wt, w_zero), add_scalar(g, 0.004f), byte(g, PARE_U8, 99));
+    if (s->outputs)
+        y = add_node(g, "Clip", "", "few", 3, y, byte(g, PARE_U8, 98),
+                     byte(g, PARE_U8, 97 + s->outputs));
     OK(pare_graph_mark_output(g, y));
+    return g;
+}
+
+static pare_status planned(const pare_graph *g, int threads, pare_plan **p)
+{
+    return pare_plan_create(
+        g, &(pare_plan_options){ .threads = threads, .force = "conv=conv_lowbit" }, p);
+}
+
+/* All numbers equal eval's, for any number of threads. */
+static void layer(shape s)
+{
+    pare_tensor in, want = { 0 };
+    pare_graph *g = network(&s, &in), *copy;
     OK(pare_graph_clone(g, &copy));
-    pare_tensor want = { 0 };
     evaluate_graph(copy, &in, &want);
     for (int threads = 1; threads <= 3; threads++) {
-        char what[140];
-        snprintf(what, sizeof what, "%d channels to %d, %s, weights %d bits, inputs %d, %d threads",
-                 c, m, attrs, n_bits, m_bits, threads);
+        char what[200];
+        snprintf(
+            what, sizeof what,
+            "%d channels to %d, size %d, kernel %d %s, weights %d bits, inputs %d, %d outputs, "
+            "%d threads",
+            s.channels, s.kernels, s.size, s.kernel, s.attrs, s.weight_bits, s.input_bits,
+            s.outputs, threads);
         pare_plan *p;
         pare_tensor got;
-        OK(pare_plan_create(
-            g, &(pare_plan_options){ .threads = threads, .force = "conv=conv_lowbit" }, &p));
+        OK(planned(g, threads, &p));
         assert_string_equal(who_runs(p), "conv_lowbit");
         pare_type t = pare_tensor_type(&want);
         OK(pare_tensor_of(&t, &got));
@@ -102,10 +135,47 @@ static void test_bits(void **state)
     for (int n = 1; n <= 4; n++)
         for (int m = 1; m <= 4; m++)
             for (int c = 0; c < 7; c++, i++)
-                layer(channels[c], 5 + 37 * (i % 5), 7, n, m, attrs[i % 4], 3);
-    for (int n = 1; n <= 4; n++) layer(64, 100, 1, n, 2, "", 1);
-    layer(160, 16, 9, 4, 4, "pads=4/4/4/4", 9);  /* more than 16 bits of a sum */
-    layer(20, 130, 60, 1, 2, "pads=1/1/1/1", 3); /* several bands */
+                layer((shape){ channels[c], 5 + 37 * (i % 5), 7, 3, attrs[i % 4], n, m, i % 6 });
+    for (int n = 1; n <= 4; n++) layer((shape){ 64, 100, 1, 1, "", n, 2, 0 });
+    layer((shape){ 160, 16, 9, 9, "pads=4/4/4/4", 4, 4, 0 });   /* more than 16 bits of a sum */
+    layer((shape){ 200, 130, 12, 3, "pads=1/1/1/1", 2, 3, 0 }); /* several parts of channels */
+    layer((shape){ 20, 130, 60, 3, "pads=1/1/1/1", 1, 2, 4 });  /* several bands */
+}
+
+static void test_shapes(void **state)
+{
+    (void)state;
+    for (int size = 1; size <= 18; size++) {
+        layer((shape){ 7, 70, size, 3, "pads=1/1/1/1", 1, 2, size % 5 });
+        layer((shape){ 13, 9, size, 5, "pads=2/2/2/2,strides=3/2", 2, 2, size % 4 });
+        layer((shape){ 6, 33, size, 1, "strides=2/4", 1, 3, 0 });
+    }
+    layer((shape){ 3, 8, 9, 2, "strides=5/7", 2, 2, 0 });
+    layer((shape){ 17, 8, 9, 7, "pads=3/9/3/9,dilations=1/2,strides=1/4", 1, 2, 0 });
+    layer((shape){ 5, 6, 8, 4, "pads=9/9/9/9,dilations=3/5,strides=2/5", 1, 4, 0 });
+    layer((shape){ 3, 8, 7, 3, "strides=2147483647/2147483647", 1, 2, 0 });
+    layer((shape){ 3, 8, 7, 3, "dilations=500/300,pads=500/300/500/300", 1, 2, 0 });
+    layer((shape){ 3, 8, 7, 1, "pads=0/400/0/400,strides=1/150,dilations=9/2147483647", 1, 2, 0 });
+}
+
+/* Too much memory or too many bits: other implementations have it. */
+static void test_refused(void **state)
+{
+    (void)state;
+    static const shape shapes[] = {
+        { 3, 8, 7, 3, "dilations=20000/20000,pads=20000/20000/20000/20000", 1, 2, 0 },
+        { 64, 8, 2, 3, "dilations=1/250000,pads=1/250000/1/250000", 1, 2, 0 },
+        { 1, 1, 40, 40, "", 4, 4, 0 },
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        pare_tensor in;
+        pare_graph *g = network(&shapes[i], &in);
+        pare_plan *p = NULL;
+        assert_int_not_equal(planned(g, 1, &p), PARE_OK);
+        assert_null(p);
+        pare_tensor_free(&in);
+        pare_graph_free(g);
+    }
 }
 
 /* A network's end in front of a convolution with weights of one bit; gives the plan's choice. */
@@ -234,7 +304,9 @@ static void test_ranges(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_bits), cmocka_unit_test(test_proofs),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_bits), cmocka_unit_test(test_shapes),
+                                        cmocka_unit_test(test_refused),
+                                        cmocka_unit_test(test_proofs),
                                         cmocka_unit_test(test_ranges) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,41 +45,67 @@ static void each_isa(void (*check)(const pare_kernels *k, uint64_t seed), uint64
     }
 }
 
+/* What must not be touched between the rows that are written. */
+static uint8_t *copied(const uint8_t *x, size_t n)
+{
+    uint8_t *y = guarded(n);
+    memcpy(y, x, n);
+    return y;
+}
+static uint8_t *random_bytes(size_t n, uint32_t range, pare_rng *rng)
+{
+    uint8_t *x = guarded(n);
+    for (size_t i = 0; i < n; i++) x[i] = (uint8_t)pare_rng_below(rng, range);
+    return x;
+}
+
+static void check_codes(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 20);
+    size_t vl = k->vl, pixels = pare_rng_below(&rng, 20),
+           channels = 1 + pare_rng_below(&rng, seed % 5 ? 70 : 400),
+           blocks = (channels + vl - 1) / vl, step = blocks * vl + seed % 3,
+           block = pixels * vl + seed % 7;
+    uint8_t lo = (uint8_t)pare_rng_below(&rng, 256);
+    char what[100];
+    snprintf(what, sizeof what, "codes/%s %zu pixels, %zu channels seed=%llu", k->isa, pixels,
+             channels, (unsigned long long)seed);
+    uint8_t *x = random_bytes(blocks * block, 256, &rng); /* lanes beyond hold anything */
+    for (size_t c = 0; c < channels; c++)
+        for (size_t p = 0; p < pixels; p++)
+            x[c / vl * block + p * vl + c % vl] = (uint8_t)(lo + pare_rng_below(&rng, 16));
+    size_t n = pixels * step, sums = pixels * sizeof(int32_t);
+    uint8_t *got = guarded(n), *want = guarded(n), *got_sum = guarded(sums),
+            *want_sum = guarded(sums);
+    pare_lowbit_codes c = { vl,   pixels, channels,
+                            x,    block,  lo,
+                            want, step,   (int32_t *)(void *)want_sum };
+    pare_lowbit_codes_c(&c);
+    c.to = got, c.sum = (int32_t *)(void *)got_sum;
+    k->lowbit_codes(&c);
+    compare(got, want, n, what);
+    compare(got_sum, want_sum, sums, what);
+    free(x - GUARD);
+}
+
 static void check_tables(const pare_kernels *k, uint64_t seed)
 {
     pare_rng rng = pare_rng_stream(seed, 21);
-    size_t vl = k->vl, pixels = pare_rng_below(&rng, 20), channels = 1 + pare_rng_below(&rng, 70),
-           blocks = (channels + vl - 1) / vl,
-           groups = (channels + k->lowbit_span - 1) / k->lowbit_span,
-           step = (blocks * vl > groups * k->lowbit_span ? blocks * vl : groups * k->lowbit_span);
-    step = (step + 23) / 24 * 24;
-    uint8_t lo = (uint8_t)pare_rng_below(&rng, 256);
+    size_t pixels = pare_rng_below(&rng, 20), groups = 1 + pare_rng_below(&rng, 12);
     char what[100];
-    snprintf(what, sizeof what, "%s %zu pixels, %zu channels seed=%llu", k->isa, pixels, channels,
-             (unsigned long long)seed);
-    uint8_t *x = malloc(pixels * vl + 1), *codes = calloc(pixels * step + PARE_LOWBIT_SLACK, 1);
-    assert_true(x && codes);
-    for (size_t b = 0; b < blocks; b++) {
-        size_t left = channels - b * vl < vl ? channels - b * vl : vl;
-        for (size_t i = 0; i < pixels * vl; i++) /* lanes beyond the channels hold anything */
-            x[i] = (uint8_t)(i % vl < left ? lo + pare_rng_below(&rng, 16)
-                                           : pare_rng_below(&rng, 256));
-        size_t n = pixels ? (pixels - 1) * step + vl : 0;
-        uint8_t *got = guarded(n), *want = guarded(n);
-        pare_lowbit_codes_c(vl, pixels, x, left, lo, want, step);
-        k->lowbit_codes(vl, pixels, x, left, lo, got, step);
-        for (size_t p = 0; p < pixels; p++) memcpy(codes + p * step + b * vl, want + p * step, vl);
-        compare(got, want, n, what);
-    }
-    size_t bytes = pixels * groups << k->lowbit_span;
-    uint8_t *got = guarded(bytes), *want = guarded(bytes);
-    int32_t sum[32], should[32];
-    pare_lowbit_tables t = { k->lowbit_span, pixels, groups, codes, step, want, should };
+    snprintf(what, sizeof what, "tables/%s %zu pixels, %zu groups seed=%llu", k->isa, pixels,
+             groups, (unsigned long long)seed);
+    size_t room = 600 + groups * k->lowbit_span + PARE_LOWBIT_SLACK,
+           bytes = pixels * groups << k->lowbit_span;
+    uint8_t *codes = random_bytes(room, 16, &rng), *got = guarded(bytes), *want = guarded(bytes);
+    uint32_t pixel[20];
+    for (size_t p = 0; p < pixels; p++) pixel[p] = pare_rng_below(&rng, 600);
+    pare_lowbit_tables t = { k->lowbit_span, pixels, groups, codes, pixel, want };
     pare_lowbit_tables_c(&t);
-    t.table = got, t.sum = sum;
+    t.table = got;
     k->lowbit_tables(&t);
     compare(got, want, bytes, what);
-    assert_memory_equal(sum, should, pixels * sizeof *sum);
+    free(codes - GUARD);
 
     uint32_t tap[4] = { 0, 3, 17, 40 };
     int32_t numbers[200];
@@ -89,12 +115,12 @@ static void check_tables(const pare_kernels *k, uint64_t seed)
     pare_lowbit_box_c(n, numbers, stride, tap, 4, (int32_t *)(void *)want);
     k->lowbit_box(n, numbers, stride, tap, 4, (int32_t *)(void *)got);
     compare(got, want, size, what);
-    free(x);
-    free(codes);
 }
+
 static void test_tables(void **state)
 {
     (void)state;
+    each_isa(check_codes, 100);
     each_isa(check_tables, 100);
 }
 
@@ -109,82 +135,129 @@ static int32_t *random_ints(size_t n, int32_t least, uint32_t range, pare_rng *r
 static void check_conv(const pare_kernels *k, uint64_t seed)
 {
     pare_rng rng = pare_rng_stream(seed, 22);
-    size_t vl = k->vl, span = k->lowbit_span, pixels = pare_rng_below(&rng, 40),
-           vectors = 1 + pare_rng_below(&rng, 2), steps = 1 + pare_rng_below(&rng, 60),
-           most = 1 + pare_rng_below(&rng, PARE_LOWBIT_MOST), rows = vectors * 4 * vl,
-           blocks = 4 * vectors - pare_rng_below(&rng, 4), tables = 64, w_bytes = steps * 4 * vl;
-    uint8_t *table = aligned_alloc(64, tables << span), *w = malloc(vectors * w_bytes);
-    uint32_t pixel[40], place[40], at[60];
-    assert_true(table && w);
-    for (size_t i = 0; i < tables << span; i++)
-        table[i] = (uint8_t)pare_rng_below(&rng, (uint32_t)(span * most + 1));
-    for (size_t i = 0; i < vectors * w_bytes; i++) w[i] = (uint8_t)pare_rng_below(&rng, 1u << span);
-    for (size_t p = 0; p < pixels; p++) {
-        pixel[p] = (uint32_t)(pare_rng_below(&rng, 32) << span);
-        place[p] = (uint32_t)(pixels - 1 - p);
+    size_t vl = k->vl, span = k->lowbit_span, filters = 4 * vl,
+           pixels = 1 + pare_rng_below(&rng, PARE_LOWBIT_PIXELS),
+           groups = 1 + pare_rng_below(&rng, 30), most = 1 + pare_rng_below(&rng, PARE_LOWBIT_MOST),
+           byte = 255 / (span * most), step = 12u << span;
+    pare_lowbit_run run[4];
+    size_t taps = 0, runs = 1 + pare_rng_below(&rng, 4);
+    for (size_t r = 0; r < runs; r++) {
+        size_t longest = byte < PARE_LOWBIT_TAPS ? byte : PARE_LOWBIT_TAPS;
+        run[r].taps = 1 + pare_rng_below(&rng, (uint32_t)longest);
+        run[r].row = pare_rng_below(&rng, 3);
+        run[r].at = pare_rng_below(&rng, 2) << span;
+        taps += run[r].taps;
     }
-    for (size_t s = 0; s < steps; s++) at[s] = (uint32_t)(pare_rng_below(&rng, 32) << span);
-    int32_t *alpha = random_ints(rows, 1, 9, &rng), *beta = random_ints(rows, -20, 40, &rng),
-            *bias = random_ints(rows, -1000, 2000, &rng), *box = random_ints(pixels, 0, 500, &rng);
-    float *scale = malloc(rows * sizeof *scale);
-    assert_non_null(scale);
-    for (size_t r = 0; r < rows; r++)
-        scale[r] = r == 5 ? NAN : (float)pare_rng_uniform(&rng) * 0.03f;
-    size_t partials = pixels * rows * sizeof(int32_t);
-    pare_lowbit_conv c = {
+    size_t n = pixels * filters * sizeof(uint16_t);
+    uint8_t *table = random_bytes(3 * groups * step, (uint32_t)(span * most + 1), &rng),
+            *w = random_bytes(taps * groups * filters, 1u << span, &rng),
+            *before = random_bytes(n, 256, &rng);
+    const uint8_t *row[] = { table, table + groups * step, table + 2 * groups * step };
+    pare_lowbit_conv c = { .vl = vl,
+                           .span = span,
+                           .pixels = pixels,
+                           .row = row,
+                           .run = run,
+                           .runs = runs,
+                           .groups = groups,
+                           .group_step = step,
+                           .w = w,
+                           .ahead = w,
+                           .ahead_bytes = seed % 2 * 100,
+                           .first = seed % 3 == 0,
+                           .shift = (int)pare_rng_below(&rng, 4) };
+    for (size_t t = 0; t < PARE_LOWBIT_TAPS; t++) c.fit[t] = byte / (t + 1);
+    char what[120];
+    snprintf(what, sizeof what, "conv/%s %zu pixels, %zu groups, %zu taps seed=%llu", k->isa,
+             pixels, groups, taps, (unsigned long long)seed);
+    uint8_t *got = copied(before, n), *want = copied(before, n);
+    c.sum = (uint16_t *)(void *)want;
+    pare_lowbit_conv_c(&c);
+    c.sum = (uint16_t *)(void *)got;
+    k->lowbit_conv(&c);
+    compare(got, want, n, what);
+    free(table - GUARD);
+    free(w - GUARD);
+    free(before - GUARD);
+}
+
+static void check_finish(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 23);
+    size_t vl = k->vl, filters = 4 * vl, pixels = pare_rng_below(&rng, PARE_LOWBIT_PIXELS + 1),
+           blocks = 1 + pare_rng_below(&rng, 4), y_block = pixels * vl + seed % 5,
+           n = pixels * filters, bytes = blocks * y_block,
+           steps = pare_rng_below(&rng, PARE_LOWBIT_STEPS + 1);
+    char what[120];
+    snprintf(what, sizeof what, "finish/%s %zu pixels, %zu blocks, %zu steps seed=%llu", k->isa,
+             pixels, blocks, steps, (unsigned long long)seed);
+    uint8_t *sum = random_bytes(2 * n, 256, &rng);
+    int32_t *wide = random_ints(n, -100000, 200000, &rng), *box = random_ints(pixels, 0, 500, &rng),
+            *alpha = random_ints(filters, 1, 9, &rng), *beta = random_ints(filters, -20, 40, &rng),
+            *bias = random_ints(filters, -1000, 2000, &rng);
+    float scale[64];
+    int16_t step[(2 + PARE_LOWBIT_STEPS) * 64];
+    for (size_t f = 0; f < filters; f++)
+        scale[f] = f == 5 ? NAN : (float)pare_rng_uniform(&rng) * 0.03f;
+    for (size_t i = 0; i < (2 + PARE_LOWBIT_STEPS) * filters; i++)
+        step[i] = (int16_t)pare_rng_below(&rng, 65536);
+
+    uint8_t *got = guarded(4 * n), *want = guarded(4 * n);
+    for (int first = 1; first >= 0; first--) {
+        pare_lowbit_widen_c(n, (uint16_t *)(void *)sum, first, seed % 4, (int32_t *)(void *)want);
+        k->lowbit_widen(n, (uint16_t *)(void *)sum, first, seed % 4, (int32_t *)(void *)got);
+    }
+    compare(got, want, 4 * n, what);
+
+    pare_lowbit_finish c = {
         .vl = vl,
-        .span = span,
-        .table = table,
         .pixels = pixels,
-        .pixel = pixel,
-        .place = place,
-        .at = at,
-        .steps = steps,
-        .byte_steps = 255 / (span * most),
-        .vectors = vectors,
-        .w = w,
-        .w_step = w_bytes,
-        .shift = seed % 2,
         .blocks = blocks,
+        .sum = (uint16_t *)(void *)sum,
+        .wide = seed % 2 ? wide : NULL,
         .alpha = alpha,
         .beta = beta,
         .box = seed % 3 ? box : NULL,
         .finish = { .bias = bias, .scale = scale, .lo = -20, .hi = 90, .zero = 20 },
-        .y_block = pixels * vl
+        .y_block = y_block
     };
-    for (int form = 0; form < 4; form++) { /* a first part, a part between, the last, sums */
-        char what[160];
-        snprintf(what, sizeof what,
-                 "lowbit_conv/%s %zu pixels, %zu blocks, %zu steps, form %d seed=%llu", k->isa,
-                 pixels, blocks, steps, form, (unsigned long long)seed);
-        size_t n = blocks * pixels * vl * (form == 3 ? 4 : 1);
-        uint8_t *got = guarded(n), *want = guarded(n), *mine = guarded(partials),
-                *plain = guarded(partials);
-        for (size_t i = 0; form && i < partials / sizeof(int32_t); i++)
-            ((int32_t *)(void *)mine)[i] = ((int32_t *)(void *)plain)[i] = (int32_t)(i * 37 % 5000);
-        c.first = form == 0, c.last = form > 1;
-        c.y = want, c.sums = form == 3 ? (int32_t *)(void *)want : NULL;
-        c.partial = (int32_t *)(void *)plain;
-        pare_lowbit_conv_c(&c);
-        c.y = got, c.sums = form == 3 ? (int32_t *)(void *)got : NULL;
-        c.partial = (int32_t *)(void *)mine;
-        k->lowbit_conv(&c);
-        if (c.last) memcpy(mine, plain, partials); /* whether it is written then is its affair */
-        compare(mine, plain, partials, what);
-        compare(got, want, n, what);
-    }
-    free(table);
-    free(w);
+    got = guarded(bytes), want = guarded(bytes);
+    c.y = want;
+    pare_lowbit_finish_c(&c);
+    c.y = got;
+    k->lowbit_finish(&c);
+    compare(got, want, bytes, what);
+
+    pare_lowbit_steps s = { .vl = vl,
+                            .pixels = pixels,
+                            .blocks = blocks,
+                            .sum = (uint16_t *)(void *)sum,
+                            .alpha = step,
+                            .beta = step + filters,
+                            .box = c.box,
+                            .step = step + 2 * filters,
+                            .steps = steps,
+                            .least = (uint8_t)pare_rng_below(&rng, 256),
+                            .y_block = y_block };
+    got = guarded(bytes), want = guarded(bytes);
+    s.y = want;
+    pare_lowbit_steps_c(&s);
+    s.y = got;
+    k->lowbit_steps(&s);
+    compare(got, want, bytes, what);
+    free(sum - GUARD);
+    free(wide);
+    free(box);
     free(alpha);
     free(beta);
     free(bias);
-    free(box);
-    free(scale);
 }
+
 static void test_conv(void **state)
 {
     (void)state;
-    each_isa(check_conv, 150);
+    each_isa(check_conv, 200);
+    each_isa(check_finish, 100);
 }
 
 int main(void)

@@ -8,91 +8,99 @@
  *   sum (w - w_zero)(x - x_zero) = step * sum q r + (least - w_zero) * sum r
  *                                  + (lo - x_zero) * sum (w - w_zero)
  *
- * Per band of output rows: codes and tables of all its input pixels in scratch, the sums of codes
- * in each window, then two vectors of output channels at a time against all pixels. Pixels are
- * taken in strips of a few columns from top to bottom, which keeps the tables of a tile in the
- * first-level cache for the next. */
+ * Per band of output rows: codes of all its input pixels, and their sums in every window. Then
+ * strips of a few columns from top to bottom: tables are made for those rows of the input that no
+ * earlier row of the strip left behind, and stay in the first-level cache. Where the tables of all
+ * channels do not fit there, parts of the channels follow each other, and sums wait in scratch. */
 #include "base/team.h"
 #include "runtime/impls/int8_common.h"
 #include "runtime/impls/scratch.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
 enum {
-    BAND_BYTES = 448 << 10, /* of tables: leaves room in the second-level cache */
-    LEAST_MACS = 4 << 20,
-    ITEM_MACS = 16 << 20, /* some 15 us */
+    TABLE_BYTES = 24 << 10, /* of a strip: leaves room in the first-level cache */
+    CODES_BYTES = 192 << 10,
+    SUMS_BYTES = 256 << 10, /* that wait */
+    MOST_BYTES = 1 << 26,   /* of scratch */
+    MOST_WORD = 65535,
+    ITEM_MACS = 28 << 20, /* some 25 us */
     SERIAL_MACS = 4 << 20,
-    MOST_BYTES = 1 << 28, /* of one output row's tables */
-    W = 3,                /* slots of the node's inputs */
+    PIXELS = PARE_LOWBIT_PIXELS,
+    W = 3, /* slots of the node's inputs */
     W_ZERO = 5,
     X_ZERO = 2,
     BIAS = 8,
 };
 
-/* Consecutive steps whose sums fit 16 bits. */
-typedef struct part {
-    size_t from, steps;
-} part;
-
-/* Pixels of a band of so many rows, in the order of the strips. */
-typedef struct order {
-    uint32_t *pixel, *place;
-} order;
+/* Where the weights of a tap lie: behind those of `before` taps, in a run of `taps`. */
+typedef struct tap {
+    uint32_t before, taps, place;
+} tap;
 
 typedef struct packed {
-    pare_window g;
-    int64_t images, channels, kernels;
-    int64_t in_blocks, out_blocks, vectors;
-    int64_t rows, bands, in_rows, width; /* of a band; width with padding */
-    int64_t chunk, chunks;               /* vectors of output channels in an item */
-    uint8_t lo, pad;                     /* smallest input; code of the zero point */
-    int most;                            /* largest code */
+    pare_window g; /* stride 1 where there is one output */
+    int64_t images, channels, kernels, in_blocks, out_blocks, vectors;
+    uint8_t lo, pad; /* smallest input; code of the zero point */
+    int most;        /* largest code */
     int planes;
-    size_t span, entries, groups, codes_step;
-    size_t steps, w_step; /* bytes of weights of a vector */
-    size_t parts;
-    part *part;
-    uint32_t *at, *tap; /* taps: of the sums of codes */
-    size_t taps;
-    order full, last;
+    size_t span, entries, filters, groups, codes_step;
+    size_t taps, slots; /* slots: tables of a group and a row of a strip */
+    int64_t ring;       /* rows of tables that are kept */
+    size_t part, parts; /* groups of a part */
+    size_t
+        fit[PARE_LOWBIT_TAPS]; /* groups whose sums under so many taps, and one more, are bytes */
+    bool wide;                 /* sums have more than 16 bits */
+    int64_t strips;
+    int64_t rows, bands, in_rows, width; /* of a band; width with padding */
+    int64_t chunk, chunks;               /* vectors of filters in an item */
+    size_t row_at, holds_at, codes_at, code_sum_at, box_at, sum_at, wide_at, bytes; /* scratch */
+    bool serial;
+
+    pare_lowbit_run *run;
+    size_t runs;
+    tap *tap;
+    uint32_t *slot; /* bytes from a strip's codes to those of each table */
+    uint32_t *box;  /* taps of the sums of codes */
     int32_t *alpha, *beta, *bias;
     float *scale;
     bool boxes; /* some beta is not 0 */
-    uint8_t *w;
+    uint8_t *w; /* [part][vector][plane][run][group][tap][filters] */
     pare_int8_finish finish;
-    size_t codes_at, sum_at, box_at, partial_at; /* in scratch */
-    bool serial;
+    /* Outputs found by comparing: [vector][2 + steps][filters], first alpha and beta; NULL: they
+     * take too many values or their sums too many bits. */
+    int16_t *compare;
+    size_t steps;
 } packed;
 
 static int64_t clamp(int64_t x, int64_t lo, int64_t hi) { return x < lo ? lo : x > hi ? hi : x; }
 static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static size_t up_size(size_t a, size_t b) { return (a + b - 1) / b * b; }
-
-static int32_t weight_at(const pare_tensor *w, int64_t i)
+static size_t least_size(size_t a, size_t b) { return a < b ? a : b; }
+static int64_t common_divisor(int64_t a, int64_t b)
 {
-    return w->dtype == PARE_U8 ? ((const uint8_t *)w->data)[i] : ((const int8_t *)w->data)[i];
+    while (b) {
+        int64_t rest = a % b;
+        a = b, b = rest;
+    }
+    return a;
 }
 
 /* Weights of output channel m are *step * q + *least; gives the largest q. */
 static int32_t levels(const pare_tensor *w, int64_t m, int32_t *least, int32_t *step)
 {
-    int64_t n = pare_tensor_count(w) / w->dim[0], at = m * n;
-    int32_t lo = weight_at(w, at), hi = lo, gcd = 0;
-    for (int64_t i = 1; i < n; i++) {
-        int32_t v = weight_at(w, at + i), a = abs(v - lo), b = gcd;
-        while (a) { /* the greatest common divisor of all differences */
-            int32_t rest = b % a;
-            b = a, a = rest;
-        }
-        gcd = b;
-        lo = v < lo ? v : lo;
-        hi = v > hi ? v : hi;
-        if (gcd && (hi - lo) / gcd > PARE_LOWBIT_MOST) break;
-    }
-    *least = lo;
-    *step = gcd ? gcd : 1;
+    bool has[256] = { false };
+    int64_t n = pare_tensor_count(w) / w->dim[0], gcd = 0;
+    const uint8_t *x = (const uint8_t *)w->data + m * n, flip = pare_int8_flip(w->dtype);
+    for (int64_t i = 0; i < n; i++) has[x[i] ^ flip] = true;
+    int32_t lo = 0, hi = 255;
+    while (!has[lo]) lo++;
+    while (!has[hi]) hi--;
+    for (int32_t v = lo + 1; v <= hi; v++)
+        if (has[v]) gcd = common_divisor(gcd, v - lo);
+    *least = lo - flip;
+    *step = gcd ? (int32_t)gcd : 1;
     return (hi - lo) / *step;
 }
 
@@ -108,31 +116,85 @@ static int weight_bits(const pare_tensor *w)
     return bits;
 }
 
-/* The input's codes: smallest number and largest code, with the zero point among them. */
-static void inputs(const pare_prepare *p, int32_t *lo, int *most)
+/* Outputs that are neighbours meet the same table `*taps` taps apart, *pixels outputs further. */
+static void sharing(const pare_window *g, int64_t *taps, int64_t *pixels)
 {
-    double zero = pare_int8_at(pare_int8_constant(p, X_ZERO), 0);
-    *lo = (int32_t)fmin(p->x.lo, zero);
-    *most = (int)(fmax(p->x.hi, zero) - *lo);
+    int64_t both = common_divisor(g->stride[1], g->dilation[1]);
+    *taps = g->stride[1] / both;
+    *pixels = g->dilation[1] / both;
 }
 
-static void shape(const pare_prepare *p, packed *k)
+static int64_t halo_of(const pare_window *g) { return (g->kernel[0] - 1) * g->dilation[0] + 1; }
+
+static int64_t begin_of(const packed *k, int64_t strip) { return strip * k->g.out[1] / k->strips; }
+
+/* Channels in parts whose tables stay in the first-level cache. */
+static void cut_parts(packed *k)
 {
-    pare_conv_window(p->node, &p->in[0], &p->in[W], &k->g);
+    size_t group = (size_t)k->ring * k->slots * k->entries,
+           word = k->taps * k->span * (size_t)(k->most ? k->most : 1),
+           fit = TABLE_BYTES / group ? TABLE_BYTES / group : 1;
+    k->wide = (double)word * (double)k->groups * (double)((1 << k->planes) - 1) > MOST_WORD;
+    if (k->wide) fit = least_size(fit, MOST_WORD / word);
+    k->parts = (k->groups + fit - 1) / fit;
+    k->part = (k->groups + k->parts - 1) / k->parts;
+    k->parts = (k->groups + k->part - 1) / k->part;
+    for (size_t t = 0; t < PARE_LOWBIT_TAPS; t++)
+        k->fit[t] = 255 / (k->span * (size_t)(k->most ? k->most : 1) * (t + 1));
+}
+
+/* Bytes of the sums of so many pixels that wait. */
+static size_t waiting(const packed *k, int64_t pixels)
+{
+    return (size_t)pixels * k->filters * (k->wide ? sizeof(int32_t) : sizeof(uint16_t));
+}
+
+/* Output rows in bands and vectors of filters in chunks: by size alone, with few tables. */
+static void cut_items(packed *k, double macs)
+{
     const pare_window *g = &k->g;
-    int64_t vl = (int64_t)p->kernels->vl;
-    k->images = p->in[0].dim[0];
-    k->channels = p->in[0].dim[1];
-    k->kernels = p->out[0].dim[1];
-    k->in_blocks = up(k->channels, vl);
-    k->out_blocks = up(k->kernels, vl);
-    k->vectors = up(k->out_blocks, 4);
-    k->span = p->kernels->lowbit_span;
-    k->entries = (size_t)1 << k->span;
-    k->groups = (size_t)up(k->channels, (int64_t)k->span);
-    k->taps = (size_t)(g->kernel[0] * g->kernel[1]);
-    k->steps = k->taps * k->groups;
-    k->width = (g->out[1] - 1) * g->stride[1] + (g->kernel[1] - 1) * g->dilation[1] + 1;
+    int64_t halo = halo_of(g);
+    double wanted = fmin(fmax(1, macs / ITEM_MACS / (double)k->images + 0.5), 1000),
+           fewest = INFINITY;
+    for (int64_t bands = 1; bands <= g->out[0] && bands <= (int64_t)wanted; bands++) {
+        int64_t chunks = clamp((int64_t)wanted / bands, 1, k->vectors);
+        double rows = (double)chunks * (double)((g->out[0] - bands) * g->stride[0] + bands * halo);
+        if (rows > fewest) continue;
+        fewest = rows;
+        k->bands = bands;
+        k->chunk = up(k->vectors, chunks);
+    }
+    k->chunks = up(k->vectors, k->chunk);
+    int64_t codes = (int64_t)k->codes_step * k->width,
+            fit = (CODES_BYTES / codes - halo) / g->stride[0] + 1;
+    if (k->parts > 1) fit = clamp(SUMS_BYTES / (int64_t)waiting(k, g->out[1] * k->chunk), 1, fit);
+    k->rows = clamp(up(g->out[0], k->bands), 1, fit > 1 ? fit : 1);
+    k->bands = up(g->out[0], k->rows);
+    k->rows = up(g->out[0], k->bands);
+    k->bands = up(g->out[0], k->rows);
+    k->in_rows = (k->rows - 1) * g->stride[0] + halo;
+}
+
+/* Takes `bytes` of scratch. */
+static size_t take(packed *k, size_t bytes)
+{
+    size_t at = k->bytes;
+    k->bytes += (bytes + 63) / 64 * 64;
+    return at;
+}
+
+static void lay_out(packed *k)
+{
+    size_t pixels = (size_t)(k->rows * k->g.out[1]), all = (size_t)(k->in_rows * k->width);
+    int64_t wait = k->parts > 1 ? (int64_t)pixels * k->chunk : PIXELS;
+    take(k, (size_t)k->ring * k->part * k->slots * k->entries); /* tables */
+    k->holds_at = take(k, (size_t)k->ring * sizeof(int64_t));
+    k->row_at = take(k, (size_t)k->g.kernel[0] * sizeof(uint8_t *));
+    k->codes_at = take(k, all * k->codes_step + PARE_LOWBIT_SLACK);
+    k->code_sum_at = take(k, all * sizeof(int32_t));
+    k->box_at = take(k, pixels * sizeof(int32_t));
+    k->sum_at = take(k, (size_t)(k->wide ? PIXELS : wait) * k->filters * sizeof(uint16_t));
+    k->wide_at = take(k, k->wide ? waiting(k, wait) : 0);
 }
 
 static double macs_of(const pare_prepare *p)
@@ -142,31 +204,77 @@ static double macs_of(const pare_prepare *p)
     return macs;
 }
 
-static bool accepts(const pare_prepare *p)
+/* Everything but the packed arrays; false: cannot run so. */
+static bool shape(const pare_prepare *p, packed *k)
 {
     const pare_type *x = &p->in[0];
-    int32_t lo;
-    int most;
-    if (!p->kernels->lowbit_span || x->rank != 4 || pare_numel(4, x->dim) > 1 << 27 ||
-        !pare_int8_constants(p, W, BIAS, 6) || p->in[W].dim[1] != x->dim[1])
+    if (!p->kernels->lowbit_span || x->rank != 4 || !pare_int8_constants(p, W, BIAS, 6) ||
+        p->in[W].dim[1] != x->dim[1] || pare_numel(4, p->out->dim) > INT32_MAX)
         return false;
-    inputs(p, &lo, &most);
+    *k = (packed){ 0 };
+    pare_window *g = &k->g;
+    pare_conv_window(p->node, x, &p->in[W], g);
+    int64_t vl = (int64_t)p->kernels->vl, taps, pixels;
+    if (!pare_int8_reaches(g, x->dim[1] + vl)) return false;
+    for (int d = 0; d < 2; d++)
+        if (g->out[d] == 1) g->stride[d] = 1;
+
+    double zero = pare_int8_at(pare_int8_constant(p, X_ZERO), 0), lo = fmin(p->x.lo, zero),
+           most = fmax(p->x.hi, zero) - lo;
     if (most > PARE_LOWBIT_MOST) return false;
-    packed k = { 0 };
-    shape(p, &k);
-    double row = (double)k.width * (double)k.groups * (double)k.entries,
-           reach = (double)((k.g.kernel[0] - 1) * k.g.dilation[0] + 1);
-    return row * reach < MOST_BYTES && weight_bits(pare_int8_constant(p, W)) > 0;
+    k->most = (int)most;
+    k->lo = (uint8_t)(int32_t)lo;
+    k->pad = (uint8_t)(zero - lo);
+
+    k->images = x->dim[0];
+    k->channels = x->dim[1];
+    k->kernels = p->out[0].dim[1];
+    k->in_blocks = up(k->channels, vl);
+    k->out_blocks = up(k->kernels, vl);
+    k->vectors = up(k->out_blocks, 4);
+    k->span = p->kernels->lowbit_span;
+    k->entries = (size_t)1 << k->span;
+    k->filters = (size_t)(4 * vl);
+    k->groups = (size_t)up(k->channels, (int64_t)k->span);
+    k->codes_step = (size_t)(k->in_blocks * vl);
+    k->taps = (size_t)(g->kernel[0] * g->kernel[1]);
+    k->ring = halo_of(g);
+    k->strips = up(g->out[1], PIXELS);
+    int64_t widest = up(g->out[1], k->strips);
+    k->width = begin_of(k, k->strips - 1) * g->stride[1] + (widest - 1) * g->stride[1] +
+               (g->kernel[1] - 1) * g->dilation[1] + 1;
+    sharing(g, &taps, &pixels);
+    k->slots = (size_t)(clamp(g->kernel[1], 0, taps) * widest +
+                        clamp(g->kernel[1] - taps, 0, INT32_MAX) * clamp(pixels, 0, widest));
+    if (k->taps * k->span * (size_t)PARE_LOWBIT_MOST > MOST_WORD ||
+        (double)k->ring * (double)(k->slots * k->entries) > MOST_BYTES)
+        return false;
+
+    k->planes = weight_bits(pare_int8_constant(p, W));
+    if (!k->planes) return false;
+    cut_parts(k);
+    double macs = macs_of(p);
+    cut_items(k, macs);
+    lay_out(k);
+    k->serial = macs < SERIAL_MACS;
+    return k->bytes <= MOST_BYTES;
+}
+
+static bool accepts(const pare_prepare *p)
+{
+    packed k;
+    return shape(p, &k);
 }
 
 static double model_ns(const pare_prepare *p)
 {
-    packed k = { 0 };
+    packed k;
     shape(p, &k);
     double pixels = (double)(k.images * k.g.out[0] * k.g.out[1]) * (double)k.vectors,
-           planes = weight_bits(pare_int8_constant(p, W)),
-           tables = (double)(k.images * k.g.in[0] * k.width) * (double)k.groups;
-    double ns = pixels * planes * (double)k.steps * 0.42 + pixels * (8 + 4 * planes) + tables * 1.2;
+           steps = (double)k.planes * (double)(k.taps * k.groups),
+           tables = (double)(k.images * k.bands * k.in_rows * k.strips * k.chunks) *
+                    (double)(k.slots * k.groups);
+    double ns = pixels * (steps * 0.2 + 5) + tables * 0.5;
     return 500 + ns / p->threads;
 }
 
@@ -174,199 +282,346 @@ static void release(void *v)
 {
     packed *k = v;
     if (!k) return;
-    free(k->part);
-    free(k->at);
+    free(k->run);
     free(k->tap);
-    free(k->full.pixel);
-    free(k->full.place);
-    free(k->last.pixel);
-    free(k->last.place);
+    free(k->slot);
+    free(k->box);
     free(k->alpha);
     free(k->beta);
     free(k->bias);
     free(k->scale);
     free(k->w);
+    free(k->compare);
     free(k);
 }
 
-/* Bands, items and where everything lies in scratch. */
-static void cut(const pare_prepare *p, packed *k)
+/* Tables of a row of a strip lie by columns modulo the stride, so that neighbouring outputs find
+ * theirs side by side. */
+static uint64_t column_key(const pare_window *g, int64_t column)
 {
-    const pare_window *g = &k->g;
-    int64_t vl = (int64_t)p->kernels->vl, halo = (g->kernel[0] - 1) * g->dilation[0] + 1;
-    int64_t row = k->width * (int64_t)(k->groups * k->entries), fit = BAND_BYTES / row;
-    double all = macs_of(p), row_macs = all / (double)k->images / (double)g->out[0];
-    double each = all / 12;
-    each = each < LEAST_MACS ? LEAST_MACS : each > ITEM_MACS ? ITEM_MACS : each;
-    k->rows = clamp((int64_t)(each / row_macs * 4), 1, g->out[0]);
-    k->rows = clamp(fit > halo ? (fit - halo) / g->stride[0] + 1 : 1, 1, k->rows);
-    k->bands = up(g->out[0], k->rows);
-    k->rows = up(g->out[0], k->bands);
-    k->bands = up(g->out[0], k->rows);
-    k->in_rows = (k->rows - 1) * g->stride[0] + halo;
-    double pair_macs = row_macs * (double)k->rows / (double)k->vectors * 2;
-    k->chunk = 2 * clamp((int64_t)(each / pair_macs + 0.5), 1, up(k->vectors, 2));
-    k->chunks = up(k->vectors, k->chunk);
-    k->serial = all < SERIAL_MACS;
-    size_t wide = (size_t)(k->in_blocks * vl);
-    k->codes_step = up_size(wide > k->groups * k->span ? wide : k->groups * k->span, 24);
-    size_t pixels = (size_t)(k->rows * g->out[1]);
-    k->codes_at = up_size((size_t)(k->in_rows * row), 64);
-    k->sum_at = up_size(k->codes_at + (size_t)k->width * k->codes_step + PARE_LOWBIT_SLACK, 64);
-    k->box_at = up_size(k->sum_at + (size_t)(k->in_rows * k->width) * sizeof(int32_t), 64);
-    k->partial_at = up_size(k->box_at + pixels * sizeof(int32_t), 64);
+    return (uint64_t)(column % g->stride[1]) << 32 | (uint64_t)(column / g->stride[1]);
+}
+static int by_key(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
 }
 
-static size_t scratch_of(const packed *k, size_t vl)
-{
-    return PARE_SCRATCH_HEADER + k->partial_at +
-           (size_t)(k->rows * k->g.out[1]) * 2 * 4 * vl * sizeof(int32_t);
-}
-
-static void make_order(const packed *k, int64_t rows, order *o)
+/* Slots, and runs of taps that share tables. */
+static pare_status make_runs(packed *k)
 {
     const pare_window *g = &k->g;
-    int64_t strip = k->vectors > 1 ? 4 : 8; /* tiles of pixels are so large */
-    size_t i = 0, pixel = k->groups * k->entries;
-    for (int64_t first = 0; first < g->out[1]; first += strip)
-        for (int64_t y = 0; y < rows; y++)
-            for (int64_t x = first; x < g->out[1] && x < first + strip; x++, i++) {
-                o->place[i] = (uint32_t)(y * g->out[1] + x);
-                o->pixel[i] =
-                    (uint32_t)((size_t)(y * g->stride[0] * k->width + x * g->stride[1]) * pixel);
-            }
-}
-
-static void make_steps(packed *k)
-{
-    const pare_window *g = &k->g;
-    size_t s = 0, t = 0;
+    int64_t widest = up(g->out[1], k->strips), taps, pixels;
+    size_t n = 0, slots = 0, longest = least_size(k->fit[0], PARE_LOWBIT_TAPS);
+    uint64_t *key = malloc((size_t)(widest * g->kernel[1]) * sizeof *key);
+    if (!key) return pare_fail(PARE_ENOMEM, "no memory for the taps of a convolution");
+    for (int64_t x = 0; x < g->kernel[1]; x++)
+        for (int64_t i = 0; i < widest; i++)
+            key[n++] = column_key(g, i * g->stride[1] + x * g->dilation[1]);
+    qsort(key, n, sizeof *key, by_key);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || key[i] != key[slots - 1]) key[slots++] = key[i];
+    assert(slots == k->slots);
+    for (size_t i = 0; i < slots; i++)
+        k->slot[i] =
+            (uint32_t)(((int64_t)(key[i] & UINT32_MAX) * g->stride[1] + (int64_t)(key[i] >> 32)) *
+                       (int64_t)k->codes_step);
+    sharing(g, &taps, &pixels);
+    uint32_t before = 0;
     for (int64_t y = 0; y < g->kernel[0]; y++)
-        for (int64_t x = 0; x < g->kernel[1]; x++) {
-            size_t pixel = (size_t)(y * g->dilation[0] * k->width + x * g->dilation[1]);
-            k->tap[t++] = (uint32_t)pixel;
-            for (size_t i = 0; i < k->groups; i++)
-                k->at[s++] = (uint32_t)((pixel * k->groups + i) * k->entries);
+        for (int64_t from = 0; from < g->kernel[1]; from++) {
+            tap *t = k->tap + y * g->kernel[1];
+            if (t[from].taps) continue; /* of an earlier run */
+            uint32_t length = 0;
+            for (int64_t x = from; x < g->kernel[1] && length < longest; x += taps) {
+                t[x] = (tap){ before, 1, length++ };
+                if (pixels > 1) break;
+            }
+            for (uint32_t i = 0; i < length; i++) t[from + i * taps].taps = length;
+            uint64_t first = column_key(g, from * g->dilation[1]),
+                     *at = bsearch(&first, key, slots, sizeof *key, by_key);
+            k->run[k->runs++] =
+                (pare_lowbit_run){ .row = (uint32_t)y,
+                                   .at = (uint32_t)((size_t)(at - key) * k->entries),
+                                   .taps = length };
+            before += length;
         }
-    size_t fit = 65535 / (k->span * (size_t)(k->most ? k->most : 1));
-    for (size_t from = 0; from < k->steps; from += fit)
-        k->part[k->parts++] = (part){ from, k->steps - from < fit ? k->steps - from : fit };
+    free(key);
+    return PARE_OK;
 }
 
-static void fill(const pare_prepare *p, packed *k, int32_t lo)
+/* Bytes of w before plane j of vector v, in the part of groups that begins with `from`. */
+static size_t weights_at(const packed *k, size_t from, int64_t v, int j)
+{
+    size_t groups = least_size(k->part, k->groups - from);
+    return k->taps * k->filters *
+           ((size_t)k->vectors * (size_t)k->planes * from +
+            ((size_t)v * (size_t)k->planes + (size_t)j) * groups);
+}
+
+static void fill(const pare_prepare *p, packed *k)
 {
     const pare_tensor *w = pare_int8_constant(p, W), *bias = pare_int8_constant(p, BIAS);
-    size_t vl = p->kernels->vl, filters = 4 * vl;
-    int32_t off = lo - (int32_t)pare_int8_at(pare_int8_constant(p, X_ZERO), 0);
+    const uint8_t *x = w->data, flip = pare_int8_flip(w->dtype);
+    size_t vl = p->kernels->vl;
+    bool word = !k->wide; /* do all sums of (w - w_zero) r have 16 bits with sign? */
     for (int64_t m = 0; m < k->kernels; m++) {
-        int32_t least, step, whole = 0,
+        int32_t least, step, whole = 0, positive = 0,
                              zero = (int32_t)pare_int8_at(pare_int8_constant(p, W_ZERO), m);
         levels(w, m, &least, &step);
-        uint8_t *to =
-            k->w + (size_t)m / filters * k->w_step + pare_lowbit_byte(vl, (size_t)m % filters);
-        for (int64_t c = 0; c < k->channels; c++)
-            for (size_t t = 0; t < k->taps; t++) {
-                int32_t v = weight_at(w, (m * k->channels + c) * (int64_t)k->taps + (int64_t)t),
-                        q = (v - least) / step;
-                size_t s = t * k->groups + (size_t)c / k->span;
+        size_t byte = pare_lowbit_byte(vl, (size_t)m % k->filters);
+        for (size_t c = 0; c < (size_t)k->channels; c++) {
+            size_t group = c / k->span, from = group / k->part * k->part,
+                   groups = least_size(k->part, k->groups - from);
+            for (size_t t = 0; t < k->taps; t++, x++) {
+                const tap *at = &k->tap[t];
+                int32_t v = (*x ^ flip) - flip, q = (v - least) / step;
+                size_t s = at->before * groups + (group - from) * at->taps + at->place;
                 whole += v - zero;
-                for (int j = 0; j < k->planes; j++) /* the highest plane comes first */
-                    to[((size_t)(k->planes - 1 - j) * k->steps + s) * filters] |=
-                        (uint8_t)((q >> j & 1) << (size_t)c % k->span);
+                positive += v > zero ? v - zero : 0;
+                for (int j = 0; j < k->planes; j++)
+                    k->w[weights_at(k, from, m / (int64_t)k->filters, j) + s * k->filters + byte] |=
+                        (uint8_t)((q >> j & 1) << c % k->span);
             }
+        }
         k->alpha[m] = step;
         k->beta[m] = least - zero;
         k->boxes |= k->beta[m] != 0;
-        k->bias[m] = (int32_t)((uint32_t)(bias ? (int32_t)pare_int8_at(bias, m) : 0) +
-                               (uint32_t)off * (uint32_t)whole);
+        /* (lo - x_zero) * whole: the code of the zero point is x_zero - lo */
+        k->bias[m] = (int32_t)((uint32_t)(bias ? (int32_t)pare_int8_at(bias, m) : 0) -
+                               (uint32_t)k->pad * (uint32_t)whole);
         k->scale[m] = pare_int8_scale(p, m);
+        word &= (double)positive * k->most < INT16_MAX &&
+                (double)(whole - positive) * k->most >= INT16_MIN && k->scale[m] > 0;
     }
+    k->finish = (pare_int8_finish){ .zero = (int32_t)pare_int8_at(pare_int8_constant(p, 7), 0) };
+    pare_int8_limits(p, k->finish.zero, &k->finish.lo, &k->finish.hi);
+    k->steps = word && k->finish.hi - k->finish.lo <= PARE_LOWBIT_STEPS
+                   ? (size_t)(k->finish.hi - k->finish.lo)
+                   : 0;
+    for (int64_t y = 0; y < k->g.kernel[0]; y++)
+        for (int64_t t = 0; t < k->g.kernel[1]; t++)
+            k->box[y * k->g.kernel[1] + t] =
+                (uint32_t)(y * k->g.dilation[0] * k->width + t * k->g.dilation[1]);
 }
 
-static bool new_order(const packed *k, order *o)
+/* What comes out of a sum of output channel m, less the zero point. */
+static float result(const packed *k, int64_t m, int32_t sum)
 {
-    size_t n = (size_t)(k->rows * k->g.out[1]);
-    o->pixel = malloc(n * sizeof *o->pixel);
-    o->place = malloc(n * sizeof *o->place);
-    return o->pixel && o->place;
+    float v = (float)(int32_t)((uint32_t)sum + (uint32_t)k->bias[m]) * k->scale[m];
+    return nearbyintf(fminf(fmaxf(v, k->finish.lo), k->finish.hi));
+}
+
+/* Results rise with the sums, so comparing with the least sum of each does for a multiplication
+ * and rounding. INT16_MAX: none gets there. */
+static pare_status make_steps(packed *k)
+{
+    if (k->steps == 0) return PARE_OK;
+    size_t rows = 2 + k->steps;
+    k->compare = calloc((size_t)k->vectors * rows * k->filters, sizeof *k->compare);
+    if (!k->compare) return pare_fail(PARE_ENOMEM, "no memory for the steps of a convolution");
+    for (int64_t m = 0; m < k->kernels; m++) {
+        int16_t *to =
+            k->compare + ((size_t)m / k->filters * rows * k->filters) + (size_t)m % k->filters;
+        to[0] = (int16_t)k->alpha[m];
+        to[k->filters] = (int16_t)k->beta[m];
+        for (size_t i = 0; i < k->steps; i++) {
+            int32_t lo = INT16_MIN, hi = INT16_MAX;
+            while (lo < hi) {
+                int32_t middle = (lo + hi) >> 1;
+                if (result(k, m, middle) > k->finish.lo + (float)i)
+                    hi = middle;
+                else
+                    lo = middle + 1;
+            }
+            to[(2 + i) * k->filters] = (int16_t)lo;
+        }
+    }
+    return PARE_OK;
 }
 
 static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch_bytes)
 {
-    packed *k = calloc(1, sizeof *k);
+    packed *k = malloc(sizeof *k);
     if (!k) return pare_fail(PARE_ENOMEM, "no memory for a packed convolution");
-    size_t vl = p->kernels->vl, all;
-    int32_t lo;
     shape(p, k);
-    cut(p, k);
-    inputs(p, &lo, &k->most);
-    k->lo = (uint8_t)lo;
-    k->pad = (uint8_t)((int32_t)pare_int8_at(pare_int8_constant(p, X_ZERO), 0) - lo);
-    k->planes = weight_bits(pare_int8_constant(p, W));
-    k->w_step = k->steps * (size_t)k->planes * 4 * vl;
-    size_t rows = (size_t)k->vectors * 4 * vl;
-    bool fits = pare_mul_size(k->w_step, (size_t)k->vectors, &all);
-    k->part = malloc(k->steps * sizeof *k->part);
-    k->at = malloc(k->steps * sizeof *k->at);
-    k->tap = malloc(k->taps * sizeof *k->tap);
-    k->alpha = calloc(rows, sizeof *k->alpha);
-    k->beta = calloc(rows, sizeof *k->beta);
-    k->bias = calloc(rows, sizeof *k->bias);
-    k->scale = calloc(rows, sizeof *k->scale);
+    size_t all = 0, channels = (size_t)k->vectors * k->filters;
+    bool fits = pare_mul_size(k->taps * k->groups * (size_t)k->planes, channels, &all);
+    k->run = malloc(k->taps * sizeof *k->run);
+    k->tap = calloc(k->taps, sizeof *k->tap);
+    k->slot = malloc(k->slots * sizeof *k->slot);
+    k->box = malloc(k->taps * sizeof *k->box);
+    k->alpha = calloc(channels, sizeof *k->alpha);
+    k->beta = calloc(channels, sizeof *k->beta);
+    k->bias = calloc(channels, sizeof *k->bias);
+    k->scale = calloc(channels, sizeof *k->scale);
     k->w = fits ? calloc(all, 1) : NULL;
-    if (!k->part || !k->at || !k->tap || !k->alpha || !k->beta || !k->bias || !k->scale || !k->w ||
-        !new_order(k, &k->full) || !new_order(k, &k->last)) {
-        release(k);
-        return pare_fail(PARE_ENOMEM, "no memory for the packed weights of a convolution");
+    pare_status st = PARE_OK;
+    if (!k->run || !k->tap || !k->slot || !k->box || !k->alpha || !k->beta || !k->bias ||
+        !k->scale || !k->w)
+        st = pare_fail(PARE_ENOMEM, "no memory for the packed weights of a convolution");
+    if (st == PARE_OK) st = make_runs(k);
+    if (st == PARE_OK) {
+        fill(p, k);
+        st = make_steps(k);
     }
-    make_order(k, k->rows, &k->full);
-    make_order(k, k->g.out[0] - (k->bands - 1) * k->rows, &k->last);
-    make_steps(k);
-    fill(p, k, lo);
-    k->finish = (pare_int8_finish){ .zero = (int32_t)pare_int8_at(pare_int8_constant(p, 7), 0) };
-    pare_int8_limits(p->out[0].dtype, &p->epilogue, k->finish.zero, &k->finish.lo, &k->finish.hi);
+    if (st != PARE_OK) {
+        release(k);
+        return st;
+    }
     *out = k;
     *bytes = all;
-    *scratch_bytes = scratch_of(k, vl);
+    *scratch_bytes = PARE_SCRATCH_HEADER + k->bytes;
     return PARE_OK;
 }
 
-/* Codes and tables of the input rows from y0 on, and the sums of codes in every window. */
-static void fill_band(const pare_step *s, const packed *k, const uint8_t *x, int64_t y0,
-                      int64_t rows, char *scratch)
+/* An item at work. */
+typedef struct work {
+    const packed *k;
+    const pare_kernels *kernels;
+    int64_t image, band, rows, first, vectors; /* rows from band * k->rows on; of filters */
+    uint8_t *tables, *codes;
+    const uint8_t **row; /* of tables, under each row of the kernel */
+    int64_t *holds;      /* the input row of the band in each row of tables; -1: none */
+    int32_t *code_sum, *box, *wide;
+    uint16_t *sum;
+    uint8_t *y; /* of the image */
+} work;
+
+/* Codes of the band's input, and their sums in all windows. */
+static void fill_band(const work *b, const uint8_t *x)
 {
+    const packed *k = b->k;
     const pare_window *g = &k->g;
-    const pare_kernels *kn = s->kernels;
-    size_t vl = kn->vl, channels = (size_t)k->channels, step = k->codes_step;
-    uint8_t *codes = (uint8_t *)scratch + k->codes_at;
-    int32_t *sum = (int32_t *)(void *)(scratch + k->sum_at),
-            *box = (int32_t *)(void *)(scratch + k->box_at);
-    int64_t begin = clamp(g->begin[1], 0, k->width), real = clamp(k->width - begin, 0, g->in[1]);
-    size_t width = (size_t)k->width;
-    int64_t in_rows = (rows - 1) * g->stride[0] + (g->kernel[0] - 1) * g->dilation[0] + 1;
+    int64_t vl = (int64_t)b->kernels->vl, begin = clamp(g->begin[1], 0, k->width),
+            real = clamp(k->width - begin, 0, g->in[1]),
+            y0 = b->band * k->rows * g->stride[0] - g->begin[0],
+            in_rows = (b->rows - 1) * g->stride[0] + halo_of(g);
+    size_t step = k->codes_step;
     for (int64_t r = 0; r < in_rows; r++) {
-        int64_t y = y0 + r;
-        bool inside = y >= 0 && y < g->in[0];
-        if (r == 0 || !inside || k->pad) memset(codes, 0, width * step);
-        for (size_t i = 0; k->pad && i < width; i++) memset(codes + i * step, k->pad, channels);
-        for (int64_t b = 0; inside && b < k->in_blocks; b++) {
-            size_t c = (size_t)b * vl, left = channels - c;
-            kn->lowbit_codes(vl, (size_t)real, x + (size_t)((b * g->in[0] + y) * g->in[1]) * vl,
-                             left < vl ? left : vl, k->lo, codes + (size_t)begin * step + c, step);
-        }
-        pare_lowbit_tables t = { .span = k->span,
-                                 .pixels = width,
-                                 .groups = k->groups,
-                                 .codes = codes,
-                                 .codes_step = step,
-                                 .table = (uint8_t *)scratch +
-                                          (size_t)r * width * k->groups * k->entries,
-                                 .sum = k->boxes ? sum + (size_t)r * width : NULL };
-        kn->lowbit_tables(&t);
+        int64_t y = y0 + r, from = begin, n = y >= 0 && y < g->in[0] ? real : 0;
+        uint8_t *codes = b->codes + (size_t)(r * k->width) * step;
+        int32_t *sum = b->code_sum + r * k->width;
+        memset(codes, k->pad, (size_t)from * step);
+        memset(codes + (size_t)(from + n) * step, k->pad, (size_t)(k->width - from - n) * step);
+        for (int64_t i = 0; k->boxes && i < k->width; i++) sum[i] = (int32_t)(k->pad * k->channels);
+        pare_lowbit_codes c = { .vl = (size_t)vl,
+                                .pixels = (size_t)n,
+                                .channels = (size_t)k->channels,
+                                .x = n ? x + y * g->in[1] * vl : NULL,
+                                .x_block = (size_t)(g->in[0] * g->in[1] * vl),
+                                .lo = k->lo,
+                                .to = codes + (size_t)from * step,
+                                .step = step,
+                                .sum = k->boxes ? sum + from : NULL };
+        if (n) b->kernels->lowbit_codes(&c);
     }
-    for (int64_t y = 0; k->boxes && y < rows; y++)
-        kn->lowbit_box((size_t)g->out[1], sum + y * g->stride[0] * k->width, (size_t)g->stride[1],
-                       k->tap, k->taps, box + y * g->out[1]);
+    for (int64_t y = 0; k->boxes && y < b->rows; y++)
+        b->kernels->lowbit_box((size_t)g->out[1], b->code_sum + y * g->stride[0] * k->width,
+                               (size_t)g->stride[1], k->box, k->taps, b->box + y * g->out[1]);
+}
+
+/* A strip of a part of the channels. */
+typedef struct strip {
+    size_t from, groups; /* of channels */
+    int64_t x, pixels;
+} strip;
+
+/* The tables that output row y of a strip meets. */
+static void fill_tables(const work *b, const strip *o, int64_t y)
+{
+    const packed *k = b->k;
+    const pare_window *g = &k->g;
+    int64_t top = y * g->stride[0], turn = top / k->ring * k->ring;
+    for (int64_t i = 0; i < g->kernel[0]; i++) {
+        int64_t r = top + i * g->dilation[0],
+                at = r - turn < k->ring ? r - turn : r - turn - k->ring;
+        uint8_t *table = b->tables + (size_t)at * k->part * k->slots * k->entries;
+        b->row[i] = table;
+        if (b->holds[at] == r) continue;
+        b->holds[at] = r;
+        size_t pixel = (size_t)(r * k->width + o->x * g->stride[1]);
+        pare_lowbit_tables t = { .span = k->span,
+                                 .pixels = k->slots,
+                                 .groups = o->groups,
+                                 .codes = b->codes + pixel * k->codes_step + o->from * k->span,
+                                 .pixel = k->slot,
+                                 .table = table };
+        b->kernels->lowbit_tables(&t);
+    }
+}
+
+/* From sums to bytes: output row y of a strip, vector v of filters. */
+static void give(const work *b, const strip *o, int64_t y, int64_t v, const uint16_t *sum,
+                 const int32_t *wide)
+{
+    const packed *k = b->k;
+    const pare_window *g = &k->g;
+    size_t vl = b->kernels->vl, plane = (size_t)(g->out[0] * g->out[1]) * vl,
+           blocks = (size_t)clamp(k->out_blocks - 4 * v, 0, 4), vector = (size_t)v * k->filters;
+    int64_t pixel = y * g->out[1] + o->x;
+    const int32_t *box = k->boxes ? b->box + pixel : NULL;
+    uint8_t *to =
+        b->y + (size_t)(4 * v) * plane + (size_t)(b->band * k->rows * g->out[1] + pixel) * vl;
+    if (k->compare) {
+        const int16_t *compare = k->compare + vector * (2 + k->steps);
+        pare_lowbit_steps c = { .vl = vl,
+                                .pixels = (size_t)o->pixels,
+                                .blocks = blocks,
+                                .sum = sum,
+                                .alpha = compare,
+                                .beta = compare + k->filters,
+                                .box = box,
+                                .step = compare + 2 * k->filters,
+                                .steps = k->steps,
+                                .least = (uint8_t)((int32_t)k->finish.lo + k->finish.zero),
+                                .y = to,
+                                .y_block = plane };
+        b->kernels->lowbit_steps(&c);
+        return;
+    }
+    pare_lowbit_finish c = { .vl = vl,
+                             .pixels = (size_t)o->pixels,
+                             .blocks = blocks,
+                             .sum = sum,
+                             .wide = wide,
+                             .alpha = k->alpha + vector,
+                             .beta = k->beta + vector,
+                             .box = box,
+                             .finish = k->finish,
+                             .y = to,
+                             .y_block = plane };
+    c.finish.bias = k->bias + vector;
+    c.finish.scale = k->scale + vector;
+    b->kernels->lowbit_finish(&c);
+}
+
+/* Output row y of a strip against vector v of filters. */
+static void convolve(const work *b, const strip *o, int64_t y, int64_t v)
+{
+    const packed *k = b->k;
+    const pare_kernels *kn = b->kernels;
+    size_t wait = k->parts > 1 ? (size_t)(((v - b->first) * b->rows + y) * k->g.out[1] + o->x) : 0;
+    int32_t *wide = k->wide ? b->wide + wait * k->filters : NULL;
+    pare_lowbit_conv c = { .vl = kn->vl,
+                           .span = k->span,
+                           .pixels = (size_t)o->pixels,
+                           .row = b->row,
+                           .run = k->run,
+                           .runs = k->runs,
+                           .groups = o->groups,
+                           .group_step = k->slots * k->entries,
+                           .sum = b->sum + (wide ? 0 : wait * k->filters) };
+    memcpy(c.fit, k->fit, sizeof c.fit);
+    for (int j = 0; j < k->planes; j++) {
+        bool first = o->from == 0 && j == 0;
+        c.w = k->w + weights_at(k, o->from, v, j);
+        c.first = wide || first;
+        c.shift = wide ? 0 : j;
+        kn->lowbit_conv(&c);
+        if (wide) kn->lowbit_widen((size_t)o->pixels * k->filters, c.sum, first, j, wide);
+    }
+    if (o->from + o->groups == k->groups) give(b, o, y, v, c.sum, wide);
 }
 
 static void item(void *user, size_t index, int thread)
@@ -374,58 +629,41 @@ static void item(void *user, size_t index, int thread)
     const pare_step *s = user;
     const packed *k = s->packed;
     const pare_window *g = &k->g;
-    size_t vl = s->kernels->vl, plane = (size_t)(g->out[0] * g->out[1]);
-    int64_t at = (int64_t)index, chunk = at % k->chunks, place = at /= k->chunks;
-    int64_t band = at % k->bands, image = at / k->bands, y0 = band * k->rows;
-    int64_t rows = clamp(g->out[0] - y0, 0, k->rows), first = chunk * k->chunk,
-            end = clamp(first + k->chunk, 0, k->vectors);
+    int64_t at = (int64_t)index, chunk = at % k->chunks, place = at / k->chunks;
     pare_scratch shared = pare_scratch_of(s, thread);
     char *scratch = shared.data;
-    if (*shared.inside != place) {
-        size_t in = (size_t)(image * k->in_blocks * g->in[0] * g->in[1]) * vl;
-        fill_band(s, k, (const uint8_t *)s->in[0].data + in, y0 * g->stride[0] - g->begin[0], rows,
-                  scratch);
-    }
+    work b = { .k = k,
+               .kernels = s->kernels,
+               .image = place / k->bands,
+               .band = place % k->bands,
+               .first = chunk * k->chunk,
+               .tables = (uint8_t *)scratch,
+               .codes = (uint8_t *)scratch + k->codes_at,
+               .row = (const uint8_t **)(void *)(scratch + k->row_at),
+               .holds = (int64_t *)(void *)(scratch + k->holds_at),
+               .code_sum = (int32_t *)(void *)(scratch + k->code_sum_at),
+               .box = (int32_t *)(void *)(scratch + k->box_at),
+               .wide = (int32_t *)(void *)(scratch + k->wide_at),
+               .sum = (uint16_t *)(void *)(scratch + k->sum_at) };
+    size_t vl = s->kernels->vl, in = (size_t)(k->in_blocks * g->in[0] * g->in[1]) * vl,
+           out = (size_t)(k->out_blocks * g->out[0] * g->out[1]) * vl;
+    int64_t end = clamp(b.first + k->chunk, 0, k->vectors);
+    b.rows = clamp(g->out[0] - b.band * k->rows, 0, k->rows);
+    b.y = (uint8_t *)s->out[0].data + (size_t)b.image * out;
+    if (*shared.inside != place)
+        fill_band(&b, (const uint8_t *)s->in[0].data + (size_t)b.image * in);
     *shared.inside = place;
-    const order *o = band == k->bands - 1 ? &k->last : &k->full;
-    pare_lowbit_conv c = { .vl = vl,
-                           .span = k->span,
-                           .table = (const uint8_t *)scratch,
-                           .pixels = (size_t)(rows * g->out[1]),
-                           .pixel = o->pixel,
-                           .place = o->place,
-                           .w_step = k->w_step,
-                           .partial = (int32_t *)(void *)(scratch + k->partial_at),
-                           .box = k->boxes ? (const int32_t *)(void *)(scratch + k->box_at) : NULL,
-                           .finish = k->finish,
-                           .y_block = plane * vl };
-    size_t bytes = 255 / (k->span * (size_t)(k->most ? k->most : 1));
-    for (int64_t v = first; v < end; v += 2) {
-        size_t channel = (size_t)v * 4 * vl, block = (size_t)v * 4;
-        c.vectors = end - v < 2 ? 1 : 2;
-        c.blocks = (size_t)clamp(k->out_blocks - 4 * v, 0, 4 * (int64_t)c.vectors);
-        c.alpha = k->alpha + channel;
-        c.beta = k->beta + channel;
-        c.finish.bias = k->bias + channel;
-        c.finish.scale = k->scale + channel;
-        c.y = (uint8_t *)s->out[0].data +
-              (((size_t)(image * k->out_blocks) + block) * plane + (size_t)(y0 * g->out[1])) * vl;
-        for (int j = 0; j < k->planes; j++)
-            for (size_t i = 0; i < k->parts; i++) {
-                size_t steps = k->part[i].steps, times = (steps + bytes - 1) / bytes;
-                c.at = k->at + k->part[i].from;
-                c.steps = steps;
-                c.byte_steps = (steps + times - 1) / times;
-                c.w = k->w + (size_t)v * k->w_step +
-                      ((size_t)j * k->steps + k->part[i].from) * 4 * vl;
-                c.first = j == 0 && i == 0;
-                c.last = j == k->planes - 1 && i == k->parts - 1;
-                c.shift = i == 0;
-                bool more = c.last && v + 2 < k->vectors; /* the next vectors' weights */
-                c.ahead = k->w + (more ? (size_t)(v + 2) * k->w_step : 0);
-                c.ahead_bytes = more ? k->w_step * (size_t)clamp(k->vectors - v - 2, 1, 2) : 0;
-                s->kernels->lowbit_conv(&c);
+    for (size_t from = 0; from < k->groups; from += k->part) {
+        strip o = { .from = from, .groups = least_size(k->part, k->groups - from) };
+        for (int64_t i = 0; i < k->strips; i++) {
+            o.x = begin_of(k, i);
+            o.pixels = begin_of(k, i + 1) - o.x;
+            for (int64_t r = 0; r < k->ring; r++) b.holds[r] = -1;
+            for (int64_t y = 0; y < b.rows; y++) {
+                fill_tables(&b, &o, y);
+                for (int64_t v = b.first; v < end; v++) convolve(&b, &o, y, v);
             }
+        }
     }
 }
 
