@@ -3,6 +3,7 @@
 #   PARE_DATA  folder with the sets and models that the experiment names (cifar10/, models/NAME/model.onnx, ...)
 #   RUNS       where long work keeps checkpoints and logs (default: runs/, ignored by git)
 #   THREADS    threads for training (default: all)
+#   CAPPED     folder made by cap_avx2.py: pare and the Python packages in it use AVX2 only, and rows say so
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 PARE=${PARE:-$root/build/release/pare}
@@ -13,7 +14,12 @@ results=$root/bench/results
 [ -d "${PARE_DATA:-}" ] || { echo "PARE_DATA must name a folder with the data; see bench/README.md" >&2; exit 1; }
 mkdir -p "$RUNS" "$results"
 
-machine() { awk -F': ' '/model name/{n=$2} /cpu family/{f=$2} /^model\t/{m=$2} END{printf "%s family %s model %s", n, f, m}' /proc/cpuinfo; }
+note=
+if [ -n "${CAPPED:-}" ]; then
+    export PARE_CPU=avx2 PARE_ORT="$CAPPED/onnxruntime" PYTHONPATH="$CAPPED${PYTHONPATH:+:$PYTHONPATH}"
+    note=" as AVX2 only (PARE_CPU=avx2; peers capped)"
+fi
+machine() { awk -F': ' '/model name/{n=$2} /cpu family/{f=$2} /^model\t/{m=$2} END{printf "%s family %s model %s%s", n, f, m, note}' note="$note" /proc/cpuinfo; }
 commit() { git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown; }
 
 # row FILE HEADER FIELD...: appends a dated row; writes the header line first if the file is new.

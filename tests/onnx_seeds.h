@@ -102,9 +102,9 @@ static inline void seed_old(make *m)
 /* Eight-bit weights and activations, per channel. */
 static inline void seed_quantised(make *m)
 {
-    *m = make_new(13);
+    *m = make_new(21);
     static const int8_t w[2 * 2 * 1 * 1] = { 5, -7, 100, -128 }, zeros[2];
-    static const uint8_t zero = 128;
+    static const uint8_t zero = 128, narrow[] = { 0x78, 0x21 };
     static const float one = 0.25F;
     make_input(m, "x", PARE_F32, 4, SEED_DIMS(1, 2, 3, 3));
     make_init(m, "w8", PARE_I8, 4, SEED_DIMS(2, 2, 1, 1), w, sizeof w);
@@ -115,7 +115,13 @@ static inline void seed_quantised(make *m)
     make_node(m, "QuantizeLinear", "q", "x s z", "q");
     make_node(m, "DequantizeLinear", "dq", "q s z", "d");
     make_int(m, make_node(m, "DequantizeLinear", "dw", "w8 ws wz", "w"), "axis", 0);
-    make_node(m, "Conv", "conv", "d w", "y");
+    make_node(m, "Conv", "conv", "d w", "c");
+    make_init(m, "w4", PARE_ONNX_INT4, 4, SEED_DIMS(2, 2, 1, 1), narrow, sizeof narrow);
+    make_init(m, "z4", PARE_ONNX_UINT4, 0, NULL, &narrow[1], 1);
+    make_node(m, "QuantizeLinear", "q4", "c s z4", "c4");
+    make_node(m, "DequantizeLinear", "dq4", "c4 s z4", "d4");
+    make_node(m, "DequantizeLinear", "dw4", "w4 s", "v");
+    make_node(m, "Conv", "conv4", "d4 v", "y");
     make_output(m, "y", PARE_F32, 4, SEED_DIMS(1, 2, 3, 3));
 }
 

@@ -101,6 +101,7 @@ typedef struct pare_bench_layer {
     double ms, macs;
     double weight_bytes, activation_bytes; /**< moved at least, if each is moved once */
     bool int8;
+    pare_precision precision; /**< to which it rounds float32 factors */
 } pare_bench_layer;
 
 /** Timing of one model. */

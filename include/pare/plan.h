@@ -18,6 +18,20 @@ typedef enum pare_choice {
     PARE_CHOOSE_MEASURE /**< by timing each candidate once while planning */
 } pare_choice;
 
+/** How exactly float32 convolutions and products with constant weights must be computed. Beyond
+ * float32 it is a permission, not an order: a step runs the way that is modelled to be fastest, and
+ * pare_plan_step() says which. Sums are float32 always, and so is everything between steps. From
+ * the most exact on. */
+typedef enum pare_precision {
+    PARE_PRECISION_FP32,   /**< rounds as float32 arithmetic does (default)
+                            */
+    PARE_PRECISION_BF16X2, /**< factors to 16 bits: an error of some 2^-16
+                              of the sum of the products' magnitudes;
+                              needs AMX */
+    PARE_PRECISION_BF16,   /**< factors to 8 bits (bfloat16): some 2^-8;
+                              needs AVX512_BF16 or AMX */
+} pare_precision;
+
 /** Options of pare_plan_create(); zero-initialised means the defaults. */
 typedef struct pare_plan_options {
     int threads;   /**< 0: all processors this process may use */
@@ -34,8 +48,9 @@ typedef struct pare_plan_options {
     bool profile; /**< time every step while running */
     bool
         no_winograd; /**< never transform convolutions: slower, and rounds like the sum over taps */
-    bool no_integers; /**< run DequantizeLinear -> operator -> QuantizeLinear in float32, as
-                         written */
+    pare_precision precision; /**< refused where the processor has no instructions for it */
+    bool no_integers;         /**< run DequantizeLinear -> operator -> QuantizeLinear in float32, as
+                                 written */
 } pare_plan_options;
 
 /** Prepares `graph` for the given shapes. The plan packs its own copy of the weights: `graph` may
@@ -49,7 +64,8 @@ typedef struct pare_plan_options {
  * @param out      receives the plan, yours to pare_plan_free(); untouched on error
  * @retval PARE_EINVAL       an input dimension is unknown, `force` matches nothing, or `threads` or
  * `batch` is out of range (the message names it)
- * @retval PARE_EUNSUPPORTED a node's shape depends on data
+ * @retval PARE_EUNSUPPORTED a node's shape depends on data, or this processor lacks the precision's
+ * instructions
  * @retval PARE_ENOMEM       packed weights or activations do not fit */
 PARE_API PARE_NODISCARD pare_status pare_plan_create(const pare_graph *graph,
                                                      const pare_plan_options *options,
@@ -91,6 +107,7 @@ typedef struct pare_step_info {
     double weight_bytes, activation_bytes; /**< read and written at least: packed weights and other
                                               constants; computed inputs and outputs */
     bool int8;                             /**< multiplies integers of 8 bits */
+    pare_precision precision;              /**< to which it rounds float32 factors */
     double ns; /**< mean time of the runs so far when profiling, else 0 */
 } pare_step_info;
 PARE_API size_t pare_plan_steps(const pare_plan *plan); /**< number of steps */

@@ -1,5 +1,10 @@
 /* One team of threads for the process. A job is opened by a single atomic word that also counts who
- * is inside; workers join by incrementing it, so nobody reads the job of a closed one. */
+ * is inside; workers join by incrementing it, so nobody reads the job of a closed one.
+ *
+ * Every thread has a stretch of the items, which it takes from the front; who has finished takes
+ * the last items of others. The stretches are the same for the same loop every time: what a thread
+ * has written, and weights that it has read in the run before, is in its own caches when the next
+ * step asks for it. */
 #define _GNU_SOURCE /* processors of a thread; pthread_atfork under strict ISO */
 #include "base/team.h"
 
@@ -29,8 +34,10 @@ static struct {
     int threads;
     pare_parallel_fn *fn;
     void *user;
-    _Alignas(64) atomic_size_t next;
-    atomic_int seats; /* numbers given to threads that joined */
+    size_t each; /* items in a bundle */
+    struct {
+        _Alignas(64) _Atomic uint64_t left; /* [end : 32][next : 32], numbers of bundles */
+    } stretch[MOST + 1];
     /* Sleeping */
     _Alignas(64) atomic_int sleeping;
     pthread_mutex_t door;
@@ -49,11 +56,44 @@ static void relax(void)
 #endif
 }
 
+/* Takes the first bundle of a stretch, or the last. False: none is left. */
+static bool take(int of, bool first, size_t *bundle)
+{
+    _Atomic uint64_t *left = &team.stretch[of].left;
+    uint64_t was = atomic_load_explicit(left, memory_order_relaxed), next, end;
+    do {
+        next = was & UINT32_MAX, end = was >> 32;
+        if (next >= end) return false;
+    } while (!atomic_compare_exchange_weak_explicit(left, &was,
+                                                    first ? was + 1 : was - (UINT64_C(1) << 32),
+                                                    memory_order_relaxed, memory_order_relaxed));
+    *bundle = (size_t)(first ? next : end - 1);
+    return true;
+}
+
 static void work(int thread)
 {
-    size_t count = team.count;
-    for (size_t i; (i = atomic_fetch_add_explicit(&team.next, 1, memory_order_relaxed)) < count;)
-        team.fn(team.user, i, thread);
+    size_t bundle;
+    for (int i = 0; i < team.threads; i++) {
+        int of = (thread + i) % team.threads;
+        while (take(of, i == 0, &bundle)) {
+            size_t at = bundle * team.each, left = team.count - at;
+            for (size_t end = at + (left < team.each ? left : team.each); at < end; at++)
+                team.fn(team.user, at, thread);
+        }
+    }
+}
+
+/* Deals the items out. */
+static void deal(size_t count, int threads)
+{
+    team.each = count / UINT32_MAX + 1;
+    uint64_t bundles = (count + team.each - 1) / team.each, n = (uint64_t)threads, from = 0;
+    for (uint64_t t = 0; t < n; t++) {
+        uint64_t to = bundles * (t + 1) / n;
+        atomic_store_explicit(&team.stretch[t].left, to << 32 | from, memory_order_relaxed);
+        from = to;
+    }
 }
 
 /* Is there an open job of another generation than `seen`? */
@@ -62,7 +102,8 @@ static bool news(uint64_t state, uint64_t seen)
     return (state & OPEN) && state / GENERATION != seen;
 }
 
-static void join(uint64_t *seen)
+/* Worker `worker` is thread worker + 1 of every job that has so many. */
+static void join(int worker, uint64_t *seen)
 {
     uint64_t state = atomic_load_explicit(&team.state, memory_order_acquire);
     while (news(state, *seen)) {
@@ -70,8 +111,7 @@ static void join(uint64_t *seen)
                                                    memory_order_acquire, memory_order_acquire))
             continue;
         *seen = state / GENERATION;
-        int seat = atomic_fetch_add_explicit(&team.seats, 1, memory_order_relaxed) + 1;
-        if (seat < team.threads) work(seat);
+        if (worker + 1 < team.threads) work(worker + 1);
         atomic_fetch_sub_explicit(&team.state, 1, memory_order_release);
         return;
     }
@@ -94,11 +134,10 @@ static bool await(uint64_t seen)
     return stay;
 }
 
-static void *life(void *unused)
+static void *life(void *worker)
 {
-    (void)unused;
     inside = true; /* loops within items are ordinary ones */
-    for (uint64_t seen = UINT64_MAX; await(seen);) join(&seen);
+    for (uint64_t seen = UINT64_MAX; await(seen);) join((int)(intptr_t)worker, &seen);
     return NULL;
 }
 
@@ -118,8 +157,8 @@ static void hire(int want)
 {
     static bool prepared;
     if (!prepared) prepared = pthread_atfork(NULL, NULL, forget) == 0;
-    if (want > MOST) want = MOST;
-    while (team.workers < want && pthread_create(&team.id[team.workers], NULL, life, NULL) == 0) {
+    while (team.workers < want && pthread_create(&team.id[team.workers], NULL, life,
+                                                 (void *)(intptr_t)team.workers) == 0) {
 #ifdef __linux__
         int i = team.workers;
         if (pthread_getaffinity_np(team.id[i], sizeof team.home[i], &team.home[i]) != 0)
@@ -170,13 +209,13 @@ void pare_team_for(size_t count, int threads, pare_parallel_fn *fn, void *user)
         return;
     }
     inside = true;
+    if (threads > MOST + 1) threads = MOST + 1;
     if (team.workers < threads - 1) hire(threads - 1);
     team.count = count;
     team.threads = threads;
     team.fn = fn;
     team.user = user;
-    atomic_store_explicit(&team.next, 0, memory_order_relaxed);
-    atomic_store_explicit(&team.seats, 0, memory_order_relaxed);
+    deal(count, threads);
     uint64_t state = atomic_load(&team.state);
     atomic_store(&team.state, (state / GENERATION + 1) * GENERATION | OPEN);
     if (atomic_load(&team.sleeping) > 0) {

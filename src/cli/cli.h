@@ -110,15 +110,26 @@ extern const pare_field cli_preprocess_fields[];
 pare_status cli_preprocess_resolve(const cli_preprocess *o, const pare_graph *graph,
                                    pare_preprocess *out);
 
+/* For commands without pictures, where these options would change nothing: PARE_EINVAL names the
+ * first that was given. */
+pare_status cli_preprocess_unused(const cli_preprocess *o, const char *why);
+
 /* How plans may compute; of pare_plan_options. */
 typedef struct cli_arithmetic {
     bool no_winograd, no_integers;
+    int precision; /* pare_precision */
 } cli_arithmetic;
-extern const pare_field cli_arithmetic_fields[];
+extern const pare_field cli_arithmetic_fields[], cli_fp32_fields[];
 #define CLI_ARITHMETIC(T)                                                  \
     {                                                                      \
         "Arithmetic", cli_arithmetic_fields, offsetof(T, arithmetic), NULL \
     }
+/* Without the precision, for commands whose --precision is that of training. */
+#define CLI_FP32_ARITHMETIC(T)                                       \
+    {                                                                \
+        "Arithmetic", cli_fp32_fields, offsetof(T, arithmetic), NULL \
+    }
+const char *cli_precision_name(int precision);
 
 /* Of pare_train_options, without epochs, seed, threads and run_dir. A method of compression has its
  * own rates for each phase. */

@@ -144,6 +144,7 @@ static pare_status print_json(const options *o, int threads, char **files,
     cli_set(root, "cpu", cli_json_text(pare_cpu_name(cpu, sizeof cpu)));
     cli_set(root, "threads", json_integer(threads));
     cli_set(root, "batch", json_integer(o->batch));
+    cli_set(root, "precision", json_string(cli_precision_name(o->arithmetic.precision)));
     for (size_t i = 0; i < n; i++) {
         json_t *j = json_object(), *layers = json_array();
         cli_set(j, "file", cli_json_text(files[i]));
@@ -165,6 +166,7 @@ static pare_status print_json(const options *o, int threads, char **files,
             cli_set(y, "op", cli_json_text(l->op));
             cli_set(y, "impl", cli_json_text(l->impl));
             cli_set(y, "why", cli_json_text(l->why));
+            cli_set(y, "precision", json_string(cli_precision_name((int)l->precision)));
             cli_set(y, "ms", cli_json_number(l->ms));
             cli_set(y, "macs", cli_json_number(l->macs));
             cli_set(y, "weight_bytes", cli_json_number(l->weight_bytes));
@@ -213,8 +215,9 @@ static void print_text(const options *o, int threads, char **files, const pare_b
                        size_t n)
 {
     char cpu[160];
-    printf("%s, %d thread%s, batch %lld\n", cli_text(pare_cpu_name(cpu, sizeof cpu)), threads,
-           threads == 1 ? "" : "s", (long long)o->batch);
+    printf("%s, %d thread%s, batch %lld, precision %s\n", cli_text(pare_cpu_name(cpu, sizeof cpu)),
+           threads, threads == 1 ? "" : "s", (long long)o->batch,
+           cli_precision_name(o->arithmetic.precision));
     printf("%-32s %10s %10s %10s %9s %9s %8s %7s\n", "model", "median ms", "p10", "p90", "GFLOP/s",
            "peak MiB", "ratio", "runs");
     for (size_t i = 0; i < n; i++)
@@ -273,6 +276,7 @@ static pare_status run(const void *opt, char **args)
                       .n_shapes = n_shapes,
                       .force = o->force,
                       .no_winograd = o->arithmetic.no_winograd,
+                      .precision = (pare_precision)o->arithmetic.precision,
                       .no_integers = o->arithmetic.no_integers,
                       .choice = o->choose ? PARE_CHOOSE_MEASURE : PARE_CHOOSE_MODEL },
         };

@@ -43,7 +43,7 @@ static const cli_group groups[] = {
     { "Compression", fields, 0, NULL },
     CLI_TRAIN(options),
     CLI_PREPROCESS(options),
-    CLI_ARITHMETIC(options),
+    CLI_FP32_ARITHMETIC(options),
     { NULL, NULL, 0, NULL },
 };
 

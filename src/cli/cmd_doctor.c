@@ -30,12 +30,14 @@ static pare_status run(const void *opt, char **args)
     (void)args;
     char name[160], governor[64];
     unsigned cpu = pare_cpu_detect();
-    const char *isa = cpu & PARE_CPU_AVX512 ? "avx512"
-                      : cpu & PARE_CPU_AVX2 ? "avx2"
-                      : cpu & PARE_CPU_NEON ? "neon"
-                                            : "c";
+    const char *isa = cpu & PARE_CPU_AMX      ? "amx"
+                      : cpu & PARE_CPU_AVX512 ? "avx512"
+                      : cpu & PARE_CPU_AVX2   ? "avx2"
+                      : cpu & PARE_CPU_NEON   ? "neon"
+                                              : "c";
     const char *expect =
-        cpu & PARE_CPU_AVX512 ? "16 float32 multiply-adds an instruction; int8 by VNNI"
+        cpu & PARE_CPU_AMX      ? "AVX-512, and int8 convolutions by tiles"
+        : cpu & PARE_CPU_AVX512 ? "16 float32 multiply-adds an instruction; int8 by VNNI"
         : cpu & PARE_CPU_AVX2
             ? "8 float32 multiply-adds an instruction; int8 gains little without VNNI"
         : cpu & PARE_CPU_NEON ? "4 float32 multiply-adds an instruction"

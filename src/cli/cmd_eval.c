@@ -65,6 +65,7 @@ static pare_status run(const void *opt, char **args)
                                    .batch = o->batch,
                                    .force = o->force,
                                    .no_winograd = o->arithmetic.no_winograd,
+                                   .precision = (pare_precision)o->arithmetic.precision,
                                    .no_integers = o->arithmetic.no_integers };
         pare_progress progress = cli_progress_begin(&o->common);
         st = pare_evaluate(graph, data, &pp, o->limit, &plan, &progress, &a);

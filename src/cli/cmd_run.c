@@ -148,6 +148,7 @@ static pare_status make_plan(state *s, int64_t batch)
                              .n_shapes = s->n_shapes,
                              .force = s->o->force_impl,
                              .no_winograd = s->o->arithmetic.no_winograd,
+                             .precision = (pare_precision)s->o->arithmetic.precision,
                              .no_integers = s->o->arithmetic.no_integers };
     size_t bound = 0, left = 0;
     for (size_t i = 0; i < s->n_files; i++)
@@ -470,11 +471,52 @@ static pare_status collect_inputs(state *s, char **files, bool *pictures)
     return PARE_OK;
 }
 
+/* What ran: as `layers` of the JSON object; else, where rounding was allowed, how often it is made
+ * use of. */
+static void describe_steps(const state *s, json_t *root)
+{
+    const char *asked = cli_precision_name(s->o->arithmetic.precision);
+    json_t *layers = root ? json_array() : NULL;
+    size_t n = pare_plan_steps(s->plan), rounded = 0;
+    for (size_t i = 0; i < n; i++) {
+        pare_step_info step;
+        pare_plan_step(s->plan, i, &step);
+        rounded += step.precision != PARE_PRECISION_FP32;
+        if (!root) continue;
+        json_t *j = json_object();
+        cli_set(j, "name", cli_json_text(step.name));
+        cli_set(j, "op", cli_json_text(step.op));
+        cli_set(j, "impl", cli_json_text(step.impl));
+        cli_set(j, "precision", json_string(cli_precision_name((int)step.precision)));
+        cli_push(layers, j);
+    }
+    if (root) {
+        cli_set(root, "precision", json_string(asked));
+        cli_set(root, "layers", layers);
+    } else if (s->o->arithmetic.precision != PARE_PRECISION_FP32)
+        printf("precision %s: used by %zu of %zu layers\n", asked, rounded, n);
+}
+
+/* Refuses options that would be ignored. */
+static pare_status check_options(const options *o, bool pictures)
+{
+    if (pictures && o->batch > 1)
+        return pare_fail(PARE_EINVAL, "--batch %lld: pictures run one at a time",
+                         (long long)o->batch);
+    if (pictures) return PARE_OK;
+    if (o->labels && !o->top)
+        return pare_fail(PARE_EINVAL, "--labels would change nothing: give --top, too");
+    cli_preprocess pp = o->pp;
+    if (o->top) pp.skip = PARE_INT_UNSET; /* counts outputs, not pixels */
+    return cli_preprocess_unused(&pp, "tensors are taken as they are");
+}
+
 static pare_status execute(state *s, char **files, json_t *root)
 {
     const options *o = s->o;
     bool pictures;
     PARE_TRY(collect_inputs(s, files, &pictures));
+    PARE_TRY(check_options(o, pictures));
     PARE_TRY(cli_preprocess_resolve(&o->pp, s->graph, &s->pp));
     if (o->labels) PARE_TRY(read_labels(s, o->labels));
     PARE_TRY(read_tensors(s));
@@ -504,6 +546,7 @@ static pare_status run(const void *opt, char **args)
     if (root) cli_set(root, "file", cli_json_text(args[0]));
     pare_status st = pare_model_open(args[0], &s.graph);
     if (st == PARE_OK) st = execute(&s, args + 1, root);
+    if (st == PARE_OK) describe_steps(&s, root);
     if (st == PARE_OK && s.o->common.json) {
         st = cli_json_print(root);
         root = NULL;

@@ -67,10 +67,14 @@ static pare_status run(const void *opt, char **args)
     vo.plan_a = (pare_plan_options){ .threads = (int)o->common.threads,
                                      .batch = o->batch,
                                      .no_winograd = o->arithmetic.no_winograd,
+                                     .precision = (pare_precision)o->arithmetic.precision,
                                      .no_integers = o->arithmetic.no_integers };
     if (o->max_drop) PARE_TRY(cli_fraction("--max-drop", o->max_drop, &vo.max_drop));
     if (o->max_drop && !o->data)
         return pare_fail(PARE_EINVAL, "--max-drop compares accuracies and needs --data");
+    if (o->limit && !o->data)
+        return pare_fail(PARE_EINVAL, "--limit counts samples and needs --data");
+    if (!o->data) PARE_TRY(cli_preprocess_unused(&o->pp, "random inputs are taken as they are"));
     pare_shape *shapes;
     PARE_TRY(cli_shapes(&o->shape, &shapes, &vo.plan_a.n_shapes));
     vo.plan_a.shapes = shapes;

@@ -76,11 +76,44 @@ pare_status cli_preprocess_resolve(const cli_preprocess *o, const pare_graph *gr
     return PARE_OK;
 }
 
+pare_status cli_preprocess_unused(const cli_preprocess *o, const char *why)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } all[] = { { "preprocess", o->preprocess != NULL },
+                { "mean", o->mean.v != NULL },
+                { "scale", o->scale.v != NULL },
+                { "order", o->order >= 0 },
+                { "layout", o->layout >= 0 },
+                { "resize", o->resize != NULL },
+                { "crop", o->crop != NULL },
+                { "skip", o->skip != PARE_INT_UNSET } };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i].given)
+            return pare_fail(PARE_EINVAL, "--%s would change nothing: %s", all[i].name, why);
+    return PARE_OK;
+}
+
+#define NO_WINOGRAD \
+    PARE_FLAG(cli_arithmetic, no_winograd, false, "never transform convolutions (Winograd)")
+#define NO_INTEGERS \
+    PARE_FLAG(cli_arithmetic, no_integers, false, "run quantised patterns in float32, as written")
 const pare_field cli_arithmetic_fields[] = {
-    PARE_FLAG(cli_arithmetic, no_winograd, false, "never transform convolutions (Winograd)"),
-    PARE_FLAG(cli_arithmetic, no_integers, false, "run quantised patterns in float32, as written"),
+    NO_WINOGRAD,
+    NO_INTEGERS,
+    PARE_ENUM(
+        cli_arithmetic, precision, PARE_PRECISION_FP32, "fp32|bf16x2|bf16",
+        "round factors to 16 or 8 bits where that is faster; needs AMX, bf16 AVX512_BF16 or AMX"),
     PARE_FIELDS_END,
 };
+const pare_field cli_fp32_fields[] = { NO_WINOGRAD, NO_INTEGERS, PARE_FIELDS_END };
+
+const char *cli_precision_name(int precision)
+{
+    static const char *const name[] = { "fp32", "bf16x2", "bf16" };
+    return name[precision];
+}
 
 /* Defaults shown in the help are those of pare_train_defaults(), whatever
  * stands here. */

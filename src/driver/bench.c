@@ -298,7 +298,8 @@ static pare_status layers(const pare_graph *g, const pare_bench_options *o, int 
                                  .macs = i.macs,
                                  .weight_bytes = i.weight_bytes,
                                  .activation_bytes = i.activation_bytes,
-                                 .int8 = i.int8 };
+                                 .int8 = i.int8,
+                                 .precision = i.precision };
         const char **to[4] = { &l->name, &l->op, &l->impl, &l->why },
                    *from[4] = { i.name, i.op, i.impl, i.why };
         for (int k = 0; k < 4; k++) {
@@ -316,6 +317,7 @@ static void raise_peaks(pare_bench_model *m)
 {
     for (size_t i = 0; i < m->n_layers; i++) {
         const pare_bench_layer *l = &m->layer[i];
+        if (l->precision != PARE_PRECISION_FP32) continue; /* of neither arithmetic */
         double *peak = l->int8 ? &m->peaks.int8_gops : &m->peaks.gflops;
         if (l->ms > 0) *peak = fmax(*peak, 2e-6 * l->macs / l->ms);
     }

@@ -91,16 +91,20 @@ INLINE const float *one(const pare_conv_blocked *t, const pare_blocked_tile *til
             for (int p = 0; p < np; p++)
                 acc[b][p] +=
                     load(t->residual + tile->out + ((size_t)b * t->y_block + (size_t)out[p]));
-    /* Below minus infinity there is nothing: no test of the activation between the stores. */
-    const vec low = broadcast(t->last && t->act == PARE_ACT_RELU ? 0 : -INFINITY);
+    /* No test of the activation between the stores: beyond infinity there is nothing. */
+    const bool relu = t->act == PARE_ACT_RELU, clip = t->act == PARE_ACT_CLIP;
+    const vec lo = broadcast(!t->last ? -INFINITY
+                             : relu   ? 0
+                             : clip   ? t->lo
+                                      : -INFINITY),
+              hi = broadcast(t->last && clip ? t->hi : INFINITY);
 #pragma GCC unroll 2
     for (int b = 0; b < nb; b++)
 #pragma GCC unroll 12
-        for (int p = 0; p < np; p++) {
-            vec v = acc[b][p];
-            store(y + ((size_t)b * t->y_block + (size_t)out[p]), (vec)((ivec)v & ~(v < low)));
-        }
-    if (t->last && (t->act == PARE_ACT_CLIP || t->act == PARE_ACT_LEAKY))
+        for (int p = 0; p < np; p++)
+            store(y + ((size_t)b * t->y_block + (size_t)out[p]),
+                  at_most(at_least(acc[b][p], lo), hi));
+    if (t->last && t->act == PARE_ACT_LEAKY)
         for (int b = 0; b < nb; b++)
             for (int p = 0; p < np; p++) {
                 float *at = y + ((size_t)b * t->y_block + (size_t)out[p]);

@@ -36,6 +36,22 @@ void pare_int8_pack(size_t vl, size_t tile, bool quads, size_t rows, size_t all_
             }
 }
 
+size_t pare_int8_panel_row(size_t all_words) { return ((all_words + 15) / 16 | 1) * 64; }
+
+size_t pare_int8_panel_pixels(size_t all_words, size_t pixels)
+{
+    enum { PANEL_BYTES = 192 << 10 }; /* they stay in the second-level cache beside weights */
+    size_t n = PANEL_BYTES / pare_int8_panel_row(all_words);
+    n = n < 32 ? 32 : n; /* two tiles */
+    return n < pixels ? n : pixels;
+}
+
+size_t pare_int8_room(size_t all_words, size_t pixels)
+{
+    size_t n = pare_int8_panel_pixels(all_words, pixels);
+    return 64 + n * (pare_int8_panel_row(all_words) + sizeof(int32_t)) + 4 * 16 * 64;
+}
+
 uint8_t pare_int8_finish_c(const pare_int8_finish *f, size_t channel, uint32_t sum)
 {
     float v = (float)(int32_t)(sum + (uint32_t)f->bias[channel]) * f->scale[channel];

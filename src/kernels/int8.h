@@ -30,18 +30,22 @@ typedef struct pare_int8_run {
 } pare_int8_run;
 
 /* Output channels in `blocks` blocks against `pixels` pixels: each output is the sum over all words
- * of its pixel. There are two forms, one for each table of kernels:
+ * of its pixel. There are two forms:
  *
- *   quads:  a word is four bytes
- *   else:   a word is two numbers of 16 bits, bytes widened with their sign; there is no flip and
- *           no w_zero
+ *   quads:  a word is four bytes. Tables without int8_quads take this too, but no w_zero; unless
+ *           `pairs` they do it well for one pixel only, where reading the weights is what takes
+ * time else:   a word is two numbers of 16 bits, bytes widened with their sign; there is no flip
+ * and no w_zero. Tables with int8_quads do not take it
+ *
+ * `pairs` says of quads that no product of two neighbours with any two bytes leaves 16 bits:
+ * |w[i]| + |w[i + 1]| <= PARE_INT8_PAIR for i = 0 and 2 of a word.
  *
  * Weights are packed in tiles of `tile` blocks, kernels->int8_tile at most (the last may have
  * fewer), each [word][block][vl][4]
  * of int8, or [word][block][vl][2] of int16, from which zero points are subtracted already. */
 typedef struct pare_int8_conv {
     size_t vl, tile;
-    bool quads;
+    bool quads, pairs;
     const uint8_t *x;
     uint8_t flip;
     size_t pixels;
@@ -55,8 +59,20 @@ typedef struct pare_int8_conv {
     uint8_t *y;     /* [block][pixel][vl], blocks `y_block` bytes apart */
     size_t y_block; /* of `sums`: numbers */
     int32_t *sums;  /* not NULL: the sums with bias, without scale, go here instead */
+    void *room;     /* of pare_int8_conv_tiles: pare_int8_room() bytes of scratch */
 } pare_int8_conv;
 typedef void pare_int8_conv_fn(const pare_int8_conv *c);
+enum { PARE_INT8_PAIR = 128 };
+
+/* By tiles (tiles.h): quads, vl 16. It needs room, and reads up to PARE_INT8_BEYOND bytes behind
+ * the weights, whatever they are. */
+enum { PARE_INT8_BEYOND = 15 * 4 * 64 };
+pare_int8_conv_fn pare_int8_conv_tiles;
+/* Its room is a panel of as many pixels, at most, their words side by side; bytes from row to row:
+ * whole lines, an odd number, so that rows do not all fall on the same places of the cache. */
+size_t pare_int8_panel_pixels(size_t all_words, size_t pixels);
+size_t pare_int8_panel_row(size_t all_words);
+size_t pare_int8_room(size_t all_words, size_t pixels);
 
 /* One block of channels, each with its own weights: every output is the sum over groups of four
  * horizontally neighbouring pixels.

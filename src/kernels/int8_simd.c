@@ -1,6 +1,6 @@
-/* Two ways to multiply words: vpdpbusd takes four unsigned by four signed bytes into 32 bits;
- * without it, products are of 16-bit numbers, two a lane. The shorter vpmaddubsw is not used: its
- * 16-bit sums of two products saturate. */
+/* Ways to multiply words: vpdpbusd takes four unsigned by four signed bytes into 32 bits; without
+ * it, products are of 16-bit numbers, two a lane, or of bytes that are widened on the way.
+ * vpmaddubsw, whose 16-bit sums of two products saturate, only where that is excluded. */
 #include "kernels/int8_vec.h"
 
 #include <math.h>
@@ -64,9 +64,29 @@ INLINE ivec dot_turned(ivec acc, ivec x, const char *w)
 #endif
 enum { GROUP_BYTES = PARE_VEC_BYTES }; /* of packed weights: a word against a block */
 
+/* What a word is, and how it is multiplied: WORD is dot() above. */
+enum { WORD, PAIRS, SPLIT };
+INLINE ivec multiply(ivec acc, ivec x, ivec w, const int form)
+{
+#if PARE_VEC_BYTES != 64
+    typedef int16_t shorts __attribute__((vector_size(PARE_VEC_BYTES)));
+#if PARE_VEC_BYTES == 32
+    if (form == PAIRS)
+        return dot(acc, (ivec)_mm256_maddubs_epi16((__m256i)x, (__m256i)w),
+                   (ivec)_mm256_set1_epi16(1));
+#endif
+    if (form != WORD) {
+        acc = dot(acc, x & 0x00ff00ff, (ivec)((shorts)((halves)w << 8) >> 8));
+        return dot(acc, (ivec)((halves)x >> 8), (ivec)((shorts)w >> 8));
+    }
+#endif
+    (void)form;
+    return dot(acc, x, w);
+}
+
 /* --- convolution: NB blocks by P pixels --- */
 INLINE void tile(const pare_int8_conv *c, const char *w, const char *ahead, size_t pace,
-                 size_t block, size_t first, int NB, int P, bool w_zero, bool flip)
+                 size_t block, size_t first, const int form, int NB, int P, bool w_zero, bool flip)
 {
     const uint8_t *at[16];
     ivec acc[16][4], of_x[16], change = spread(0x80808080);
@@ -91,78 +111,95 @@ INLINE void tile(const pare_int8_conv *c, const char *w, const char *ahead, size
                 ivec in = spread(word(at[p] + x));
                 if (flip) in ^= change;
 #pragma GCC unroll 4
-                for (int b = 0; b < NB; b++) acc[p][b] = dot(acc[p][b], in, wv[b]);
+                for (int b = 0; b < NB; b++) acc[p][b] = multiply(acc[p][b], in, wv[b], form);
                 if (w_zero) of_x[p] = dot(of_x[p], in, one);
             }
         }
     }
-#pragma GCC unroll 16
-    for (int p = 0; p < P; p++)
 #pragma GCC unroll 4
-        for (int b = 0; b < NB; b++) {
-            size_t channel = (block + (size_t)b) * VL,
-                   y = (block + (size_t)b) * c->y_block + (first + (size_t)p) * VL;
-            ivec sum = acc[p][b];
-            if (w_zero) sum -= of_x[p] * load_i(c->finish.w_zero + channel);
-            if (c->sums)
-                *(ivec *)(c->sums + y) = sum;
-            else
-                finish(&c->finish, channel, sum, c->y + y);
-        }
+    for (int b = 0; b < NB; b++) {
+        size_t channel = (block + (size_t)b) * VL,
+               y = (block + (size_t)b) * c->y_block + first * VL;
+        if (w_zero)
+#pragma GCC unroll 16
+            for (int p = 0; p < P; p++) acc[p][b] -= of_x[p] * load_i(c->finish.w_zero + channel);
+        if (c->sums)
+#pragma GCC unroll 16
+            for (int p = 0; p < P; p++) *(ivec *)(c->sums + y + p * VL) = acc[p][b];
+        else
+            finish_pixels(&c->finish, channel, &acc[0][b], P, 4, c->y + y);
+    }
 }
 
 /* All pixels against NB blocks: as many at a time as registers allow, then fewer. Every tile of
  * pixels asks for its share of the weights that come next. */
-INLINE void pixels(const pare_int8_conv *c, const char *w, size_t block, int NB, int A, int B,
-                   int C, bool w_zero, bool flip)
+INLINE void pixels(const pare_int8_conv *c, const char *w, size_t block, const int form, int NB,
+                   int A, int B, int C, bool w_zero, bool flip)
 {
     size_t p = 0, n = c->pixels, size = c->all_words * (size_t)NB * GROUP_BYTES;
     size_t pace = (size_t)NB * GROUP_BYTES / (n / (size_t)A + 1);
     const char *ahead = w + size;
     for (; p + (size_t)A <= n; p += (size_t)A, ahead += c->all_words * pace)
-        tile(c, w, ahead, pace, block, p, NB, A, w_zero, flip);
+        tile(c, w, ahead, pace, block, p, form, NB, A, w_zero, flip);
     for (; p + (size_t)B <= n; p += (size_t)B)
-        tile(c, w, ahead, pace, block, p, NB, B, w_zero, flip);
+        tile(c, w, ahead, pace, block, p, form, NB, B, w_zero, flip);
     for (; p + (size_t)C <= n; p += (size_t)C)
-        tile(c, w, ahead, pace, block, p, NB, C, w_zero, flip);
-    for (; p < n; p++) tile(c, w, ahead, pace, block, p, NB, 1, w_zero, flip);
+        tile(c, w, ahead, pace, block, p, form, NB, C, w_zero, flip);
+    for (; p < n; p++) tile(c, w, ahead, pace, block, p, form, NB, 1, w_zero, flip);
 }
 
-#define VARIANT(name, NB, A, B, C, W_ZERO, FLIP)                                       \
+#define VARIANT(name, FORM, NB, A, B, C, W_ZERO, FLIP)                                 \
     static __attribute__((noinline)) void name(const pare_int8_conv *c, const char *w, \
                                                size_t block)                           \
     {                                                                                  \
-        pixels(c, w, block, NB, A, B, C, W_ZERO, FLIP);                                \
+        pixels(c, w, block, FORM, NB, A, B, C, W_ZERO, FLIP);                          \
     }
 typedef void variant(const pare_int8_conv *c, const char *w, size_t block);
 
 #if PARE_VEC_BYTES == 64
 enum { TILE = 4 };
-VARIANT(u1, 1, 14, 7, 3, false, false)
-VARIANT(u2, 2, 12, 6, 3, false, false)
-VARIANT(u3, 3, 8, 4, 2, false, false)
-VARIANT(u4, 4, 6, 4, 2, false, false)
-VARIANT(s1, 1, 14, 7, 3, false, true)
-VARIANT(s2, 2, 12, 6, 3, false, true)
-VARIANT(s3, 3, 8, 4, 2, false, true)
-VARIANT(s4, 4, 6, 4, 2, false, true)
-VARIANT(zu1, 1, 12, 6, 3, true, false)
-VARIANT(zu2, 2, 8, 4, 2, true, false)
-VARIANT(zu3, 3, 6, 3, 2, true, false)
-VARIANT(zu4, 4, 4, 2, 1, true, false)
-VARIANT(zs1, 1, 12, 6, 3, true, true)
-VARIANT(zs2, 2, 8, 4, 2, true, true)
-VARIANT(zs3, 3, 6, 3, 2, true, true)
-VARIANT(zs4, 4, 4, 2, 1, true, true)
-static variant *const variants[2][2][TILE] = {
-    { { u1, u2, u3, u4 }, { s1, s2, s3, s4 } },
-    { { zu1, zu2, zu3, zu4 }, { zs1, zs2, zs3, zs4 } },
-};
+VARIANT(u1, WORD, 1, 14, 7, 3, false, false)
+VARIANT(u2, WORD, 2, 12, 6, 3, false, false)
+VARIANT(u3, WORD, 3, 8, 4, 2, false, false)
+VARIANT(u4, WORD, 4, 6, 4, 2, false, false)
+VARIANT(s1, WORD, 1, 14, 7, 3, false, true)
+VARIANT(s2, WORD, 2, 12, 6, 3, false, true)
+VARIANT(s3, WORD, 3, 8, 4, 2, false, true)
+VARIANT(s4, WORD, 4, 6, 4, 2, false, true)
+VARIANT(zu1, WORD, 1, 12, 6, 3, true, false)
+VARIANT(zu2, WORD, 2, 8, 4, 2, true, false)
+VARIANT(zu3, WORD, 3, 6, 3, 2, true, false)
+VARIANT(zu4, WORD, 4, 4, 2, 1, true, false)
+VARIANT(zs1, WORD, 1, 12, 6, 3, true, true)
+VARIANT(zs2, WORD, 2, 8, 4, 2, true, true)
+VARIANT(zs3, WORD, 3, 6, 3, 2, true, true)
+VARIANT(zs4, WORD, 4, 4, 2, 1, true, true)
+static variant *choice(const pare_int8_conv *c, size_t blocks)
+{
+    static variant *const variants[2][2][TILE] = {
+        { { u1, u2, u3, u4 }, { s1, s2, s3, s4 } },
+        { { zu1, zu2, zu3, zu4 }, { zs1, zs2, zs3, zs4 } },
+    };
+    return variants[c->finish.w_zero != NULL][c->flip != 0][blocks - 1];
+}
 #else
-enum { TILE = 2 };
-VARIANT(u1, 1, 12, 6, 3, false, false)
-VARIANT(u2, 2, 6, 4, 2, false, false)
-static variant *const variants[1][1][TILE] = { { { u1, u2 } } };
+VARIANT(u1, WORD, 1, 12, 6, 3, false, false)
+VARIANT(u2, WORD, 2, 6, 4, 2, false, false)
+VARIANT(pu1, PAIRS, 1, 12, 6, 3, false, false)
+VARIANT(pu2, PAIRS, 2, 6, 4, 2, false, false)
+VARIANT(ps1, PAIRS, 1, 12, 6, 3, false, true)
+VARIANT(ps2, PAIRS, 2, 6, 4, 2, false, true)
+VARIANT(bu1, SPLIT, 1, 2, 1, 1, false, false)
+VARIANT(bu2, SPLIT, 2, 2, 1, 1, false, false)
+VARIANT(bs1, SPLIT, 1, 2, 1, 1, false, true)
+VARIANT(bs2, SPLIT, 2, 2, 1, 1, false, true)
+static variant *choice(const pare_int8_conv *c, size_t blocks)
+{
+    static variant *const of_bytes[2][2][2] = { { { bu1, bu2 }, { bs1, bs2 } },
+                                                { { pu1, pu2 }, { ps1, ps2 } } };
+    if (!c->quads) return blocks == 1 ? u1 : u2;
+    return of_bytes[c->pairs][c->flip != 0][blocks - 1];
+}
 #endif
 
 void ISA(pare_int8_conv)(const pare_int8_conv *c)
@@ -170,8 +207,7 @@ void ISA(pare_int8_conv)(const pare_int8_conv *c)
     const char *w = c->w;
     for (size_t block = 0; block < c->blocks;) {
         size_t n = c->blocks - block < c->tile ? c->blocks - block : c->tile;
-        variants[PARE_VEC_BYTES == 64 && c->finish.w_zero][PARE_VEC_BYTES == 64 && c->flip][n - 1](
-            c, w, block);
+        choice(c, n)(c, w, block);
         w += n * c->all_words * GROUP_BYTES;
         block += n;
     }
@@ -200,11 +236,10 @@ INLINE void depthwise(const pare_int8_depthwise *c, size_t first, int P, bool w_
             if (w_zero) of_x[p] = dot(of_x[p], turn(q), one);
         }
     }
+    if (w_zero)
 #pragma GCC unroll 8
-    for (int p = 0; p < P; p++) {
-        if (w_zero) acc[p] -= of_x[p] * load_i(c->finish.w_zero);
-        finish(&c->finish, 0, acc[p], c->y + (first + (size_t)p) * VL);
-    }
+        for (int p = 0; p < P; p++) acc[p] -= of_x[p] * load_i(c->finish.w_zero);
+    finish_pixels(&c->finish, 0, acc, P, 1, c->y + first * VL);
 }
 
 INLINE void depthwise_all(const pare_int8_depthwise *c, bool w_zero, bool flip)

@@ -61,4 +61,42 @@ INLINE void finish(const pare_int8_finish *f, size_t channel, ivec sum, uint8_t 
     *(bytes *)y = low_bytes(whole(limit(v, f->lo, f->hi), f->zero));
 }
 
+#if PARE_VEC_BYTES == 32
+/* Sums of two pixels as numbers of 16 bits that are bytes, the halves of both interleaved. */
+INLINE __m256i two_pixels(const pare_int8_finish *f, vec scale, ivec a, ivec b)
+{
+    vec va = limit(__builtin_convertvector(a, vec) * scale, f->lo, f->hi),
+        vb = limit(__builtin_convertvector(b, vec) * scale, f->lo, f->hi);
+    __m256i y = _mm256_packs_epi32(_mm256_cvtps_epi32((__m256)va), _mm256_cvtps_epi32((__m256)vb));
+    y = _mm256_add_epi16(y, _mm256_set1_epi16((short)f->zero));
+    return _mm256_and_si256(y, _mm256_set1_epi16(255));
+}
+#endif
+
+/* finish() of n <= 16 pixels that lie side by side; sums of a pixel are `step` vectors apart. */
+INLINE void finish_pixels(const pare_int8_finish *f, size_t channel, const ivec *sum, const int n,
+                          const int step, uint8_t *y)
+{
+    int p = 0;
+#if PARE_VEC_BYTES == 32
+    const vec scale = load(f->scale + channel);
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+#pragma GCC unroll 4
+    for (; p + 4 <= n; p += 4) {
+        __m256i a = two_pixels(f, scale, sum[p * step], sum[(p + 1) * step]),
+                b = two_pixels(f, scale, sum[(p + 2) * step], sum[(p + 3) * step]);
+        a = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, b), order);
+        _mm256_storeu_si256((__m256i *)(void *)(y + p * VL), a);
+    }
+#pragma GCC unroll 2
+    for (; p + 2 <= n; p += 2) {
+        __m256i a = two_pixels(f, scale, sum[p * step], sum[(p + 1) * step]);
+        a = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, a), order);
+        _mm_storeu_si128((__m128i *)(void *)(y + p * VL), _mm256_castsi256_si128(a));
+    }
+#endif
+#pragma GCC unroll 16
+    for (; p < n; p++) finish(f, channel, sum[p * step], y + p * VL);
+}
+
 #endif

@@ -25,6 +25,8 @@
         .binary = pare_binary_##ISA,               \
         .sum = pare_sum_##ISA,                     \
         .largest = pare_largest_##ISA,             \
+        .softmax = pare_softmax_##ISA,             \
+        .normalize = pare_normalize_##ISA,         \
         .limit_fma = pare_limit_fma_##ISA,         \
         .limit_int8 = pare_limit_int8_##ISA,       \
         .limit_read = pare_limit_read_##ISA,       \
@@ -36,6 +38,7 @@
         .lanes_blocked = pare_lanes_blocked_##ISA, \
         .to_blocked = pare_to_blocked_##ISA,       \
         .to_plain = pare_to_plain_##ISA,           \
+        .transpose = pare_transpose_##ISA,         \
         .int8_conv = pare_int8_conv_##ISA,         \
         .int8_depthwise = pare_int8_depthwise_##ISA, \
         .int8_widen = pare_int8_widen_##ISA,       \
@@ -78,6 +81,8 @@
     pare_binary_fn pare_binary_##ISA;              \
     pare_sum_fn pare_sum_##ISA;                    \
     pare_largest_fn pare_largest_##ISA;            \
+    pare_softmax_fn pare_softmax_##ISA;            \
+    pare_normalize_fn pare_normalize_##ISA;        \
     pare_limit_fma_fn pare_limit_fma_##ISA;        \
     pare_limit_int8_fn pare_limit_int8_##ISA;      \
     pare_limit_read_fn pare_limit_read_##ISA;      \
@@ -89,6 +94,7 @@
     pare_lanes_blocked_fn pare_lanes_blocked_##ISA; \
     pare_to_blocked_fn pare_to_blocked_##ISA;      \
     pare_to_plain_fn pare_to_plain_##ISA;          \
+    pare_transpose_fn pare_transpose_##ISA;        \
     pare_int8_conv_fn pare_int8_conv_##ISA;        \
     pare_int8_depthwise_fn pare_int8_depthwise_##ISA; \
     pare_int8_widen_fn pare_int8_widen_##ISA;      \
@@ -122,6 +128,11 @@ DECLARE(c)
 #if PARE_X86
 DECLARE(avx2)
 DECLARE(avx512)
+pare_pieces_cut_fn pare_pieces_cut_bf16;
+pare_pieces_conv_fn pare_pieces_conv_bf16;
+pare_pieces_cut_fn pare_pieces_cut_tiles;
+pare_pieces_conv_fn pare_pieces_conv_tiles;
+pare_pieces_room_fn pare_pieces_room_tiles;
 #elif PARE_ARM64
 DECLARE(neon)
 #endif
@@ -132,10 +143,26 @@ void pare_kernels_init(pare_kernels *k, unsigned cpu)
 #if PARE_X86
     if (cpu & PARE_CPU_AVX2) *k = TABLE(avx2, 8, 6, 16, 6, 2);
     if (cpu & PARE_CPU_AVX512) *k = TABLE(avx512, 16, 8, 64, 12, 4);
+    if (cpu & PARE_CPU_BF16)
+        k->pieces[0] = (pare_pieces_form){ pare_pieces_cut_bf16, pare_pieces_conv_bf16, NULL, 1 };
 #elif PARE_ARM64
     if (cpu & PARE_CPU_NEON) *k = TABLE(neon, 4, 8, 16, 12, 4);
 #endif
     k->int8_quads = k->isa[0] == 'c' || (cpu & PARE_CPU_AVX512);
+    k->int8_pairs = (cpu & PARE_CPU_AVX2) && !(cpu & PARE_CPU_AVX512);
     k->lowbit_span = k->vl < 16 ? 4 : cpu & PARE_CPU_VBMI ? 6 : 0;
     k->int8_tile = cpu & PARE_CPU_AVX512 ? 4 : 2;
+#if PARE_X86
+    if ((cpu & PARE_CPU_AVX512) && (cpu & PARE_CPU_AMX)) {
+        k->isa = "amx"; /* AVX-512 with tiles for some */
+        k->int8_tiles = pare_int8_conv_tiles;
+        k->limit_int8 = pare_limit_int8_tiles;
+        for (size_t i = 0; i < PARE_PIECES_MOST; i++) {
+            if (i == 0 && !(cpu & PARE_CPU_BF16)) continue; /* they all have it */
+            k->pieces[i] =
+                (pare_pieces_form){ i == 0 ? pare_pieces_cut_bf16 : pare_pieces_cut_tiles,
+                                    pare_pieces_conv_tiles, pare_pieces_room_tiles, 16 };
+        }
+    }
+#endif
 }

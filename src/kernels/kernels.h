@@ -12,6 +12,7 @@
 #include "kernels/int8_winograd.h"
 #include "kernels/limits.h"
 #include "kernels/lowbit.h"
+#include "kernels/pieces.h"
 #include "kernels/pointwise.h"
 #include "kernels/reorder.h"
 #include "kernels/rows.h"
@@ -42,6 +43,8 @@ typedef struct pare_kernels {
     pare_binary_fn *binary;
     pare_sum_fn *sum;
     pare_largest_fn *largest;
+    pare_softmax_fn *softmax;
+    pare_normalize_fn *normalize;
     pare_window_blocked_fn *window_blocked;
     pare_affine_blocked_fn *affine_blocked;
     pare_reduce_blocked_fn *sum_blocked;
@@ -49,9 +52,12 @@ typedef struct pare_kernels {
     pare_lanes_blocked_fn *lanes_blocked;
     pare_to_blocked_fn *to_blocked;
     pare_to_plain_fn *to_plain;
+    pare_transpose_fn *transpose;
     bool int8_quads;  /* products are of bytes, four to a word (int8.h) */
+    bool int8_pairs;  /* they are not, but with small weights such products are faster */
     size_t int8_tile; /* blocks of output channels in a tile of them */
     pare_int8_conv_fn *int8_conv;
+    pare_int8_conv_fn *int8_tiles; /* the same by tiles; NULL: the processor has none */
     pare_int8_depthwise_fn *int8_depthwise;
     pare_int8_widen_fn *int8_widen;
     pare_quantize_fn *quantize;
@@ -84,6 +90,7 @@ typedef struct pare_kernels {
     pare_limit_int8_fn *limit_int8;
     pare_limit_read_fn *limit_read;
     pare_sparse_dot_fn *sparse_dot;
+    pare_pieces_form pieces[PARE_PIECES_MOST]; /* by the number of pieces, less one */
 } pare_kernels;
 
 /* The plain versions, which define the arithmetic: what tests compare the others with. */
@@ -99,6 +106,8 @@ pare_unary_fn pare_unary_c;
 pare_binary_fn pare_binary_c;
 pare_sum_fn pare_sum_c;
 pare_largest_fn pare_largest_c;
+pare_softmax_fn pare_softmax_c;
+pare_normalize_fn pare_normalize_c;
 pare_window_blocked_fn pare_window_blocked_c;
 pare_winograd_weights_fn pare_winograd_weights_c;
 pare_winograd_input_fn pare_winograd_input_c;

@@ -12,6 +12,7 @@
  * *sink is the sum of all lanes, int8's without its sign bit: work that is looked at is done. */
 typedef double pare_limit_fma_fn(size_t rounds, float x, float *sink);
 typedef double pare_limit_int8_fn(size_t rounds, uint32_t x, int32_t *sink);
+pare_limit_int8_fn pare_limit_int8_tiles; /* every word of four tiles, 16 words at a time */
 /* Reads n numbers, n a multiple of 256, and gives their sum in some order. */
 typedef float pare_limit_read_fn(const float *x, size_t n);
 

@@ -5,10 +5,13 @@
 
 #include "kernels/finish.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* y[b][p][l] = act(bias[b][l] + sum over c of w[c][b][l] * x[c / vl][p][c % vl] +
- * residual[b][p][l]) for p < pixels, b < blocks, l < vl; channels are added in order.
+/* For pixel p < pixels, block b < blocks and lane l < vl, channels being added in order:
+ *
+ *   y[b][p][l] = act((onto ? y[b][p][l] : bias[b][l])
+ *                    + sum over c of w[c][b][l] * x[c / vl][p][c % vl] + residual[b][p][l])
  *
  *   x          pixels vl floats apart, blocks of channels x_block
  *   w          [channels][blocks][vl]
@@ -23,7 +26,10 @@ typedef struct pare_pointwise {
     float *y;
     const float *residual;
     size_t y_block, y_pixel;
+    bool onto;
     pare_finish finish;
+    const float *ahead; /* weights to fetch meanwhile, for a later call; `ahead_floats` of them */
+    size_t ahead_floats;
 } pare_pointwise;
 typedef void pare_pointwise_fn(const pare_pointwise *t);
 

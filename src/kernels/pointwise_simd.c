@@ -13,7 +13,13 @@ enum { NP1 = 14, NP2 = 12 };
 #else
 enum { NP1 = 12, NP2 = 6 };
 #endif
-enum { NB = 2 };
+enum { NB = 2, LINE = 16 /* floats of a cache line */ };
+
+/* Weights of a later call: some lines beside every block of channels. */
+typedef struct fetch {
+    const float *at, *end;
+    size_t lines;
+} fetch;
 
 /* Channel c of the block that x begins with. */
 INLINE void channel(const float *x, const float *w, size_t row, size_t c, const int nb,
@@ -32,22 +38,28 @@ INLINE void channel(const float *x, const float *w, size_t row, size_t c, const 
 
 /* np pixels of nb blocks. A function of its own for every size, so that nothing else competes for
  * registers. */
-INLINE void tile(const pare_pointwise *t, size_t pixel, size_t block, const int nb, const int np)
+INLINE void tile(const pare_pointwise *t, fetch *ahead, size_t pixel, size_t block, const int nb,
+                 const int np)
 {
     const size_t row = t->blocks * VL, whole = t->channels / VL, rest = t->channels % VL;
+    const size_t at = block * t->y_block + pixel * t->y_pixel;
     const float *x = t->x + pixel * VL, *w = t->w + block * VL;
+    float *y = t->y + at;
     vec acc[NB][NP1];
 #pragma GCC unroll 2
     for (int b = 0; b < nb; b++)
 #pragma GCC unroll 14
-        for (int p = 0; p < np; p++) acc[b][p] = load(t->bias + (block + (size_t)b) * VL);
-    for (size_t i = 0; i < whole; i++, x += t->x_block, w += VL * row)
+        for (int p = 0; p < np; p++)
+            acc[b][p] = load(t->onto ? y + (size_t)b * t->y_block + (size_t)p * t->y_pixel
+                                     : t->bias + (block + (size_t)b) * VL);
+    for (size_t i = 0; i < whole; i++, x += t->x_block, w += VL * row) {
+        for (size_t j = 0; j < ahead->lines && ahead->at < ahead->end; j++, ahead->at += LINE)
+            __builtin_prefetch(ahead->at, 0, 2);
 #pragma GCC unroll 8
         for (size_t c = 0; c < VL; c++) channel(x, w, row, c, nb, np, acc);
+    }
 #pragma GCC unroll 1
     for (size_t c = 0; c < rest; c++) channel(x, w, row, c, nb, np, acc);
-    const size_t at = block * t->y_block + pixel * t->y_pixel;
-    float *y = t->y + at;
     if (t->residual)
 #pragma GCC unroll 2
         for (int b = 0; b < nb; b++)
@@ -55,15 +67,20 @@ INLINE void tile(const pare_pointwise *t, size_t pixel, size_t block, const int 
             for (int p = 0; p < np; p++)
                 acc[b][p] +=
                     load(t->residual + at + (size_t)b * t->y_block + (size_t)p * t->y_pixel);
-    /* Below minus infinity there is nothing: no test of the activation between the stores. */
+    /* No test of the activation between the stores: beyond infinity there is nothing. */
     const pare_finish *f = &t->finish;
-    const vec low = broadcast(f->act == PARE_ACT_RELU ? 0 : -INFINITY);
+    const bool relu = f->act == PARE_ACT_RELU, clip = f->act == PARE_ACT_CLIP;
+    const vec lo = broadcast(relu   ? 0
+                             : clip ? f->lo
+                                    : -INFINITY),
+              hi = broadcast(clip ? f->hi : INFINITY);
 #pragma GCC unroll 2
     for (int b = 0; b < nb; b++)
 #pragma GCC unroll 14
         for (int p = 0; p < np; p++)
-            store(y + (size_t)b * t->y_block + (size_t)p * t->y_pixel, at_least(acc[b][p], low));
-    if (f->act == PARE_ACT_CLIP || f->act == PARE_ACT_LEAKY)
+            store(y + (size_t)b * t->y_block + (size_t)p * t->y_pixel,
+                  at_most(at_least(acc[b][p], lo), hi));
+    if (f->act == PARE_ACT_LEAKY)
         for (int b = 0; b < nb; b++)
             for (int p = 0; p < np; p++) {
                 float *to = y + (size_t)b * t->y_block + (size_t)p * t->y_pixel;
@@ -71,12 +88,12 @@ INLINE void tile(const pare_pointwise *t, size_t pixel, size_t block, const int 
             }
 }
 
-typedef void tile_fn(const pare_pointwise *t, size_t pixel, size_t block);
+typedef void tile_fn(const pare_pointwise *t, fetch *ahead, size_t pixel, size_t block);
 #define SIZE(B, P)                                                                              \
-    static __attribute__((noinline)) void tile_##B##_##P(const pare_pointwise *t, size_t pixel, \
-                                                         size_t block)                          \
+    static __attribute__((noinline)) void tile_##B##_##P(const pare_pointwise *t, fetch *ahead, \
+                                                         size_t pixel, size_t block)            \
     {                                                                                           \
-        tile(t, pixel, block, B, P);                                                            \
+        tile(t, ahead, pixel, block, B, P);                                                     \
     }
 #define SIX(B) SIZE(B, 1) SIZE(B, 2) SIZE(B, 3) SIZE(B, 4) SIZE(B, 5) SIZE(B, 6)
 #define SIX_NAMES(B) \
@@ -100,13 +117,19 @@ static tile_fn *const two[NP2] = { SIX_NAMES(2) };
 
 void ISA(pare_pointwise)(const pare_pointwise *t)
 {
+    fetch ahead = { t->ahead, t->ahead + t->ahead_floats, 0 };
     for (size_t b = 0; b < t->blocks; b += NB) {
         bool pair = b + 1 < t->blocks;
         size_t most = pair ? NP2 : NP1, tiles = (t->pixels + most - 1) / most;
+        if (b == 0) {
+            size_t times = tiles * (t->channels / VL) * ((t->blocks + NB - 1) / NB),
+                   lines = (t->ahead_floats + LINE - 1) / LINE;
+            ahead.lines = (lines + times) / (times + 1);
+        }
         for (size_t i = 0, from = 0; i < tiles; i++) {
             size_t to = t->pixels * (i + 1) / tiles, n = to - from;
             tile_fn *run = pair ? two[n - 1] : one[n - 1];
-            run(t, from, b);
+            run(t, &ahead, from, b);
             from = to;
         }
     }

@@ -76,3 +76,29 @@ void ISA(pare_to_plain)(size_t lanes, size_t pixels, size_t plane, const float *
         for (size_t i = 0; i < lanes; i++) store_lanes(to + i * plane + p, m, r[i]);
     }
 }
+
+void ISA(pare_transpose)(size_t rows, size_t columns, const float *from, size_t from_row, float *to,
+                         size_t to_row)
+{
+    vec r[VL], zero = { 0 };
+    for (size_t i = 0; i < rows; i += VL)
+        for (size_t j = 0; j < columns; j += VL) {
+            const float *x = from + i * from_row + j;
+            float *y = to + j * to_row + i;
+            size_t m = rows - i, n = columns - j;
+            if (m >= VL && n >= VL) {
+#pragma GCC unroll 16
+                for (size_t l = 0; l < VL; l++) r[l] = load(x + l * from_row);
+                transpose(r);
+#pragma GCC unroll 16
+                for (size_t l = 0; l < VL; l++) store(y + l * to_row, r[l]);
+                continue;
+            }
+            m = m < VL ? m : VL, n = n < VL ? n : VL;
+            lanes_mask in = lanes_of(0, (int)n), out = lanes_of(0, (int)m);
+            for (size_t l = 0; l < VL; l++)
+                r[l] = l < m ? load_lanes(x + l * from_row, in, zero) : zero;
+            transpose(r);
+            for (size_t l = 0; l < n; l++) store_lanes(y + l * to_row, out, r[l]);
+        }
+}

@@ -23,10 +23,18 @@ static float unary(pare_unary f, float x, float a, float b)
     case PARE_UNARY_SILU: return x / (1 + expf(-x));
     case PARE_UNARY_HARD_SIGMOID: return clip(a * x + b, 0, 1);
     case PARE_UNARY_HARD_SWISH: return x * clip(x / 6 + 0.5f, 0, 1);
-    case PARE_UNARY_ELU: return x < 0 ? a * (expf(x) - 1) : x;
+    case PARE_UNARY_ELU: return x < 0 ? a * expm1f(x) : x;
     case PARE_UNARY_NEG: return -x;
     case PARE_UNARY_ABS: return fabsf(x);
     case PARE_UNARY_SQRT: return sqrtf(x);
+    case PARE_UNARY_ERF: return erff(x);
+    case PARE_UNARY_GELU: return 0.5f * x * (1 + erff(x * 0.707106781f));
+    case PARE_UNARY_GELU_TANH:
+        return 0.5f * x * (1 + tanhf(0.797884561f * (x + 0.044715f * x * x * x)));
+    case PARE_UNARY_SQUARE: return x * x;
+    case PARE_UNARY_CUBE: return x * x * x;
+    case PARE_UNARY_RECIPROCAL: return 1 / x;
+    case PARE_UNARY_POW: return powf(x, a);
     case PARE_UNARY_AFFINE: return a * x + b;
     }
     return x;
@@ -66,4 +74,24 @@ float pare_largest_c(size_t n, const float *x)
     for (size_t i = 0; i < n; i++)
         if (x[i] > best || isnan(x[i])) best = x[i];
     return best;
+}
+
+void pare_softmax_c(size_t n, const float *x, float *y)
+{
+    float most = pare_largest_c(n, x), sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        y[i] = expf(x[i] - most);
+        sum += y[i];
+    }
+    for (size_t i = 0; i < n; i++) y[i] /= sum;
+}
+
+void pare_normalize_c(size_t n, const float *x, float epsilon, const float *scale,
+                      const float *shift, float *y)
+{
+    float mean = pare_sum_c(n, x) / (float)n, squares = 0;
+    for (size_t i = 0; i < n; i++) squares += (x[i] - mean) * (x[i] - mean);
+    float factor = 1 / sqrtf(squares / (float)n + epsilon);
+    for (size_t i = 0; i < n; i++)
+        y[i] = (x[i] - mean) * factor * scale[i] + (shift ? shift[i] : 0);
 }

@@ -1,5 +1,5 @@
-/* Loops over rows of floats: element-wise functions, maxima and sums. Rows may not overlap unless
- * said. */
+/* Loops over rows of floats: element-wise functions, maxima and sums, softmax and normalisation.
+ * Rows may not overlap unless said. */
 #ifndef KERNELS_ROWS_H
 #define KERNELS_ROWS_H
 
@@ -20,6 +20,13 @@ typedef enum pare_unary {
     PARE_UNARY_NEG,
     PARE_UNARY_ABS,
     PARE_UNARY_SQRT,
+    PARE_UNARY_ERF,
+    PARE_UNARY_GELU,      /* x / 2 * (1 + erf(x / sqrt(2))) */
+    PARE_UNARY_GELU_TANH, /* x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) */
+    PARE_UNARY_SQUARE,
+    PARE_UNARY_CUBE,
+    PARE_UNARY_RECIPROCAL,
+    PARE_UNARY_POW,    /* x^a */
     PARE_UNARY_AFFINE, /* a * x + b */
 } pare_unary;
 typedef void pare_unary_fn(pare_unary f, size_t n, const float *x, float a, float b, float *y);
@@ -40,5 +47,13 @@ typedef void pare_binary_fn(pare_binary f, size_t n, const float *a, size_t a_st
 /* The sum of x[0..n) in some fixed order; the largest (NaN if there is one, -inf if n is 0). */
 typedef float pare_sum_fn(size_t n, const float *x);
 typedef float pare_largest_fn(size_t n, const float *x);
+
+/* y[i] = exp(x[i] - the largest) / the sum of those, i < n, n > 0; y may be x. */
+typedef void pare_softmax_fn(size_t n, const float *x, float *y);
+
+/* y[i] = (x[i] - mean) / sqrt(variance + epsilon) * scale[i] + shift[i], i < n, n > 0; variance is
+ * the mean of (x - mean)^2. shift NULL: none. y may be x. */
+typedef void pare_normalize_fn(size_t n, const float *x, float epsilon, const float *scale,
+                               const float *shift, float *y);
 
 #endif

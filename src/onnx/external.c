@@ -91,7 +91,7 @@ pare_status pare_external_read(const char *folder, const char *location, uint64_
         st = pare_fail(PARE_EFORMAT,
                        "external data '%s': %zu bytes at %llu are not within its %lld bytes",
                        location, size, (unsigned long long)offset, (long long)info.st_size);
-    else
+    else if (into)
         st = read_at(fd, location, offset, into, size);
     close(fd);
     return st;

@@ -107,7 +107,7 @@ void *pare_proto_revive(const ProtobufCMessageDescriptor *type, pare_bytes rest,
 
 /* --- external.c --- */
 /* Reads exactly `size` bytes at `offset` of the file `location` inside `folder`: no links, no way
- * out of it.
+ * out of it. `into` NULL: only looks whether they are there.
  */
 pare_status pare_external_read(const char *folder, const char *location, uint64_t offset,
                                void *into, size_t size);
@@ -124,13 +124,27 @@ pare_status pare_tensor_read(pare_tensor_source *src, const Onnx__TensorProto *t
 /* Fills an initialised message; the data stays the tensor's. */
 pare_status pare_tensor_write(const pare_tensor *t, const char *name, pare_arena *arena,
                               Onnx__TensorProto *out);
+/* Elements of 4 bits. They are read as bytes, which hold the same numbers and behave alike
+ * everywhere but where QuantizeLinear clamps to its type. */
+enum { PARE_ONNX_UINT4 = 21, PARE_ONNX_INT4 = 22 };
+static inline bool pare_onnx_is_narrow(int64_t t)
+{
+    return t == PARE_ONNX_UINT4 || t == PARE_ONNX_INT4;
+}
 /* The name of any ONNX element type, known here or not. */
 const char *pare_onnx_dtype_name(int t);
+
+/* Constants that the file holds in 4 bits. */
+typedef struct pare_narrow {
+    pare_id *id;
+    size_t n;
+} pare_narrow;
 
 /* --- draft.c: a node on its way from the file's form to the graph's --- */
 typedef struct pare_draft {
     pare_graph *g;
     pare_tensor_source *source;
+    const pare_narrow *narrow;
     int opset;
     const char *op, *name;
     uint32_t n_in, n_out; /* without absent ones at the end */
@@ -141,6 +155,8 @@ typedef struct pare_draft {
      * the last. */
     bool flattens;
     int64_t axis;
+    /* QuantizeLinear to elements of 4 bits: which (ONNX's number), to be clamped; else 0. */
+    int narrows;
     /* Resize of opset 10, nearest, whose scales are computed: to be told how it rounds. */
     bool rounds;
 } pare_draft;
@@ -193,6 +209,8 @@ pare_status pare_upgrade(pare_draft *d);
 pare_status pare_upgrade_softmax(pare_graph *g, pare_id softmax_out, int64_t axis, int rank);
 /* Completes such a Resize, found by its output, now that its scales are known. */
 pare_status pare_upgrade_resize(pare_graph *g, pare_id resize_out, const pare_tensor *scales);
+/* Clamps what a QuantizeLinear to 4 bits, found by its output, gives in bytes. */
+pare_status pare_upgrade_narrow(pare_graph *g, pare_id quantize_out, int type);
 /* The oldest opset from 17 on that can express the node. */
 int pare_downgrade_opset(const pare_graph *g, const pare_node *n);
 /* Adapts the written message of a node to `opset`. */

@@ -31,6 +31,7 @@ typedef struct reader {
     size_t n_softmax;
     pare_id *resize; /* outputs of those that wait for their scales; likewise */
     size_t n_resize;
+    pare_narrow narrow; /* an initialiser or node each at most */
 } reader;
 
 /* Stops at a problem, or hands it to the sink and goes on. Our own faults and the machine's always
@@ -262,6 +263,7 @@ static pare_status read_initialisers(reader *r)
         r->source.cut = NULL;
         r->source.file = NULL;
         if (st == PARE_OK) st = pare_graph_add_constant(r->g, t->name, pare_weight_dense(data), &v);
+        if (st == PARE_OK && pare_onnx_is_narrow(t->data_type)) r->narrow.id[r->narrow.n++] = v;
         if (st != PARE_OK) {
             PARE_TRY(tell(
                 r, st, NULL, NULL,
@@ -329,12 +331,13 @@ static pare_status read_output(reader *r, const Onnx__ValueInfoProto *p)
 }
 
 /* --- nodes --- */
+/* Where it has no name, that of what it gives. */
 static const char *node_name(const Onnx__NodeProto *n)
 {
     if (n->name && *n->name) return n->name;
     for (size_t i = 0; i < n->n_output; i++)
         if (*n->output[i]) return n->output[i];
-    return "";
+    return n->op_type ? n->op_type : "";
 }
 
 static bool is_constant(const Onnx__NodeProto *n)
@@ -402,7 +405,10 @@ static pare_status name_outputs(reader *r, const Onnx__NodeProto *n)
         if (n->n_output != 1 || !*n->output[0])
             return pare_fail(PARE_EFORMAT, "a Constant has %zu outputs instead of 1", n->n_output);
         PARE_TRY(constant_value(r, n, &t));
-        return pare_graph_add_constant(r->g, n->output[0], pare_weight_dense(t), &v);
+        PARE_TRY(pare_graph_add_constant(r->g, n->output[0], pare_weight_dense(t), &v));
+        const Onnx__TensorProto *value = n->attribute[0]->t;
+        if (value && pare_onnx_is_narrow(value->data_type)) r->narrow.id[r->narrow.n++] = v;
+        return PARE_OK;
     }
     for (size_t i = 0; i < n->n_output; i++)
         if (*n->output[i]) PARE_TRY(pare_graph_add_value(r->g, n->output[i], NULL, &v));
@@ -428,9 +434,10 @@ static pare_status read_node(reader *r, const Onnx__NodeProto *n)
 {
     pare_draft d = { .g = r->g,
                      .source = &r->source,
+                     .narrow = &r->narrow,
                      .opset = r->opset,
                      .op = n->op_type ? n->op_type : "",
-                     .name = n->name ? n->name : "" };
+                     .name = node_name(n) };
     if (!default_domain(n->domain))
         return pare_fail(PARE_EUNSUPPORTED, "operator '%s' of domain '%s' is not supported", d.op,
                          n->domain);
@@ -446,7 +453,8 @@ static pare_status read_node(reader *r, const Onnx__NodeProto *n)
     Onnx__NodeProto rest = *n;
     rest.n_input = rest.n_output = rest.n_attribute = 0;
     rest.name = rest.op_type = rest.domain = NULL;
-    return pare_proto_rest(&rest.base, r->g->arena, &r->g->node[r->g->n_nodes - 1].extra);
+    PARE_TRY(pare_proto_rest(&rest.base, r->g->arena, &r->g->node[r->g->n_nodes - 1].extra));
+    return d.narrows ? pare_upgrade_narrow(r->g, d.out[0], d.narrows) : PARE_OK;
 }
 
 static const char *remedy_for(const Onnx__NodeProto *n)
@@ -687,7 +695,8 @@ static pare_status build(reader *r)
     const Onnx__GraphProto *g = r->model->graph;
     r->softmax = pare_arena_array(r->arena, g->n_node, sizeof *r->softmax);
     r->resize = pare_arena_array(r->arena, g->n_node, sizeof *r->resize);
-    if (!r->softmax || !r->resize)
+    r->narrow.id = pare_arena_array(r->arena, g->n_initializer + g->n_node, sizeof(pare_id));
+    if (!r->softmax || !r->resize || !r->narrow.id)
         return pare_fail(PARE_ENOMEM, "no memory for %zu nodes", g->n_node);
     PARE_TRY(read_rest(r));
     for (size_t i = 0; i < r->model->n_functions; i++)

@@ -25,17 +25,39 @@ const char *pare_onnx_dtype_name(int t)
     return "of an unknown type";
 }
 
+/* As what pare reads elements. */
+static pare_dtype read_as(int t)
+{
+    return t == PARE_ONNX_UINT4 ? PARE_U8 : t == PARE_ONNX_INT4 ? PARE_I8 : (pare_dtype)t;
+}
+
+static size_t stored_bytes(const Onnx__TensorProto *t, size_t bytes)
+{
+    return pare_onnx_is_narrow(t->data_type) ? bytes / 2 + bytes % 2 : bytes;
+}
+
+/* In place: from the first bytes, two numbers each, the lower half first, to a byte for each. */
+static void widen(const Onnx__TensorProto *t, pare_tensor *r)
+{
+    if (!pare_onnx_is_narrow(t->data_type)) return;
+    uint8_t *at = r->data;
+    for (size_t i = pare_tensor_bytes(r); i-- > 0;) {
+        uint8_t v = at[i / 2] >> (i % 2 ? 4 : 0) & 15;
+        at[i] = t->data_type == PARE_ONNX_INT4 && v > 7 ? (uint8_t)(v - 16) : v;
+    }
+}
+
 static pare_status type_of(const Onnx__TensorProto *t, pare_type *type)
 {
     if (t->segment) return pare_fail(PARE_EUNSUPPORTED, "tensors in segments are not supported");
     if (!t->has_data_type || t->data_type == 0)
         return pare_fail(PARE_EFORMAT, "it has no element type");
-    if (pare_dtype_size((pare_dtype)t->data_type) == 0)
+    if (pare_dtype_size(read_as(t->data_type)) == 0)
         return pare_fail(PARE_EUNSUPPORTED, "elements %s (%d) are not supported",
                          pare_onnx_dtype_name(t->data_type), t->data_type);
     if (t->n_dims > PARE_MAX_RANK)
         return pare_fail(PARE_EUNSUPPORTED, "rank %zu is above %d", t->n_dims, PARE_MAX_RANK);
-    *type = (pare_type){ .dtype = (pare_dtype)t->data_type, .rank = (int)t->n_dims };
+    *type = (pare_type){ .dtype = read_as(t->data_type), .rank = (int)t->n_dims };
     for (size_t i = 0; i < t->n_dims; i++) {
         if (t->dims[i] < 0)
             return pare_fail(PARE_EFORMAT, "dimension %zu is %lld", i, (long long)t->dims[i]);
@@ -96,7 +118,8 @@ static pare_status from_typed(const Onnx__TensorProto *t, int64_t count, pare_te
     case PARE_U32: have = t->n_uint64_data, what = "uint64_data"; break;
     default: have = t->n_int32_data, what = "int32_data"; break;
     }
-    PARE_TRY(count_is(have, count, what));
+    bool narrow = pare_onnx_is_narrow(t->data_type);
+    PARE_TRY(count_is(have, narrow ? count / 2 + count % 2 : count, what));
     pare_tensor r;
     PARE_TRY(pare_tensor_of(&type, &r));
     pare_status st = PARE_OK;
@@ -107,8 +130,15 @@ static pare_status from_typed(const Onnx__TensorProto *t, int64_t count, pare_te
             if (t->uint64_data[i] > UINT32_MAX) st = misfit((long long)t->uint64_data[i], PARE_U32);
             ((uint32_t *)r.data)[i] = (uint32_t)t->uint64_data[i];
         }
+    else if (narrow)
+        for (size_t i = 0; st == PARE_OK && i < have; i++) {
+            if (t->int32_data[i] < 0 || t->int32_data[i] > UINT8_MAX)
+                st = misfit(t->int32_data[i], PARE_U8);
+            ((uint8_t *)r.data)[i] = (uint8_t)t->int32_data[i];
+        }
     else
         st = from_int32(t, &r);
+    if (st == PARE_OK) widen(t, &r);
     if (st != PARE_OK)
         pare_tensor_free(&r);
     else
@@ -151,6 +181,7 @@ static pare_status from_external(pare_tensor_source *src, const Onnx__TensorProt
                          location);
     size_t bytes;
     PARE_TRY(pare_type_bytes(type, &bytes));
+    bytes = stored_bytes(t, bytes);
     if (length != UINT64_MAX && length != bytes)
         return pare_fail(PARE_EFORMAT,
                          "external data '%s' has length %llu, the shape needs %zu bytes", location,
@@ -159,14 +190,8 @@ static pare_status from_external(pare_tensor_source *src, const Onnx__TensorProt
         return pare_fail(PARE_ELIMIT,
                          "external data of %zu bytes, but %zu of the %zu that are read are left",
                          bytes, src->left, PARE_ONNX_DATA_MOST);
-    /* Memory is taken only when the file is known to hold as much: one byte of the end is read
-     * first. */
-    uint8_t last;
-    uint64_t end;
-    if (__builtin_add_overflow(offset, (uint64_t)bytes, &end))
-        return pare_fail(PARE_EFORMAT, "external data '%s': offset %llu is too large", location,
-                         (unsigned long long)offset);
-    if (bytes) PARE_TRY(pare_external_read(src->folder, location, end - 1, &last, 1));
+    /* Memory is taken only when the file is known to hold as much. */
+    PARE_TRY(pare_external_read(src->folder, location, offset, NULL, bytes));
     pare_tensor r;
     PARE_TRY(pare_tensor_room(type, &r));
     pare_status st = pare_external_read(src->folder, location, offset, r.data, bytes);
@@ -175,6 +200,7 @@ static pare_status from_external(pare_tensor_source *src, const Onnx__TensorProt
         return st;
     }
     src->left -= bytes;
+    widen(t, &r);
     *out = r;
     return PARE_OK;
 }
@@ -186,6 +212,7 @@ pare_status pare_tensor_read(pare_tensor_source *src, const Onnx__TensorProto *t
     int64_t count = pare_numel(type.rank, type.dim);
     size_t bytes;
     PARE_TRY(pare_type_bytes(&type, &bytes));
+    bytes = stored_bytes(t, bytes);
     bool typed = t->n_float_data || t->n_int32_data || t->n_int64_data || t->n_double_data ||
                  t->n_uint64_data;
     bool external =
@@ -217,6 +244,7 @@ pare_status pare_tensor_read(pare_tensor_source *src, const Onnx__TensorProto *t
             pare_tensor_free(&r);
             return st;
         }
+        widen(t, &r);
         *out = r;
     }
     if (type.dtype == PARE_BOOL) /* any other byte would be neither true nor false to C */

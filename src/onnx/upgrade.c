@@ -188,9 +188,28 @@ static pare_status only(pare_draft *d, const char *name, int64_t value)
     return pare_draft_expect_int(d, name, value);
 }
 
+/* The element type of 4 bits that a QuantizeLinear gives; 0: another. Its attribute, where there is
+ * one, is made that of bytes. */
+static int narrow_output(pare_draft *d)
+{
+    for (size_t i = 0; i < d->n_attrs; i++) {
+        Onnx__AttributeProto *a = d->attr[i];
+        if (!a || !a->name || strcmp(a->name, "output_dtype") != 0 || !pare_onnx_is_narrow(a->i))
+            continue;
+        int type = (int)a->i;
+        a->i = type == PARE_ONNX_INT4 ? PARE_I8 : PARE_U8;
+        return type;
+    }
+    for (size_t i = 0; pare_draft_has(d, 2) && i < d->narrow->n; i++)
+        if (d->narrow->id[i] == d->in[2])
+            return d->g->value[d->in[2]].type.dtype == PARE_I8 ? PARE_ONNX_INT4 : PARE_ONNX_UINT4;
+    return 0;
+}
+
 static pare_status quantize(pare_draft *d)
 {
     const pare_op *op = pare_op_find(d->op);
+    if (strcmp(d->op, "QuantizeLinear") == 0) d->narrows = narrow_output(d);
     PARE_TRY(only(d, "block_size", 0));
     PARE_TRY(only(d, "output_dtype", 0));
     PARE_TRY(only(d, "precision", 0));
@@ -273,6 +292,31 @@ static pare_status new_value(pare_graph *g, const char *base, const char *what, 
     char name[256];
     snprintf(name, sizeof name, "%.200s.%s", base, what);
     return pare_graph_add_value(g, pare_graph_unique(g, name), NULL, out);
+}
+
+static pare_status new_byte(pare_graph *g, const char *base, const char *what, bool is_signed,
+                            int8_t v, pare_id *out)
+{
+    char name[256];
+    pare_tensor t;
+    snprintf(name, sizeof name, "%.200s.%s", base, what);
+    PARE_TRY(pare_tensor_new(is_signed ? PARE_I8 : PARE_U8, 0, NULL, &t));
+    memcpy(t.data, &v, 1);
+    return pare_graph_add_constant(g, pare_graph_unique(g, name), pare_weight_dense(t), out);
+}
+
+pare_status pare_upgrade_narrow(pare_graph *g, pare_id quantize_out, int type)
+{
+    pare_id node = g->value[quantize_out].producer, in[3];
+    const char *base = g->value[quantize_out].name;
+    bool is_signed = type == PARE_ONNX_INT4;
+    PARE_TRY(new_value(g, base, "wide", &in[0]));
+    PARE_TRY(new_byte(g, base, "low", is_signed, is_signed ? -8 : 0, &in[1]));
+    PARE_TRY(new_byte(g, base, "high", is_signed, is_signed ? 7 : 15, &in[2]));
+    g->node[node].out[0] = in[0];
+    g->value[in[0]].producer = node;
+    g->value[quantize_out].producer = PARE_NONE;
+    return add_step(g, "Clip", NULL, 0, 3, in, quantize_out);
 }
 
 /* Flatten, the softmax of the rows, and back to the shape before: for an axis that is not the last.

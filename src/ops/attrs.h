@@ -16,6 +16,12 @@ typedef struct pare_gelu_attrs {
     int approximate;
 } pare_gelu_attrs;
 
+/* LayerNormalization */
+typedef struct pare_layer_norm_attrs {
+    int64_t axis, stash_type;
+    double epsilon;
+} pare_layer_norm_attrs;
+
 /* Concat, Split, Flatten, Gather, GatherElements, OneHot: axis (as in the file, possibly negative).
  */
 typedef struct pare_axis_attrs {

@@ -1,6 +1,7 @@
 /* InstanceNormalization, GroupNormalization, LayerNormalization, MeanVarianceNormalization: a part
  * of the input is shifted and scaled to mean 0 and variance 1 by its own statistics. They differ in
  * the part, and in what follows. */
+#include "ops/attrs.h"
 #include "ops/values.h"
 
 #include <math.h>
@@ -144,16 +145,12 @@ const pare_op pare_op_group_norm = {
 
 /* --- LayerNormalization: X, Scale, B to Y, Mean, InvStdDev --- */
 
-typedef struct layer_attrs {
-    int64_t axis, stash_type;
-    double epsilon;
-} layer_attrs;
-
 static const pare_field layer_fields[] = {
-    PARE_INT(layer_attrs, axis, -1, -PARE_MAX_RANK, PARE_MAX_RANK - 1, "",
+    PARE_INT(pare_layer_norm_attrs, axis, -1, -PARE_MAX_RANK, PARE_MAX_RANK - 1, "",
              "first axis that is normalised"),
-    PARE_REAL(layer_attrs, epsilon, (double)1e-5f, 0, DBL_MAX, "", "added to the variance"),
-    PARE_INT(layer_attrs, stash_type, 1, INT64_MIN, INT64_MAX, "",
+    PARE_REAL(pare_layer_norm_attrs, epsilon, (double)1e-5f, 0, DBL_MAX, "",
+              "added to the variance"),
+    PARE_INT(pare_layer_norm_attrs, stash_type, 1, INT64_MIN, INT64_MAX, "",
              "element type of the statistics"),
     PARE_FIELDS_END,
 };
@@ -175,7 +172,7 @@ static pare_status layer_operand(const char *what, const pare_type *t, const par
 
 static pare_status layer_infer(const pare_node *n, const pare_arg *in, pare_type *out)
 {
-    const layer_attrs *a = n->attrs;
+    const pare_layer_norm_attrs *a = n->attrs;
     const pare_type *x = &in[0].type;
     int axis;
     PARE_TRY(pare_op_dtype("LayerNormalization", x->dtype, pare_op_floats));
@@ -212,7 +209,7 @@ static double broadcast_get(const pare_tensor *t, const pare_tensor *x, int64_t 
 
 static pare_status layer_eval(const pare_node *n, const pare_tensor *in, pare_tensor *out)
 {
-    const layer_attrs *a = n->attrs;
+    const pare_layer_norm_attrs *a = n->attrs;
     const pare_tensor *x = &in[0], *shift = pare_op_in(n, in, 2);
     int axis;
     PARE_TRY(pare_op_axis(a->axis, x->rank, &axis));
@@ -238,7 +235,7 @@ const pare_op pare_op_layer_norm = {
     .inputs = { 2, 3 },
     .outputs = { 1, 3 },
     .attrs = layer_fields,
-    .attrs_size = sizeof(layer_attrs),
+    .attrs_size = sizeof(pare_layer_norm_attrs),
     .infer = layer_infer,
     .eval = layer_eval,
     .cost = cost,

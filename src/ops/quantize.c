@@ -1,6 +1,6 @@
 /* QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear: between reals and integers with a scale
  * and a zero point, for the whole tensor or for each index of one axis. Blocks within an axis
- * (opset 21) are refused. */
+ * (opset 21) have scales of their own. */
 #include "ops/quant.h"
 
 #include <math.h>

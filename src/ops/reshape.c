@@ -64,16 +64,15 @@ static pare_status reshape_infer(const pare_node *n, const pare_arg *in, pare_ty
             return pare_fail(PARE_EFORMAT, "the new shape has the dimension %lld",
                              (long long)want[d]);
     }
-    if (open >= 0) {
-        want[open] = 1;
-        int64_t rest = pare_numel(rank, want);
-        if (rest <= 0 || count % rest)
-            return pare_fail(PARE_EFORMAT, "%s cannot be cut into pieces of %lld",
-                             pare_type_text(&in[0].type, text, sizeof text), (long long)rest);
-        want[open] = count / rest;
-    }
+    if (open >= 0) want[open] = 1;
     int64_t got = pare_numel(rank, want);
-    if (got != count)
+    if (got < 0) return pare_fail(PARE_EFORMAT, "the new shape holds more than 2^63 elements");
+    if (open >= 0) {
+        if (got == 0 || count % got)
+            return pare_fail(PARE_EFORMAT, "%s cannot be cut into pieces of %lld",
+                             pare_type_text(&in[0].type, text, sizeof text), (long long)got);
+        want[open] = count / got;
+    } else if (got != count)
         return pare_fail(PARE_EFORMAT, "the new shape holds %lld elements, the input %s %lld",
                          (long long)got, pare_type_text(&in[0].type, text, sizeof text),
                          (long long)count);

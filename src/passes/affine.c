@@ -22,9 +22,9 @@ static bool is_batch_norm(const pare_graph *g, const pare_node *n, pare_id v)
     return true;
 }
 
-/* The slot of the constant in a two-operand node whose other operand is v; -1 if it is not per
- * channel. */
-static int constant_slot(const pare_graph *g, const pare_node *n, pare_id v)
+/* The slot of the constant in a two-operand node whose other operand is v; -1 if it is not one
+ * number for each index of dimension `axis`. */
+static int constant_slot(const pare_graph *g, const pare_node *n, pare_id v, int axis)
 {
     if (n->n_in != 2) return -1;
     int slot = n->in[0] == v ? 1 : 0;
@@ -33,27 +33,27 @@ static int constant_slot(const pare_graph *g, const pare_node *n, pare_id v)
     const pare_type *x = &g->value[v].type;
     if (!t || t->rank > x->rank) return -1;
     if (pare_tensor_count(t) == 1) return slot;
-    /* Broadcasting aligns the last dimensions: all must be 1 but that of the channels. */
+    /* Broadcasting aligns the last dimensions: all must be 1 but that one. */
     for (int d = 0; d < t->rank; d++)
-        if (t->dim[d] != (d + x->rank - t->rank == 1 ? x->dim[1] : 1)) return -1;
+        if (t->dim[d] != (d + x->rank - t->rank == axis ? x->dim[axis] : 1)) return -1;
     return slot;
 }
 
-bool pare_affine_is(const pare_graph *g, const pare_node *n, pare_id v)
+bool pare_affine_is(const pare_graph *g, const pare_node *n, pare_id v, int axis)
 {
     const pare_type *x = &g->value[v].type;
-    if (x->dtype != PARE_F32 || x->rank < 2 || x->dim[1] < 1) return false;
+    if (x->dtype != PARE_F32 || x->rank < 2 || x->dim[axis] < 1) return false;
     const char *op = n->op->name;
-    if (strcmp(op, "BatchNormalization") == 0) return is_batch_norm(g, n, v);
+    if (strcmp(op, "BatchNormalization") == 0) return axis == 1 && is_batch_norm(g, n, v);
     if (strcmp(op, "Mul") == 0 || strcmp(op, "Add") == 0 || strcmp(op, "Sub") == 0)
-        return constant_slot(g, n, v) >= 0;
-    return strcmp(op, "Div") == 0 && constant_slot(g, n, v) == 1;
+        return constant_slot(g, n, v, axis) >= 0;
+    return strcmp(op, "Div") == 0 && constant_slot(g, n, v, axis) == 1;
 }
 
-void pare_affine_get(const pare_graph *g, const pare_node *n, pare_id v, double *scale,
+void pare_affine_get(const pare_graph *g, const pare_node *n, pare_id v, int axis, double *scale,
                      double *shift)
 {
-    int64_t channels = g->value[v].type.dim[1];
+    int64_t channels = g->value[v].type.dim[axis];
     const char *op = n->op->name;
     if (strcmp(op, "BatchNormalization") == 0) {
         double epsilon = pare_attr_real(n, "epsilon", 1e-5);
@@ -65,7 +65,7 @@ void pare_affine_get(const pare_graph *g, const pare_node *n, pare_id v, double 
         }
         return;
     }
-    int slot = constant_slot(g, n, v);
+    int slot = constant_slot(g, n, v, axis);
     const pare_tensor *t = dense_f32(g, n, (uint32_t)slot);
     int64_t step = pare_tensor_count(t) == 1 ? 0 : 1;
     for (int64_t c = 0; c < channels; c++) {

@@ -39,19 +39,19 @@ static bool keeps_order(const pare_node *n, const pare_type *x)
     return true;
 }
 
-static bool is_identity(const pare_graph *g, const pare_node *n)
+static bool is_identity(const pare_graph *g, const pare_uses *uses, const pare_node *n)
 {
     if (n->n_in == 0 || n->in[0] == PARE_NONE || n->n_out == 0 || n->out[0] == PARE_NONE)
         return false;
-    for (uint32_t i = 1; i < n->n_out; i++)
-        if (n->out[i] != PARE_NONE) return false;
+    for (uint32_t i = 1; i < n->n_out; i++) /* exporters name the mask of Dropout */
+        if (n->out[i] != PARE_NONE &&
+            (g->value[n->out[i]].is_output || pare_use_count(uses, n->out[i]) > 0))
+            return false;
     const pare_type *x = &g->value[n->in[0]].type, *y = &g->value[n->out[0]].type;
     const char *op = n->op->name;
     if (x->dtype != y->dtype || !pare_same_shape(x, y)) return false;
-    if (strcmp(op, "Dropout") ==
-        0) { /* the third input, training_mode, must be absent or known to be false */
-        return n->n_in < 3 || n->in[2] == PARE_NONE || known_zeros(g, n, 2);
-    }
+    if (strcmp(op, "Dropout") == 0) /* training_mode false, or a ratio of 0 */
+        return n->n_in < 3 || n->in[2] == PARE_NONE || known_zeros(g, n, 2) || known_zeros(g, n, 1);
     if (strcmp(op, "Pad") == 0) return n->n_in > 1 && known_zeros(g, n, 1);
     if (strcmp(op, "Transpose") == 0) return keeps_order(n, x);
     if (strcmp(op, "Concat") == 0 || strcmp(op, "Sum") == 0 || strcmp(op, "Max") == 0 ||
@@ -62,19 +62,24 @@ static bool is_identity(const pare_graph *g, const pare_node *n)
 
 static pare_status run(pare_graph *g, bool *changed)
 {
-    for (uint32_t i = 0; i < g->n_nodes; i++) {
+    pare_uses uses;
+    PARE_TRY(pare_graph_uses(g, &uses));
+    pare_status st = PARE_OK;
+    for (uint32_t i = 0; st == PARE_OK && i < g->n_nodes; i++) {
         pare_node *n = &g->node[i];
-        if (!n->op || !is_identity(g, n)) continue;
+        if (!n->op || !is_identity(g, &uses, n)) continue;
         pare_id x = n->in[0], y = n->out[0];
         /* An output that is an input or a constant, or the same as another output, keeps its node:
          * it is a copy. */
         if (g->value[y].is_output && (g->value[x].producer == PARE_NONE || g->value[x].is_output))
             continue;
-        PARE_TRY(pare_graph_replace(g, y, x));
+        st = pare_graph_replace(g, y, x);
+        if (st != PARE_OK) break;
         pare_graph_remove(g, i);
         *changed = true;
     }
-    return PARE_OK;
+    pare_uses_free(&uses);
+    return st;
 }
 
 const pare_pass pare_pass_drop_identities = {

@@ -114,7 +114,7 @@ static pare_status run(pare_graph *g, bool *changed)
         if (v >= n_values || g->value[v].is_output || pare_use_count(&uses, v) != 1) continue;
         pare_id reader = uses.reader[uses.start[v]];
         const pare_node *r = &g->node[reader];
-        if (!r->op || !pare_affine_is(g, r, v) ||
+        if (!r->op || !pare_affine_is(g, r, v, 1) ||
             !pare_same_shape(&g->value[v].type, &g->value[r->out[0]].type))
             continue;
         int64_t channels = g->value[v].type.dim[1];
@@ -124,7 +124,7 @@ static pare_status run(pare_graph *g, bool *changed)
                            (long long)channels);
             break;
         }
-        pare_affine_get(g, r, v, scale, scale + channels);
+        pare_affine_get(g, r, v, 1, scale, scale + channels);
         st = fold(g, i, &t, channels, scale, scale + channels);
         free(scale);
         if (st != PARE_OK) break;

@@ -5,6 +5,9 @@
 
 #define PASSES(X)      \
     X(drop_identities) \
+    X(find_layer_norm) \
+    X(find_gelu)       \
+    X(find_products)   \
     X(fold_affine)     \
     X(dead_code)
 

@@ -9,7 +9,8 @@
  *
  * Step 2 computes sums exactly and rounds once, by the definition of QLinearConv, where float32
  * rounds every product's sum: a result at the border of two integers can come out as the other.
- * Biases become integers in steps of input scale times weight scale, as stored ones are. */
+ * Biases become integers in steps of input scale times weight scale, as stored ones are, where
+ * these steps are fine enough. */
 #include "passes/qdq.h"
 
 #include "ops/attr.h"
@@ -19,6 +20,9 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+
+/* Of an output's step: how far a bias may be off when it is a whole number of the sums' steps. */
+#define BIAS_ERROR 0.25
 
 /* A tensor of bytes and what they mean. */
 typedef struct quant {
@@ -275,7 +279,7 @@ static pare_status take_tail(rewrite *r, const tail *t, pare_id *out)
  * constants of the graph. */
 typedef struct product {
     quant x;
-    pare_tensor w, w_scale, w_zero, bias; /* bias.data NULL: none */
+    pare_tensor w, w_scale, w_zero, bias; /* bias: int32 for bytes, else float32; no data: none */
     int64_t kernels;
 } product;
 
@@ -318,10 +322,12 @@ static double scale_of(const product *p, int64_t m)
     return (double)((const float *)p->w_scale.data)[i] * (double)p->x.scale;
 }
 
-/* Makes p->bias from slot `slot` of n: float32, or int32 dequantised. *fits false: it is neither,
- * no int32, or not a number for each kernel (Gemm may have one for each row). */
-static pare_status make_bias(const pare_graph *g, const pare_node *n, uint32_t slot, product *p,
-                             bool *fits)
+/* Makes p->bias from slot `slot` of n: float32, or int32 dequantised. For bytes in steps of `step`
+ * it becomes int32, in steps of the sums; with step 0 it is float32. *fits false: it is neither, no
+ * int32, rounded by a part of an output's step that matters, or not a number for each kernel (Gemm
+ * may have one for each row). */
+static pare_status make_bias(const pare_graph *g, const pare_node *n, uint32_t slot, double step,
+                             product *p, bool *fits)
 {
     *fits = true;
     if (absent(n, slot)) return PARE_OK;
@@ -337,18 +343,26 @@ static pare_status make_bias(const pare_graph *g, const pare_node *n, uint32_t s
             (!stored || (scale && scale->dtype == PARE_F32 && (!absent(dq, 2) == (zero != NULL)) &&
                          (scales == 1 || scales == count)));
     if (!*fits) return PARE_OK;
-    PARE_TRY(pare_tensor_new(PARE_I32, 1, &p->kernels, &p->bias));
+    PARE_TRY(pare_tensor_new(step > 0 ? PARE_I32 : PARE_F32, 1, &p->kernels, &p->bias));
     for (int64_t m = 0; m < p->kernels; m++) {
-        double unit = scale_of(p, m), v = pare_tensor_get_f64(b, count == 1 ? 0 : m);
+        double unit = scale_of(p, m), real = pare_tensor_get_f64(b, count == 1 ? 0 : m), s = 1;
+        double number = real;
         if (stored) {
-            if (zero) v -= pare_tensor_get_f64(zero, pare_tensor_count(zero) == 1 ? 0 : m);
-            double s = (double)((const float *)scale->data)[scales == 1 ? 0 : m] / unit;
-            /* A scale that differs by float32's rounding is the one of the sums. */
-            if (!(fabs(s - 1) <= 1e-6)) v = rint(v * s);
-        } else
-            v = rint(v / unit);
-        if (!(fabs(v) < 2147483647)) *fits = false;
-        ((int32_t *)p->bias.data)[m] = *fits ? (int32_t)v : 0;
+            if (zero) number -= pare_tensor_get_f64(zero, pare_tensor_count(zero) == 1 ? 0 : m);
+            s = (double)((const float *)scale->data)[scales == 1 ? 0 : m];
+            real = number * s;
+        }
+        if (step == 0) {
+            ((float *)p->bias.data)[m] = (float)real;
+            continue;
+        }
+        /* A scale that differs by float32's rounding is the one of the sums. */
+        bool as_stored = stored && fabs(s / unit - 1) <= 1e-6;
+        if (!as_stored) number = rint(real / unit);
+        if (!(fabs(number) < 2147483647) ||
+            (!as_stored && !(fabs(number * unit - real) <= step * BIAS_ERROR)))
+            *fits = false;
+        ((int32_t *)p->bias.data)[m] = *fits ? (int32_t)number : 0;
     }
     return PARE_OK;
 }
@@ -434,25 +448,23 @@ static pare_status add_integer(pare_graph *g, const pare_node *was, product *p, 
     if (has_bias) PARE_TRY(add_value(g, was->name, type, &scaled));
     PARE_TRY(add_node(g, pare_op_find("Mul"), "", NULL, 2, pair, scaled));
     if (!has_bias) return PARE_OK;
-    PARE_TRY(pare_tensor_new(PARE_F32, 4, dim, &bias));
-    for (int64_t m = 0; m < p->kernels; m++)
-        ((float *)bias.data)[m] =
-            (float)((double)((const int32_t *)p->bias.data)[m] * scale_of(p, m));
+    bias = p->bias, p->bias = (pare_tensor){ 0 };
+    bias.rank = 4;
+    memcpy(bias.dim, dim, sizeof dim);
     pair[0] = scaled;
     PARE_TRY(add_constant(g, bias, &pair[1]));
     return add_node(g, pare_op_find("Add"), "", NULL, 2, pair, out);
 }
 
-/* Puts the product in node i's place. */
-static pare_status replace_product(rewrite *r, uint32_t i, product *p)
+/* Puts the product in node i's place; `t` follows it (NULL: floats do). */
+static pare_status replace_product(rewrite *r, uint32_t i, const tail *t, product *p)
 {
     pare_graph *g = r->g;
     const pare_node was = g->node[i];
     pare_id y = was.out[0], x = p->x.x;
     pare_type type = g->value[y].type;
-    tail t;
-    bool bytes = find_tail(r, y, &t), conv = is(&was, "Conv");
-    pare_type rows = { .dtype = bytes ? t.y.dtype : type.dtype, .rank = 4 };
+    bool conv = is(&was, "Conv");
+    pare_type rows = { .dtype = t ? t->y.dtype : type.dtype, .rank = 4 };
     for (int d = 0; d < 4; d++) rows.dim[d] = conv ? type.dim[d] : 1;
     if (!conv) {
         pare_type in = { .dtype = p->x.dtype, .rank = 4, .dim = { 1, p->w.dim[1], 1, 1 } };
@@ -464,10 +476,10 @@ static pare_status replace_product(rewrite *r, uint32_t i, product *p)
     }
     pare_graph_remove(g, i);
     pare_id out = y, whole;
-    if (bytes) PARE_TRY(take_tail(r, &t, &out));
+    if (t) PARE_TRY(take_tail(r, t, &out));
     whole = out;
     if (!conv) PARE_TRY(add_value(g, was.name, rows, &out));
-    PARE_TRY(bytes ? add_qlinear(g, &was, p, &t.y, x, out) : add_integer(g, &was, p, x, rows, out));
+    PARE_TRY(t ? add_qlinear(g, &was, p, &t->y, x, out) : add_integer(g, &was, p, x, rows, out));
     return conv ? PARE_OK : add_reshape(g, "", out, &type, whole);
 }
 
@@ -491,13 +503,14 @@ static pare_status multiply(rewrite *r, uint32_t i)
         columns = true;
     if ((conv && x->rank != 4) || x->rank < 2) return PARE_OK;
     tail t;
-    bool plane = conv && y->dim[2] * y->dim[3] > 1;
-    if (plane && !find_tail(r, n->out[0], &t)) return PARE_OK; /* int32 maps would not pay */
+    bool plane = conv && y->dim[2] * y->dim[3] > 1, bytes = find_tail(r, n->out[0], &t);
+    if (plane && !bytes) return PARE_OK; /* int32 maps would not pay */
     if (!weight(g, n, 1, columns ? 1 : 0, &p)) return PARE_OK;
     pare_status st = PARE_OK;
-    if (conv || p.w.rank == 2) st = make_bias(g, n, conv || gemm ? 2 : 99, &p, &fits);
+    if (conv || p.w.rank == 2)
+        st = make_bias(g, n, conv || gemm ? 2 : 99, bytes ? (double)t.y.scale : 0, &p, &fits);
     if (st == PARE_OK && fits && !conv) st = as_kernels(&p, columns);
-    if (st == PARE_OK && fits) st = replace_product(r, i, &p);
+    if (st == PARE_OK && fits) st = replace_product(r, i, bytes ? &t : NULL, &p);
     drop(&p);
     return st;
 }

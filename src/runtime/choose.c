@@ -103,6 +103,7 @@ static void question(const pare_core *c, const pare_work *w, pare_question *q)
                                  .kernels = &c->kernels,
                                  .threads = c->threads,
                                  .no_winograd = c->no_winograd,
+                                 .precision = c->precision,
                                  .epilogue = w->chain.epilogue } };
     for (uint32_t i = 0; i < w->node->n_in; i++) {
         pare_id v = w->node->in[i];
@@ -215,7 +216,7 @@ static pare_status offers(const pare_core *c, const char *force, pare_work *w, p
     *dense = coded;
     dense->p.in = dense->in, dense->p.out = dense->out, dense->p.weight = dense->weight;
     const pare_epilogue *e = &w->chain.epilogue;
-    bool plain = !e->scale && !e->residual && !e->gate && e->act == PARE_ACT_NONE,
+    bool plain = !e->scale && !e->residual && !e->gate && !e->gelu && e->act == PARE_ACT_NONE,
          has_empty = empty(w, &coded), decoded = false,
          lazy = c->choice != PARE_CHOOSE_MEASURE && strcmp(w->node->op->name, "Conv") == 0,
          no_blocks = constant_residual(c, w);

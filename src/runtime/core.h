@@ -70,6 +70,7 @@ typedef struct pare_core {
     pare_kernels kernels;
     int threads;
     bool profile, no_winograd;
+    pare_precision precision;
     pare_choice choice;
     pare_tuned *tuned;       /* of this machine; NULL: none */
     pare_offer_fn *on_offer; /* told of every offer, when that is what the plan is made for */

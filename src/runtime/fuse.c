@@ -2,6 +2,7 @@
 #include "runtime/fuse.h"
 
 #include "ops/attr.h"
+#include "ops/attrs.h"
 #include "passes/affine.h"
 
 #include <math.h>
@@ -41,6 +42,13 @@ static bool activation(const pare_graph *g, const pare_node *n, pare_epilogue *e
     return true;
 }
 
+static bool gives_bytes(const pare_graph *g, const pare_node *n)
+{
+    pare_dtype t = g->value[n->out[0]].type.dtype;
+    return strcmp(n->op->name, "QLinearConv") == 0 ||
+           (strcmp(n->op->name, "QuantizeLinear") == 0 && (t == PARE_U8 || t == PARE_I8));
+}
+
 /* Clip between constants behind an operator that gives bytes: its bounds, as whole numbers. */
 static bool clips_bytes(const pare_graph *g, const pare_node *n, pare_id v, pare_epilogue *e)
 {
@@ -52,8 +60,9 @@ static bool clips_bytes(const pare_graph *g, const pare_node *n, pare_id v, pare
         if (!w || w->codec || pare_tensor_count(&w->part[0]) != 1) return false;
         bound[i] = (float)pare_tensor_get_f64(&w->part[0], 0);
     }
+    if (!(bound[0] <= bound[1])) return false; /* as for activation() */
     *e = (pare_epilogue){ .act = PARE_ACT_CLIP, .lo = bound[0], .hi = bound[1] };
-    return bound[0] <= bound[1];
+    return true;
 }
 
 /* The other operand, if `n` adds two values of one type, v being one of them; PARE_NONE otherwise.
@@ -77,9 +86,27 @@ static bool gates(const pare_graph *g, const pare_node *a, const pare_node *n, p
     return (n->in[0] == v && n->in[1] == a->in[0]) || (n->in[1] == v && n->in[0] == a->in[0]);
 }
 
-static pare_status absorb_affine(const pare_graph *g, const pare_node *n, pare_id v, pare_chain *c)
+static bool is_product(const pare_node *n)
 {
-    size_t channels = (size_t)g->value[v].type.dim[1], bytes;
+    return strcmp(n->op->name, "MatMul") == 0 || strcmp(n->op->name, "Gemm") == 0;
+}
+
+static bool by_erf(const pare_node *n)
+{
+    return strcmp(n->op->name, "Gelu") == 0 &&
+           ((const pare_gelu_attrs *)n->attrs)->approximate == PARE_GELU_ERF;
+}
+
+/* The dimension that an operator's scales and shifts belong to: of products the columns. */
+static int affine_axis(const pare_graph *g, const pare_node *anchor)
+{
+    return strcmp(anchor->op->name, "MatMul") == 0 ? g->value[anchor->out[0]].type.rank - 1 : 1;
+}
+
+static pare_status absorb_affine(const pare_graph *g, const pare_node *n, pare_id v, int axis,
+                                 pare_chain *c)
+{
+    size_t channels = (size_t)g->value[v].type.dim[axis], bytes;
     if (!pare_mul_size(channels, 2 * sizeof(double), &bytes))
         return pare_fail(PARE_ENOMEM, "%zu channels are too many", channels);
     double *scale = malloc(bytes), *shift = scale ? scale + channels : NULL;
@@ -93,7 +120,7 @@ static pare_status absorb_affine(const pare_graph *g, const pare_node *n, pare_i
         free(scale);
         return pare_fail(PARE_ENOMEM, "no memory for the scales of %zu channels", channels);
     }
-    pare_affine_get(g, n, v, scale, shift);
+    pare_affine_get(g, n, v, axis, scale, shift);
     for (size_t i = 0; i < channels; i++) {
         c->shift[i] = (float)((double)c->shift[i] * scale[i] + shift[i]);
         c->scale[i] = (float)((double)c->scale[i] * scale[i]);
@@ -111,7 +138,7 @@ pare_status pare_chain_from(const pare_graph *g, const pare_uses *uses, pare_id 
     pare_chain_alone(g, anchor, &c);
     pare_status st = PARE_OK;
     const pare_node *a = &g->node[anchor];
-    if (a->n_out == 1 && c.out != PARE_NONE && strcmp(a->op->name, "QLinearConv") == 0) {
+    if (a->n_out == 1 && c.out != PARE_NONE && gives_bytes(g, a)) {
         pare_id reader =
             pare_use_count(uses, c.out) == 1 ? uses->reader[uses->start[c.out]] : anchor;
         const pare_node *n = &g->node[reader];
@@ -125,7 +152,8 @@ pare_status pare_chain_from(const pare_graph *g, const pare_uses *uses, pare_id 
     }
     bool plain = a->n_out == 1 && c.out != PARE_NONE && g->value[c.out].type.dtype == PARE_F32 &&
                  g->value[c.out].type.rank >= 2;
-    while (plain && c.n < PARE_CHAIN_MOST && c.epilogue.act == PARE_ACT_NONE) {
+    int axis = plain ? affine_axis(g, a) : 1;
+    while (plain && c.n < PARE_CHAIN_MOST && c.epilogue.act == PARE_ACT_NONE && !c.epilogue.gelu) {
         const pare_value *v = &g->value[c.out];
         if (v->is_output || pare_use_count(uses, c.out) != 1) break;
         pare_id reader = uses->reader[uses->start[c.out]];
@@ -138,13 +166,15 @@ pare_status pare_chain_from(const pare_graph *g, const pare_uses *uses, pare_id 
             break;
         }
         pare_id residual = c.residual == PARE_NONE ? other_operand(g, n, c.out) : PARE_NONE;
-        if (c.residual == PARE_NONE && pare_affine_is(g, n, c.out) &&
+        if (c.residual == PARE_NONE && pare_affine_is(g, n, c.out, axis) &&
             pare_same_shape(&v->type, &g->value[n->out[0]].type)) {
-            st = absorb_affine(g, n, c.out, &c);
+            st = absorb_affine(g, n, c.out, axis, &c);
             if (st != PARE_OK) break;
         } else if (residual != PARE_NONE) {
             c.residual = residual;
             c.epilogue.residual = true;
+        } else if (is_product(a) && by_erf(n)) {
+            c.epilogue.gelu = true;
         } else if (!activation(g, n, &c.epilogue))
             break;
         c.node[c.n++] = reader;

@@ -9,6 +9,7 @@
 
 #include "kernels/kernels.h"
 #include "ops/op.h"
+#include "pare/plan.h"
 #include "passes/ranges.h"
 
 #include <string.h>
@@ -16,11 +17,12 @@
 /* What the plan fused behind an operator: out = act(op(in) * scale + shift + residual); op includes
  * its own bias. */
 typedef struct pare_epilogue {
-    const float *scale, *shift; /* out's dim[1] numbers each, indexed by channel; both NULL: none.
-                                   The plan's memory */
+    const float *scale, *shift; /* out's dim[1] numbers each, indexed by channel, of MatMul one for
+                                   each column; both NULL: none. The plan's memory */
     pare_act act;
     float lo, hi;  /* CLIP */
     float alpha;   /* LEAKY */
+    bool gelu;     /* instead of act, behind MatMul and Gemm only: x / 2 * (1 + erf(x / sqrt(2))) */
     bool gate;     /* out = in[0] * op(in[0]), as in SiLU; then nothing else is fused */
     bool residual; /* one more operand of the output's type: in[n_in] of the step, added before act
                     */
@@ -44,6 +46,7 @@ typedef struct pare_prepare {
     const pare_kernels *kernels;
     int threads;
     bool no_winograd;
+    pare_precision precision; /* what sums of products may be rounded to */
 } pare_prepare;
 
 typedef struct pare_step {
@@ -71,6 +74,7 @@ typedef struct pare_impl {
     bool fuses;        /* honours the epilogue; otherwise accepts is only asked with an empty one */
     pare_layout takes; /* layout of every computed input of rank 4, the residual among them */
     pare_layout gives; /* layout of output 0; PARE_BLOCKED: accepts sees to it that its rank is 4 */
+    pare_precision precision; /* to which it rounds float32 factors */
     bool (*accepts)(const pare_prepare *p);
     double (*model_ns)(const pare_prepare *p); /* one run on p->threads, which is always two when
                                                   implementations are chosen; finite. NULL: 1e18

@@ -151,6 +151,28 @@ static pare_status build(pare_core *c)
     return PARE_OK;
 }
 
+/* Has this processor instructions for the precision? */
+static bool offers_precision(const pare_kernels *k, pare_precision precision)
+{
+    switch (precision) {
+    case PARE_PRECISION_FP32: return true;
+    case PARE_PRECISION_BF16X2: return k->pieces[1].conv;
+    case PARE_PRECISION_BF16: return k->pieces[0].conv;
+    }
+    return false;
+}
+
+static pare_status check_precision(const pare_kernels *k, pare_precision precision)
+{
+    if (offers_precision(k, precision)) return PARE_OK;
+    char cpu[160];
+    return pare_fail(PARE_EUNSUPPORTED,
+                     "precision %s needs %s, which %s lacks or PARE_CPU hides: say fp32",
+                     precision == PARE_PRECISION_BF16 ? "bf16" : "bf16x2",
+                     precision == PARE_PRECISION_BF16 ? "AVX512_BF16 or AMX" : "AMX",
+                     pare_cpu_name(cpu, sizeof cpu));
+}
+
 static pare_status check_options(const pare_plan_options *o)
 {
     if (o->threads < 0 || o->threads > MOST_THREADS)
@@ -175,6 +197,7 @@ static pare_status new_core(pare_graph *graph, const pare_plan_options *o, pare_
     c->profile = o->profile;
     c->choice = o->choice;
     c->no_winograd = o->no_winograd;
+    c->precision = o->precision;
     pare_kernels_init(&c->kernels, pare_cpu_detect());
     *out = c;
     return PARE_OK;
@@ -188,6 +211,7 @@ pare_status pare_plan_take(pare_graph *graph, const pare_plan_options *options, 
     PARE_TRY(new_core(graph, o, &c));
     c->tuned = pare_tuned_load(c->kernels.isa);
     pare_status st = check_options(o);
+    if (st == PARE_OK) st = check_precision(&c->kernels, o->precision);
     if (st == PARE_OK) st = rewrite(graph, o);
     if (st == PARE_OK) st = offer_all(c, o);
     if (st == PARE_OK) st = build(c);
@@ -211,6 +235,7 @@ pare_status pare_plan_offers(const pare_graph *graph, pare_offer_fn *fn, void *u
     pare_core *c;
     PARE_TRY(pare_graph_clone(graph, &own));
     PARE_TRY(new_core(own, &o, &c));
+    if (offers_precision(&c->kernels, PARE_PRECISION_BF16)) c->precision = PARE_PRECISION_BF16;
     c->on_offer = fn;
     c->on_offer_user = user;
     pare_status st = rewrite(own, &o);

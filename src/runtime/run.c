@@ -205,6 +205,7 @@ void pare_plan_step(const pare_plan *p, size_t i, pare_step_info *out)
                              .why = w->why,
                              .codec = w->codec,
                              .macs = w->macs,
+                             .precision = w->impl->precision,
                              .weight_bytes = (double)w->packed_bytes };
     const pare_step *s = &p->step[i];
     for (uint32_t k = 0; k < inputs_of(w); k++) {

@@ -99,7 +99,8 @@ static double best_ns(const pare_core *c, const pare_node *n, const pare_type *x
                        .weight = weight,
                        .kernels = &c->kernels,
                        .threads = PARE_MODEL_THREADS,
-                       .no_winograd = c->no_winograd };
+                       .no_winograd = c->no_winograd,
+                       .precision = c->precision };
     double best = INFINITY;
     for (const pare_impl *const *i = pare_impls; *i; i++) {
         bool for_codec = (*i)->codec && strcmp((*i)->codec, "*") != 0;

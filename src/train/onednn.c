@@ -105,7 +105,7 @@ pare_status pare_dnn_bf16(void)
         return pare_fail(PARE_EUNSUPPORTED,
                          "oneDNN already uses tile instructions, which its bfloat16 kernels get "
                          "wrong: train in bf16 before anything else in this process");
-    if (pare_cpu_has_bf16()) return PARE_OK;
+    if (pare_cpu_detect() & PARE_CPU_BF16) return PARE_OK;
     char name[128];
     return pare_fail(PARE_EUNSUPPORTED,
                      "%s has no bfloat16 arithmetic (AVX512_BF16): train with --precision fp32",

@@ -4,6 +4,7 @@ case $pare in /*) ;; *) pare=$PWD/$pare ;; esac
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
+export PARE_TUNE=off # what the user measured stays as it is
 failures=0
 checks=0
 last=

@@ -81,6 +81,10 @@ stderr_has 'first in'
 error=$(json_value max_rel_error)
 expect 7 "$pare" verify a.onnx b.onnx --json --seed 2
 [ "$(json_value max_rel_error)" != "$error" ] || fail "--seed does not change the random inputs"
+expect 2 "$pare" verify a.onnx a.onnx --limit 5
+stderr_has '\--limit counts samples'
+expect 2 "$pare" verify a.onnx a.onnx --crop 8x8
+stderr_has '\--crop would change nothing'
 expect 7 "$pare" verify a.onnx five.onnx
 expect 7 "$pare" verify a.onnx grey.onnx
 expect 0 "$pare" verify a.onnx b.onnx --tolerance 1000
@@ -104,6 +108,14 @@ stdout_has 'arithmetic$'
 expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1 --json
 case $(json_value load_ms) in 0 | '') fail "planning took no time" ;; esac
 expect 2 "$pare" bench a.onnx --preprocess missing.json
+# rounding: as asked where the processor can, and refused, not ignored, where it cannot
+expect 0 "$pare" bench a.onnx --seconds 0.01 --runs 1 --json
+[ "$(json_value precision)" = '"fp32"' ] || fail "precision is $(json_value precision)"
+expect 2 "$pare" bench a.onnx --precision fp16
+PARE_CPU=c expect 4 "$pare" bench a.onnx --precision bf16
+stderr_has 'AVX512_BF16'
+PARE_CPU=avx2 expect 4 "$pare" eval a.onnx --data glyphs:test=50 --precision bf16x2
+stderr_has 'AMX'
 expect 2 "$pare" bench a.onnx --tolerance 0.1
 stderr_has '\--peers'
 expect 2 "$pare" bench a.onnx --peer-path missing.so

@@ -32,6 +32,15 @@ cmp -s results/*.npy positional/*.npy || fail "an argument X.npy is not --in X.n
 expect 2 "$pare" run net.onnx x.npy cat.jpg
 stderr_has "either pictures or tensors"
 
+expect 2 "$pare" run net.onnx x.npy --labels x.npy
+stderr_has '\--labels would change nothing'
+expect 2 "$pare" run net.onnx x.npy --mean 1
+stderr_has '\--mean would change nothing'
+expect 2 "$pare" run net.onnx x.npy --skip 1
+expect 0 "$pare" run net.onnx x.npy --top 2 --skip 1
+expect 2 "$pare" run net.onnx cat.jpg --batch 2
+stderr_has 'pictures run one at a time'
+
 expect 2 "$pare" run net.onnx
 stderr_has "input 'input' is missing"
 expect 2 "$pare" run net.onnx --in other=x.npy

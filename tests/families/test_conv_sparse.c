@@ -250,10 +250,39 @@ static void test_other_inputs(void **state)
     }
 }
 
+/* Taps so far apart that offsets into a band's planes would need more than 31 bits. */
+static void test_far_taps(void **state)
+{
+    (void)state;
+    pare_type xt = f32_type(4, 1, 1, 1, 32000), wt = f32_type(4, 2, 1, 3, 2);
+    pare_graph *g;
+    OK(pare_graph_new(&g));
+    pare_tensor w = random_tensor(wt, 1), in = random_tensor(xt, 2);
+    pare_weight bits;
+    pare_id x = add_input(g, "x", xt), v;
+    OK(pare_bitmap_encode(&wt, w.data, NULL, &bits));
+    OK(pare_graph_add_constant(g, "w", bits, &v));
+    OK(pare_graph_mark_output(
+        g, add_node(g, "Conv", "dilations=32767/1,pads=0/0/65540/0", "conv", 2, x, v)));
+    pare_plan *plan = NULL;
+    assert_int_equal(
+        pare_plan_create(g, &(pare_plan_options){ .force = "conv=conv_sparse" }, &plan),
+        PARE_EINVAL);
+    OK(pare_infer(g, false));
+    pare_tensor want = run(g, "reference", 1, &in), got = run(g, NULL, 2, &in);
+    assert_close(&got, &want, 1e-5, "taps far apart");
+    pare_tensor_free(&want);
+    pare_tensor_free(&got);
+    pare_tensor_free(&in);
+    pare_tensor_free(&w);
+    pare_graph_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_shapes),
                                         cmocka_unit_test(test_products),
-                                        cmocka_unit_test(test_other_inputs) };
+                                        cmocka_unit_test(test_other_inputs),
+                                        cmocka_unit_test(test_far_taps) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,15 +83,28 @@ static int16_t *random_weights(size_t n, bool quads, pare_rng *rng)
                                : (int)pare_rng_below(rng, 511) - 255);
     return w;
 }
+/* Neighbours get as large as pairs may: all, one, or half each. */
+static void limit_pairs(size_t n, int16_t *w, pare_rng *rng)
+{
+    for (size_t i = 0; i + 1 < n; i += 2) {
+        int most = PARE_INT8_PAIR, a = pare_rng_below(rng, 4) ? 64 : (int)pare_rng_below(rng, 129),
+            b = most - a;
+        bool negative = pare_rng_below(rng, 2), other = pare_rng_below(rng, 4) == 0;
+        w[i] = (int16_t)(negative ? -a : a > 127 ? 127 : a);
+        w[i + 1] = (int16_t)(negative != other ? -b : b > 127 ? 127 : b);
+    }
+}
 
 /* Weights of `rows` output channels in tiles of `tile` blocks, also as *w, a row for each. */
-static void *random_packed(const pare_kernels *k, size_t tile, size_t rows, size_t words,
-                           int16_t **w, pare_rng *rng)
+static void *random_packed(const pare_kernels *k, size_t tile, bool quads, bool pairs, size_t rows,
+                           size_t words, int16_t **w, pare_rng *rng)
 {
-    *w = random_weights(rows * words * pare_int8_word(k->int8_quads), k->int8_quads, rng);
-    void *packed = calloc(pare_int8_packed(k->vl, rows, words), 1);
+    size_t n = rows * words * pare_int8_word(quads);
+    *w = random_weights(n, quads, rng);
+    if (pairs) limit_pairs(n, *w, rng);
+    void *packed = calloc(pare_int8_packed(k->vl, rows, words) + PARE_INT8_BEYOND, 1);
     assert_non_null(packed);
-    pare_int8_pack(k->vl, tile, k->int8_quads, rows, words, *w, packed);
+    pare_int8_pack(k->vl, tile, quads, rows, words, *w, packed);
     return packed;
 }
 
@@ -120,8 +133,9 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
 {
     pare_rng rng = pare_rng_stream(seed, 11);
     size_t runs = 1 + pare_rng_below(&rng, 5), blocks = 1 + pare_rng_below(&rng, 10),
-           pixels = pare_rng_below(&rng, 40), words = 0, rows = blocks * k->vl, in = 4096;
-    bool zero = k->int8_quads && seed % 3 == 0;
+           pixels = pare_rng_below(&rng, 80), words = 0, rows = blocks * k->vl, in = 4096;
+    bool zero = k->int8_quads && seed % 3 == 0, quads = k->int8_quads || seed % 3 != 0,
+         pairs = seed % 3 == 2;
     pare_int8_run run[5];
     for (size_t r = 0; r < runs; r++) {
         run[r] = (pare_int8_run){ 2 * (uint32_t)pare_rng_below(&rng, 500),
@@ -129,19 +143,20 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
         words += run[r].words;
     }
     uint8_t *x = random_bytes(in, &rng);
-    uint32_t pixel[64], *ones = malloc(words * sizeof *ones);
+    uint32_t pixel[80], *ones = malloc(words * sizeof *ones);
     int16_t *numbers = (int16_t *)(void *)x;
-    for (size_t i = 0; !k->int8_quads && i < in / 2; i++)
+    for (size_t i = 0; !quads && i < in / 2; i++)
         numbers[i] = (int16_t)((int)pare_rng_below(&rng, 384) - 128);
     for (size_t p = 0; p < pixels; p++) pixel[p] = 2 * (uint32_t)pare_rng_below(&rng, 1000);
     for (size_t q = 0; q < words; q++) ones[q] = q % 3 ? 0x01010101 : 0x00000101;
     int16_t *w;
-    void *packed = random_packed(k, k->int8_tile, rows, words, &w, &rng);
+    void *packed = random_packed(k, k->int8_tile, quads, pairs, rows, words, &w, &rng);
     pare_int8_conv c = { .vl = k->vl,
                          .tile = k->int8_tile,
-                         .quads = k->int8_quads,
+                         .quads = quads,
+                         .pairs = pairs,
                          .x = x,
-                         .flip = k->int8_quads && seed % 2 ? 0x80 : 0,
+                         .flip = quads && seed % 2 ? 0x80 : 0,
                          .pixels = pixels,
                          .pixel = pixel,
                          .run = run,
@@ -152,20 +167,33 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
                          .ones = ones,
                          .finish = finish_of(rows, zero, &rng),
                          .y_block = pixels * k->vl };
+    if (k->int8_tiles) c.room = malloc(pare_int8_room(words, pixels));
     for (int sums = 0; sums < 2; sums++) {
         size_t n = blocks * pixels * k->vl * (sums ? 4 : 1);
         uint8_t *got = guarded(n), *want = guarded(n);
         char what[160];
-        snprintf(what, sizeof what, "int8_conv/%s %zu pixels, %zu blocks, %zu words%s seed=%llu",
-                 k->isa, pixels, blocks, words, sums ? ", sums" : "", (unsigned long long)seed);
+        snprintf(what, sizeof what, "int8_conv/%s%s %zu pixels, %zu blocks, %zu words%s seed=%llu",
+                 k->isa,
+                 pairs   ? " pairs"
+                 : quads ? " quads"
+                         : "",
+                 pixels, blocks, words, sums ? ", sums" : "", (unsigned long long)seed);
         c.y = want, c.sums = sums ? (int32_t *)(void *)want : NULL;
         pare_int8_conv_c(&c);
         c.y = got, c.sums = sums ? (int32_t *)(void *)got : NULL;
         k->int8_conv(&c);
         if (sums && !zero) check_meaning(&c, w, got, what);
-        compare(got, want, n, what);
+        keep(got, want, n, what);
+        if (k->int8_tiles) {
+            got = guarded(n);
+            c.y = got, c.sums = sums ? (int32_t *)(void *)got : NULL;
+            k->int8_tiles(&c);
+            keep(got, want, n, what);
+        }
+        free(want - GUARD);
     }
     drop_finish(&c.finish);
+    free(c.room);
     free(x);
     free(ones);
     free(w);
@@ -191,7 +219,8 @@ static void check_depthwise(const pare_kernels *k, uint64_t seed)
         ones[g] = g % 2 ? 0x00010101 : 1;
     }
     int16_t *w;
-    void *packed = random_packed(k, 1, vl, groups * 4 / pare_int8_word(k->int8_quads), &w, &rng);
+    void *packed = random_packed(k, 1, k->int8_quads, false, vl,
+                                 groups * 4 / pare_int8_word(k->int8_quads), &w, &rng);
     pare_int8_depthwise d = { .vl = vl,
                               .quads = k->int8_quads,
                               .x = x,

@@ -228,6 +228,8 @@ static void check_pointwise(const pare_kernels *k, uint64_t seed)
            y_floats = blocks * (pixels + 1) * vl;
     float *x = fresh(in_blocks * x_block, &rng), *w = fresh(channels * blocks * vl, &rng),
           *bias = fresh(blocks * vl, &rng), *residual = fresh(y_floats, &rng);
+    size_t ahead_floats = pare_rng_below(&rng, 500);
+    float *ahead = fresh(ahead_floats, &rng);
     for (int act = 0; act < 4; act++) {
         pare_pointwise t = { .vl = vl,
                              .pixels = pixels,
@@ -240,8 +242,12 @@ static void check_pointwise(const pare_kernels *k, uint64_t seed)
                              .residual = seed % 3 ? residual : NULL,
                              .y_block = y_block,
                              .y_pixel = y_pixel,
-                             .finish = { (pare_act)act, -1, 2, 0.1f } };
+                             .onto = seed % 4 == 3,
+                             .finish = { (pare_act)act, -1, 2, 0.1f },
+                             .ahead = ahead,
+                             .ahead_floats = ahead_floats };
         float *want = guarded(y_floats), *got = guarded(y_floats);
+        for (size_t i = 0; i < y_floats; i++) want[i] = got[i] = (float)(i % 7); /* sums so far */
         t.y = want;
         pare_pointwise_c(&t);
         t.y = got;
@@ -253,7 +259,7 @@ static void check_pointwise(const pare_kernels *k, uint64_t seed)
         drop_guarded(want);
         drop_guarded(got);
     }
-    free(x), free(w), free(bias), free(residual);
+    free(x), free(w), free(bias), free(residual), free(ahead);
 }
 
 static void test_conv_blocked(void **state)
@@ -408,6 +414,86 @@ static void test_rows(void **state)
     each_isa(check_rows, 10);
 }
 
+static void check_whole_rows(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 8);
+    size_t n = 1 + pare_rng_below(&rng, seed % 2 ? 40 : 300);
+    float *x = fresh(n, &rng), *scale = fresh(n, &rng), *shift = fresh(n, &rng), *want = guarded(n),
+          *got = guarded(n);
+    for (size_t i = 0; i < n; i++) x[i] = 5 + x[i] * (seed % 3 ? 2 : 50);
+    if (seed % 7 == 0) x[n / 2] = -INFINITY; /* as masks have it */
+    if (seed % 11 == 0) x[n - 1] = NAN;
+    char what[120];
+    snprintf(what, sizeof what, "softmax/%s n=%zu seed=%llu", k->isa, n, (unsigned long long)seed);
+    pare_softmax_c(n, x, want);
+    k->softmax(n, x, got);
+    same(got, want, n, 1, 1e-6, what);
+    memcpy(got, x, n * sizeof *x);
+    k->softmax(n, got, got);
+    same(got, want, n, 1, 1e-6, what);
+    if (seed % 7 != 0 && n > 1) {
+        snprintf(what, sizeof what, "normalize/%s n=%zu seed=%llu", k->isa, n,
+                 (unsigned long long)seed);
+        pare_normalize_c(n, x, 1e-5f, scale, seed % 5 ? shift : NULL, want);
+        k->normalize(n, x, 1e-5f, scale, seed % 5 ? shift : NULL, got);
+        same(got, want, n, 4, 1e-5, what);
+    }
+    free(x), free(scale), free(shift);
+    drop_guarded(want), drop_guarded(got);
+}
+static void test_whole_rows(void **state)
+{
+    (void)state;
+    each_isa(check_whole_rows, 100);
+}
+
+static double elu(double x) { return x < 0 ? expm1(x) : x; }
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+static double silu(double x) { return x / (1 + exp(-x)); }
+static double gelu(double x) { return x / 2 * (1 + erf(x * sqrt(0.5))); }
+static double gelu_tanh(double x)
+{
+    return x / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+}
+
+/* Every function against double precision, for numbers of all magnitudes and signs. Errors are in
+ * units of 2^-24 of the result; of Gelu, whose sum cancels below zero, of x. */
+static void check_functions(const pare_kernels *k, uint64_t seed)
+{
+    static const struct {
+        pare_unary f;
+        double (*exact)(double);
+        double least, most, units;
+        bool of_x;
+    } functions[] = {
+        { PARE_UNARY_EXP, exp, -87, 88, 4, false },
+        { PARE_UNARY_SIGMOID, sigmoid, -87, 200, 6, false },
+        { PARE_UNARY_SILU, silu, -80, 200, 6, false },
+        { PARE_UNARY_TANH, tanh, -200, 200, 6, false },
+        { PARE_UNARY_ERF, erf, -200, 200, 6, false },
+        { PARE_UNARY_ELU, elu, -200, 200, 8, false },
+        { PARE_UNARY_GELU, gelu, -200, 200, 6, true },
+        { PARE_UNARY_GELU_TANH, gelu_tanh, -200, 200, 6, true },
+    };
+    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++)
+        for (uint32_t bits = (uint32_t)seed * 997; bits < 0xff000000; bits += 300007) {
+            float x, y;
+            memcpy(&x, &bits, sizeof x);
+            if (!(x >= functions[f].least && x <= functions[f].most) || fabsf(x) < 1e-30f) continue;
+            k->unary(functions[f].f, 1, &x, 1, 0, &y);
+            double want = functions[f].exact((double)x),
+                   unit = ldexp(functions[f].of_x ? fabs((double)x) : fabs(want), -24);
+            if (!(fabs((double)y - want) <= functions[f].units * unit))
+                fail_msg("unary %d/%s of %.9g: %.9g instead of %.9g, %.1f units", functions[f].f,
+                         k->isa, (double)x, (double)y, want, fabs((double)y - want) / unit);
+        }
+}
+static void test_functions(void **state)
+{
+    (void)state;
+    each_isa(check_functions, 3);
+}
+
 /* What measures the machine does what it says: else its rates would be another loop's. */
 static void check_limits(const pare_kernels *k, uint64_t seed)
 {
@@ -457,6 +543,28 @@ static void check_reorder(const pare_kernels *k, uint64_t seed)
     drop_guarded(plain);
     free(x);
 }
+static void check_transpose(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 9);
+    size_t rows = 1 + pare_rng_below(&rng, 40), columns = 1 + pare_rng_below(&rng, 40),
+           from_row = columns + pare_rng_below(&rng, 5), to_row = rows + pare_rng_below(&rng, 5),
+           size = columns * to_row;
+    float *x = fresh(rows * from_row, &rng), *want = guarded(size), *got = guarded(size);
+    char what[100];
+    snprintf(what, sizeof what, "transpose/%s of %zu x %zu, seed %llu", k->isa, rows, columns,
+             (unsigned long long)seed);
+    pare_transpose_c(rows, columns, x, from_row, want, to_row);
+    k->transpose(rows, columns, x, from_row, got, to_row);
+    same(got, want, size, 0, 0, what);
+    free(x);
+    drop_guarded(want), drop_guarded(got);
+}
+static void test_transpose(void **state)
+{
+    (void)state;
+    each_isa(check_transpose, 60);
+}
+
 static void test_reorder(void **state)
 {
     (void)state;
@@ -705,6 +813,8 @@ int main(void)
         cmocka_unit_test(test_rows),           cmocka_unit_test(test_reorder),
         cmocka_unit_test(test_window_blocked), cmocka_unit_test(test_rows_blocked),
         cmocka_unit_test(test_winograd),       cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_whole_rows),     cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_transpose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,7 @@ static void test_lists_everything(void **state)
     make_node(&m, "Relu", "circle2", "f", "g");
     make_node(&m, "Relu", "twice", "x", "d");
     make_node(&m, "Gemm", "ranks", "x x", "h");
+    make_node(&m, "Gemm", "", "x x", "unnamed"); /* called what it gives */
     make_output(&m, "c", PARE_F32, -1, NULL);
     make_output(&m, "z", PARE_F32, -1, NULL);
     save(&m);
@@ -87,6 +88,7 @@ static void test_lists_everything(void **state)
         { "", "on a cycle" },
         { "twice", "two values are named" },
         { "ranks", "rank 4" },
+        { "unnamed", "rank 4" },
         { "", "output 'z'" },
     };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++)

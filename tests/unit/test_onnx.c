@@ -295,7 +295,8 @@ static void test_bad_tensors(void **state)
         { 0, 1, { 4 }, 16, PARE_EFORMAT, "no element type" },
         { 8, 1, { 4 }, 16, PARE_EUNSUPPORTED, "string" },
         { 16, 1, { 4 }, 16, PARE_EUNSUPPORTED, "bfloat16" },
-        { 22, 1, { 4 }, 16, PARE_EUNSUPPORTED, "int4" },
+        { 22, 1, { 5 }, 16, PARE_EFORMAT, "16 bytes of data, its shape needs 3" },
+        { 23, 1, { 4 }, 16, PARE_EUNSUPPORTED, "float4e2m1" },
         { 77, 1, { 4 }, 16, PARE_EUNSUPPORTED, "unknown" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -217,12 +217,76 @@ static void test_refused_forms(void **state)
     refuse(&m, "node 'u': attribute 'scales' is missing");
 }
 
+/* Elements of 4 bits lie two to a byte, the lower half first. */
+static void test_narrow_weights(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = { 0x78, 0xf3 }; /* the last half byte is nobody's */
+    static const struct {
+        int dtype;
+        float want[3];
+    } types[] = { { PARE_ONNX_INT4, { -16, 14, 6 } }, { PARE_ONNX_UINT4, { 16, 14, 6 } } };
+    float two = 2;
+    int64_t dim = 3;
+    for (size_t i = 0; i < 2; i++)
+        for (int form = 0; form < 3; form++) { /* raw, as integers, of a Constant */
+            make m = make_new(21);
+            make_init(&m, "two", PARE_F32, 0, NULL, &two, sizeof two);
+            Onnx__TensorProto *t =
+                form < 2 ? make_init(&m, "w", types[i].dtype, 1, &dim, bytes, sizeof bytes)
+                         : make_tensor(&m, "", types[i].dtype, 1, &dim, bytes, sizeof bytes);
+            int32_t integers[] = { bytes[0], bytes[1] };
+            if (form == 1) {
+                t->has_raw_data = false;
+                t->raw_data.len = 0;
+                t->n_int32_data = 2;
+                t->int32_data = integers;
+            } else if (form == 2) {
+                Onnx__AttributeProto *a =
+                    make_attr(&m, make_node(&m, "Constant", "", "", "w"), "value",
+                              ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR);
+                a->t = t;
+            }
+            make_node(&m, "DequantizeLinear", "", "w two", "y");
+            make_output(&m, "y", PARE_F32, -1, NULL);
+            expect(&m, 17, 3, types[i].want, form == 1 ? "integers" : "bytes");
+        }
+}
+
+/* A QuantizeLinear to 4 bits clamps to them, whether its zero point or an attribute says so. */
+static void test_narrow_outputs(void **state)
+{
+    (void)state;
+    static const int64_t dim = 6;
+    static const float half = 0.5f, shifted[] = { 1, -2, 3, -4, 3, -4.5f },
+                       positive[] = { 1, 0, 3, 0, 5, 0 }, most[] = { 1, 0, 3, 0, 5, 0, 7, 0, 7.5f };
+    make m = start(21, 1, &dim);
+    make_init(&m, "half", PARE_F32, 0, NULL, &half, sizeof half);
+    make_init(&m, "one", PARE_ONNX_INT4, 0, NULL, "\x01", 1);
+    make_node(&m, "QuantizeLinear", "q", "x half one", "q");
+    make_node(&m, "DequantizeLinear", "", "q half one", "y");
+    expect(&m, 17, dim, shifted, "a zero point of 4 bits");
+    m = start(21, 1, &dim);
+    make_init(&m, "half", PARE_F32, 0, NULL, &half, sizeof half);
+    make_int(&m, make_node(&m, "QuantizeLinear", "q", "x half", "q"), "output_dtype",
+             PARE_ONNX_UINT4);
+    make_node(&m, "DequantizeLinear", "", "q half", "y");
+    expect(&m, 21, dim, positive, "an attribute of 4 bits");
+    m = start(21, 1, &(int64_t){ 9 });
+    make_init(&m, "half", PARE_F32, 0, NULL, &half, sizeof half);
+    make_int(&m, make_node(&m, "QuantizeLinear", "q", "x half", "q"), "output_dtype",
+             PARE_ONNX_UINT4);
+    make_node(&m, "DequantizeLinear", "", "q half", "y");
+    expect(&m, 21, 9, most, "above 4 bits");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reductions),    cmocka_unit_test(test_lists_that_became_inputs),
-        cmocka_unit_test(test_old_softmax),   cmocka_unit_test(test_resizing),
-        cmocka_unit_test(test_refused_forms),
+        cmocka_unit_test(test_reductions),     cmocka_unit_test(test_lists_that_became_inputs),
+        cmocka_unit_test(test_old_softmax),    cmocka_unit_test(test_resizing),
+        cmocka_unit_test(test_refused_forms),  cmocka_unit_test(test_narrow_weights),
+        cmocka_unit_test(test_narrow_outputs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -127,8 +127,12 @@ static void test_reshape(void **state)
             VECTOR(PARE_I64, 2, -7, 2));
     REFUSES("Reshape", "allowzero=1", PARE_EFORMAT, "pieces of 0", VECTOR(PARE_F32, 4, 1, 2, 3, 4),
             VECTOR(PARE_I64, 2, 0, -1));
-    REFUSES("Reshape", "", PARE_EFORMAT, "holds", VECTOR(PARE_F32, 4, 1, 2, 3, 4),
+    REFUSES("Reshape", "", PARE_EFORMAT, "holds 5 elements", VECTOR(PARE_F32, 4, 1, 2, 3, 4),
+            VECTOR(PARE_I64, 1, 5));
+    REFUSES("Reshape", "", PARE_EFORMAT, "more than 2^63", VECTOR(PARE_F32, 4, 1, 2, 3, 4),
             VECTOR(PARE_I64, 3, 0x1p40, 0x1p40, 0x1p40));
+    REFUSES("Reshape", "", PARE_EFORMAT, "more than 2^63", VECTOR(PARE_F32, 4, 1, 2, 3, 4),
+            VECTOR(PARE_I64, 3, 0x1p40, 0x1p40, -1));
 }
 
 static void test_slice_extremes(void **state)

@@ -164,6 +164,35 @@ static void test_drop_identities(void **state)
     pare_graph_free(g);
 }
 
+/* Exporters name the mask that Dropout gives, whether or not somebody reads it, and leave training
+ * mode on where the ratio is 0. */
+static void test_dropout_with_mask(void **state)
+{
+    (void)state;
+    for (int read = 0; read < 2; read++) {
+        pare_graph *g, *r;
+        OK(pare_graph_new(&g));
+        pare_id x = add_input(g, "x", f32_type(2, 3, 4)), out[2];
+        pare_tensor on;
+        pare_id in[3] = { add_node(g, "Relu", "", "relu", 1, x), add_scalar(g, 0), PARE_NONE };
+        OK(pare_tensor_new(PARE_BOOL, 0, NULL, &on));
+        *(uint8_t *)on.data = 1;
+        OK(pare_graph_add_constant(g, "on", pare_weight_dense(on), &in[2]));
+        for (int i = 0; i < 2; i++)
+            OK(pare_graph_add_value(g, pare_graph_unique(g, "dropout"), NULL, &out[i]));
+        const pare_op *op = pare_op_find("Dropout");
+        void *attrs = pare_arena_alloc(g->arena, op->attrs_size + 1);
+        if (op->attrs) pare_fields_default(op->attrs, attrs);
+        OK(pare_graph_add_node(g, op, "dropout", attrs, op->attrs_size, 3, in, 2, out, NULL));
+        OK(pare_graph_mark_output(g, add_node(g, "Neg", "", "neg", 1, out[0])));
+        if (read) OK(pare_graph_mark_output(g, add_node(g, "Not", "", "not", 1, out[1])));
+        r = rewritten(g, 0);
+        assert_int_equal(nodes_of(r, "Dropout"), read);
+        pare_graph_free(r);
+        pare_graph_free(g);
+    }
+}
+
 static void test_constants_and_dead_code(void **state)
 {
     (void)state;
@@ -200,6 +229,107 @@ static void test_outputs_stay(void **state)
     pare_graph_free(g);
 }
 
+/* x / 2 * (1 + erf(x / sqrt(2))) in the orders that exporters use; `root` in place of sqrt(2). */
+static pare_id spelt_gelu(pare_graph *g, pare_id x, int form, float root)
+{
+    pare_id e = form % 2 ? add_node(g, "Div", "", "div", 2, x, add_scalar(g, root))
+                         : add_node(g, "Mul", "", "div", 2, add_scalar(g, 1 / root), x);
+    e = add_node(g, "Erf", "", "erf", 1, e);
+    e = add_node(g, "Add", "", "one", 2, form % 2 ? e : add_scalar(g, 1),
+                 form % 2 ? add_scalar(g, 1) : e);
+    pare_id half = add_scalar(g, 0.5f);
+    if (form < 2) return add_node(g, "Mul", "", "y", 2, add_node(g, "Mul", "", "m", 2, x, e), half);
+    if (form < 4) return add_node(g, "Mul", "", "y", 2, add_node(g, "Mul", "", "m", 2, half, x), e);
+    return add_node(g, "Mul", "", "y", 2, x, add_node(g, "Mul", "", "m", 2, e, half));
+}
+
+static void test_find_gelu(void **state)
+{
+    (void)state;
+    for (int form = 0; form < 7; form++) {
+        pare_graph *g, *r;
+        OK(pare_graph_new(&g));
+        pare_id x = add_input(g, "x", f32_type(3, 2, 5, 7));
+        /* The seventh is none. */
+        OK(pare_graph_mark_output(g, spelt_gelu(g, x, form, form < 6 ? 1.41421356f : 1.4f)));
+        r = rewritten(g, 1e-6);
+        assert_int_equal(nodes_of(r, "Gelu"), form < 6);
+        assert_int_equal(nodes_of(r, NULL), form < 6 ? 1 : 5);
+        pare_graph_free(r);
+        pare_graph_free(g);
+    }
+}
+
+static void test_find_products(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *equation;
+        int transposes; /* -1: not a product of matrices */
+    } cases[] = {
+        { "bgid,bgdj->bgij", 0 },  { "B G i D , B G D J -> B G i J", 0 },
+        { "bgdj,bgid->bgij", 0 },  { "bgid,bgdj->bgji", 2 },
+        { "bgid,bgdj->gbij", 2 },  { "bgid,bgdj->igbj", 3 },
+        { "bgid,bgdj->bij", -1 },  { "bgid,bgdi->bgi", -1 },
+        { "bbid,bgdj->bgij", -1 }, { "...id,...dj->...ij", -1 },
+        { "bgid,bgdj", -1 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pare_graph *g, *r;
+        OK(pare_graph_new(&g));
+        pare_id x = add_input(g, "x", f32_type(4, 3, 3, 4, 4)),
+                k = add_node(g, "Exp", "", "k", 1, x);
+        pare_id y = add_node(g, "Einsum", "", "y", 2, x, k);
+        const pare_field *f = pare_field_find(g->node[1].op->attrs, "equation", 8);
+        *(const char **)pare_field_at(f, g->node[1].attrs) = cases[i].equation;
+        OK(pare_graph_mark_output(g, y));
+        r = rewritten(g, 1e-6);
+        assert_int_equal(nodes_of(r, "MatMul"), cases[i].transposes >= 0);
+        assert_int_equal(nodes_of(r, "Einsum"), cases[i].transposes < 0);
+        assert_int_equal(nodes_of(r, "Transpose"),
+                         cases[i].transposes < 0 ? 0 : cases[i].transposes);
+        pare_graph_free(r);
+        pare_graph_free(g);
+    }
+}
+
+/* `form`: 0 and 1 are LayerNormalization, over one and over two dimensions; 2 has a mean over other
+ * dimensions, 3 squares something else, 4 has a scale that broadcasts otherwise. In 5 others read
+ * what is in between. */
+static void test_find_layer_norm(void **state)
+{
+    (void)state;
+    for (int form = 0; form < 6; form++) {
+        pare_graph *g, *r;
+        OK(pare_graph_new(&g));
+        pare_id x = add_input(g, "x", f32_type(4, 2, 5, 6, 7)),
+                axes = form == 1   ? add_ints(g, 2, (int64_t[]){ 2, -1 })
+                       : form == 2 ? add_ints(g, 1, (int64_t[]){ 2 })
+                                   : add_ints(g, 1, (int64_t[]){ -1 });
+        pare_id mean = add_node(g, "ReduceMean", "", "mean", 2, x, axes),
+                c = add_node(g, "Sub", "", "centred", 2, x, mean),
+                s = form % 2 ? add_node(g, "Mul", "", "square", 2, form == 3 ? x : c, c)
+                             : add_node(g, "Pow", "", "square", 2, c, add_scalar(g, 2));
+        pare_id v = add_node(g, "ReduceMean", "", "variance", 2, s, axes);
+        v = add_node(g, "Add", "", "more", 2, v, add_scalar(g, form == 3 ? 100 : 1e-3f));
+        v = add_node(g, "Sqrt", "", "root", 1, v);
+        pare_id y = add_node(g, "Div", "", "normal", 2, c, v);
+        pare_type k = form == 1 ? f32_type(2, 6, 7) : f32_type(1, 7);
+        if (form == 4) k = f32_type(3, 5, 1, 7);
+        y = add_node(g, "Mul", "", "scaled", 2, y, add_random(g, "scale", k, 5));
+        y = add_node(g, "Add", "", "shifted", 2, add_random(g, "shift", k, 6), y);
+        OK(pare_graph_mark_output(g, y));
+        if (form == 5) OK(pare_graph_mark_output(g, v));
+        r = rewritten(g, 1e-5);
+        bool found = form < 2 || form == 5;
+        assert_int_equal(nodes_of(r, "LayerNormalization"), found);
+        if (form < 2) assert_int_equal(nodes_of(r, NULL), 1);
+        if (found) assert_int_equal(nodes_of(r, "Div"), 0);
+        pare_graph_free(r);
+        pare_graph_free(g);
+    }
+}
+
 static void test_found_by_name(void **state)
 {
     (void)state;
@@ -214,6 +344,8 @@ int main(void)
         cmocka_unit_test(test_fold_batch_norm),         cmocka_unit_test(test_fold_gemm),
         cmocka_unit_test(test_fold_restraint),          cmocka_unit_test(test_drop_identities),
         cmocka_unit_test(test_constants_and_dead_code), cmocka_unit_test(test_outputs_stay),
+        cmocka_unit_test(test_find_products),           cmocka_unit_test(test_find_gelu),
+        cmocka_unit_test(test_find_layer_norm),         cmocka_unit_test(test_dropout_with_mask),
         cmocka_unit_test(test_found_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

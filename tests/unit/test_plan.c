@@ -292,13 +292,42 @@ static void test_unnamed_and_data_errors(void **state)
     pare_graph_free(g);
 }
 
+/* The bounds of a Clip behind QLinearConv the wrong way round: nothing is fused, and what runs the
+ * convolution alone is asked without it. */
+static void test_reversed_bounds(void **state)
+{
+    (void)state;
+    pare_graph *g;
+    OK(pare_graph_new(&g));
+    pare_type xt = { PARE_U8, 4, { 1, 3, 4, 4 } }, wt = { PARE_U8, 4, { 5, 3, 1, 1 } };
+    pare_id x = add_input(g, "x", xt), w = add_input(g, "w", wt), byte[3];
+    for (int i = 0; i < 3; i++) {
+        pare_tensor t;
+        OK(pare_tensor_new(PARE_U8, 0, NULL, &t));
+        *(uint8_t *)t.data = (uint8_t)(i == 0 ? 3 : 200 - 100 * (i - 1));
+        OK(pare_graph_add_constant(g, pare_graph_unique(g, "byte"), pare_weight_dense(t),
+                                   &byte[i]));
+    }
+    pare_id s = add_scalar(g, 0.5f);
+    pare_id y = add_node(g, "QLinearConv", "", "conv", 8, x, s, byte[0], w, s, byte[0], s, byte[0]);
+    OK(pare_graph_mark_output(g, add_node(g, "Clip", "", "clip", 3, y, byte[1], byte[2])));
+    pare_tensor in[2];
+    OK(pare_tensor_of(&xt, &in[0]));
+    OK(pare_tensor_of(&wt, &in[1]));
+    compare(g, &(pare_plan_options){ 0 }, in);
+    pare_tensor_free(&in[0]);
+    pare_tensor_free(&in[1]);
+    pare_graph_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layout),        cmocka_unit_test(test_layout_reuses),
-        cmocka_unit_test(test_outputs),       cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_views),         cmocka_unit_test(test_encoded_weight_is_fused),
-        cmocka_unit_test(test_late_residual), cmocka_unit_test(test_unnamed_and_data_errors),
+        cmocka_unit_test(test_layout),          cmocka_unit_test(test_layout_reuses),
+        cmocka_unit_test(test_outputs),         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_views),           cmocka_unit_test(test_encoded_weight_is_fused),
+        cmocka_unit_test(test_late_residual),   cmocka_unit_test(test_unnamed_and_data_errors),
+        cmocka_unit_test(test_reversed_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

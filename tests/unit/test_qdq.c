@@ -179,7 +179,7 @@ static void test_products(void **state)
         if (bytes)
             y = qdq(n.g, y, n.step, PARE_U8, 100);
         else
-            n.step = 0.001f; /* a bias in whole steps */
+            n.step = 1e-5f;
         OK(pare_graph_mark_output(n.g, y));
         char what[60];
         snprintf(what, sizeof what, "product, kind %d", kind);
@@ -268,6 +268,27 @@ static void test_biases(void **state)
     }
 }
 
+/* The sums' steps are 0.4: a bias in whole ones would be off by many of the output's. */
+static void test_coarse_sums(void **state)
+{
+    (void)state;
+    for (int bytes = 0; bytes < 2; bytes++) {
+        pare_id x;
+        net n = start(f32_type(2, 4, 4), 1, &x);
+        for (int i = 0; i < 16; i++) ((float *)n.in[0].data)[i] *= 100;
+        x = qdq(n.g, x, 40, PARE_U8, 121);
+        pare_id y = add_node(n.g, "Gemm", "", "fc", 3, x, weight(n.g, f32_type(2, 4, 4), -1, 8),
+                             add_random(n.g, "b", f32_type(1, 4), 9));
+        if (bytes)
+            y = qdq(n.g, y, n.step, PARE_U8, 128);
+        else
+            n.step = 1e-4f;
+        OK(pare_graph_mark_output(n.g, y));
+        check(&n, bytes ? "coarse sums to bytes" : "coarse sums", bytes ? "Gemm" : "ConvInteger",
+              1);
+    }
+}
+
 /* Bytes that stay as they are because the real numbers know more: a window that misses the input is
  * -inf, and a byte too large for float32 infinite. */
 static void test_left_alone(void **state)
@@ -312,9 +333,10 @@ static void test_graph_is_left(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv),       cmocka_unit_test(test_products),
-        cmocka_unit_test(test_others),     cmocka_unit_test(test_biases),
-        cmocka_unit_test(test_left_alone), cmocka_unit_test(test_graph_is_left),
+        cmocka_unit_test(test_conv),          cmocka_unit_test(test_products),
+        cmocka_unit_test(test_others),        cmocka_unit_test(test_biases),
+        cmocka_unit_test(test_coarse_sums),   cmocka_unit_test(test_left_alone),
+        cmocka_unit_test(test_graph_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -54,6 +55,34 @@ static void test_every_item_once(void **state)
     (void)state;
     for (int round = 0; round < 200; round++)
         for (int threads = 0; threads <= 5; threads++) check((size_t)(round * 7 % ITEMS), threads);
+}
+
+typedef struct slow {
+    atomic_int done;
+    int count;
+    bool alone; /* nobody else took the other items within some seconds */
+} slow;
+
+/* The first item waits for all others, half of which are dealt to the thread that it holds up. */
+static void one_waits(void *user, size_t i, int thread)
+{
+    slow *s = user;
+    (void)thread;
+    time_t start = time(NULL);
+    while (i == 0 && !s->alone && atomic_load(&s->done) < s->count - 1)
+        s->alone = time(NULL) - start > 20;
+    atomic_fetch_add(&s->done, 1);
+}
+
+static void test_items_of_a_slow_thread_are_taken(void **state)
+{
+    (void)state;
+    for (int count = 2; count < 40; count++) {
+        slow s = { .count = count };
+        pare_team_for((size_t)count, 2, one_waits, &s);
+        assert_int_equal(atomic_load(&s.done), count);
+        assert_false(s.alone);
+    }
 }
 
 static void nested(void *user, size_t i, int thread)
@@ -144,6 +173,7 @@ int main(void)
         cmocka_unit_test(test_workers_stay_home),
 #endif
         cmocka_unit_test(test_every_item_once),
+        cmocka_unit_test(test_items_of_a_slow_thread_are_taken),
         cmocka_unit_test(test_nesting_is_a_plain_loop),
         cmocka_unit_test(test_two_callers),
     };

@@ -63,21 +63,39 @@ static pare_status run(const pare_step *s, int threads)
     pare_dtype bytes = j.quantize ? s->out[0].dtype : s->in[0].dtype;
     if (s->node->n_in > 2 && s->in[2].data) j.zero = (int32_t)pare_tensor_get_f64(&s->in[2], 0);
     j.is_signed = bytes == PARE_I8;
-    pare_int8_bounds(bytes, j.zero, &j.lo, &j.hi);
+    pare_int8_limits(bytes, &s->epilogue, j.zero, &j.lo, &j.hi);
     pare_team_for(pare_rows_items(j.n), pare_rows_threads(j.n, threads), item, &j);
     return PARE_OK;
 }
 
 const pare_impl pare_impl_bytes_quantize = {
     .name = "bytes_quantize",
-    .op = "QuantizeLinear|DequantizeLinear",
+    .op = "QuantizeLinear",
+    .fuses = true, /* a Clip only */
     .accepts = accepts,
     .model_ns = model_ns,
     .run = run,
 };
 const pare_impl pare_impl_bytes_quantize_blocked = {
     .name = "bytes_quantize_blocked",
-    .op = "QuantizeLinear|DequantizeLinear",
+    .op = "QuantizeLinear",
+    .fuses = true, /* a Clip only */
+    .takes = PARE_BLOCKED,
+    .gives = PARE_BLOCKED,
+    .accepts = accepts_blocked,
+    .model_ns = model_blocked_ns,
+    .run = run,
+};
+const pare_impl pare_impl_bytes_to_reals = {
+    .name = "bytes_to_reals",
+    .op = "DequantizeLinear",
+    .accepts = accepts,
+    .model_ns = model_ns,
+    .run = run,
+};
+const pare_impl pare_impl_bytes_to_reals_blocked = {
+    .name = "bytes_to_reals_blocked",
+    .op = "DequantizeLinear",
     .takes = PARE_BLOCKED,
     .gives = PARE_BLOCKED,
     .accepts = accepts_blocked,

@@ -6,7 +6,8 @@
  *
  * Work is cut into items (image, group, band of output rows, part of the pairs of output blocks).
  * An item goes through the weights of its pairs once, some input channels at a time, all pixels of
- * the band for each. */
+ * the band for each. 1x1 convolutions whose pixels lie side by side take kernels/pointwise.h, which
+ * looks up no places. */
 #include "base/pages.h"
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
@@ -38,11 +39,12 @@ typedef struct shape {
     int64_t chunk;          /* numbers of a run in one go */
     int64_t buffer[2];      /* first: rows and floats of a row */
     bool first, serial;
+    bool pointwise; /* 1x1, stride 1, no padding */
 } shape;
 
 typedef struct packed {
     shape s;
-    pare_tiles tiles, last; /* last: of the last band of conv_blocked_first */
+    pare_tiles tiles, last; /* last: of the last band of conv_blocked_first; pointwise: none */
     size_t *band;           /* [bands + 1] first tile of each; conv_blocked */
     size_t group_weights;
     bool ahead;
@@ -124,6 +126,9 @@ static bool shape_of(const pare_prepare *p, bool first, shape *s)
     if (first && s->channels > FIRST_CHANNELS) return false;
     if (first && w.dilation[1] == 1) s->taps = w.kernel[0], s->run *= w.kernel[1];
     cut(s, &w);
+    s->pointwise = !first && s->taps == 1;
+    for (int d = 0; d < 2; d++)
+        if (w.stride[d] != 1 || w.begin[d] != 0 || w.end[d] != 0) s->pointwise = false;
     if (!first) return true;
     /* The band in the scratch: as many rows and columns as its outputs reach. */
     pare_tiles_of *g = &s->g;
@@ -159,11 +164,12 @@ static double modelled(const pare_prepare *p, bool first)
     for (int64_t b = 0; b < bands; b++)
         pare_tiles_cost_of(&s.g, b * s.band, least((b + 1) * s.band, s.g.out[0]), &c);
     if (first) c.cycles *= (double)s.bands, c.tiles *= (double)s.bands;
-    double pairs = (double)(s.blocks / 2) + 0.6 * (double)(s.blocks % 2),
-           bodies = c.cycles / (double)s.g.most; /* taps of all tiles, nearly */
-    double cycles =
-        pairs * (c.cycles * (double)s.run + c.tiles * 50 * (double)parts_of(s.run, s.chunk) +
-                 bodies * (s.run % s.vl ? 20 : 0)); /* the last channels take a loop of their own */
+    double pairs = (double)(s.blocks / 2) + 0.6 * (double)(s.blocks % 2);
+    /* Short runs: looking up where pixels lie, for every block of a run, is seen. */
+    double run = (double)s.run + (first ? 1.3 * (double)parts_of(s.run, s.vl) : 0),
+           tile = (first || s.pointwise ? 20 : 50) * (double)parts_of(s.run, s.chunk),
+           rest = first || s.run % s.vl == 0 ? 0 : 20 / (double)s.g.most; /* a loop of its own */
+    double cycles = pairs * (c.cycles * (run + rest) + c.tiles * tile);
     if (first) cycles += 0.7 * (double)(s.buffer[0] * s.buffer[1] * s.bands);
     /* 4 cycles a ns; outputs go to the next cache at 33 GB/s, weights come at 22. */
     double outputs = 4.0 * (double)(s.blocks * s.vl * p->out[0].dim[2] * p->out[0].dim[3]),
@@ -262,7 +268,7 @@ static pare_status make(const pare_prepare *p, bool first, void **out, size_t *b
         k->w && k->bias && k->band
             ? PARE_OK
             : pare_fail(PARE_ENOMEM, "no memory for packed weights of %zu numbers", all);
-    if (st == PARE_OK) st = pare_tiles_make(&s->g, s->band, &k->tiles, k->band);
+    if (st == PARE_OK && !s->pointwise) st = pare_tiles_make(&s->g, s->band, &k->tiles, k->band);
     if (st == PARE_OK && first) {
         size_t at[2];
         pare_tiles_of g = s->g;
@@ -315,6 +321,28 @@ static void fill(const shape *s, const pare_kernels *k, int64_t band, const floa
     }
 }
 
+/* The kernel's work on the pixels of a band. */
+static void pointwise(const pare_kernels *k, const pare_conv_blocked *t, size_t pixels)
+{
+    k->pointwise(
+        &(pare_pointwise){ .vl = t->vl,
+                           .pixels = pixels,
+                           .blocks = t->blocks,
+                           .channels = t->channels,
+                           .x = t->x,
+                           .x_block = t->x_block,
+                           .w = t->w,
+                           .bias = t->bias,
+                           .y = t->y,
+                           .residual = t->last ? t->residual : NULL,
+                           .y_block = t->y_block,
+                           .y_pixel = t->vl,
+                           .onto = !t->first,
+                           .finish = { t->last ? t->act : PARE_ACT_NONE, t->lo, t->hi, t->alpha },
+                           .ahead = t->ahead,
+                           .ahead_floats = t->ahead_floats });
+}
+
 static void item(void *user, size_t index, int thread)
 {
     const pare_step *step = user;
@@ -332,7 +360,7 @@ static void item(void *user, size_t index, int thread)
                             .lo = step->epilogue.lo,
                             .hi = step->epilogue.hi,
                             .alpha = step->epilogue.alpha };
-    size_t y = (size_t)((image * s->groups + group) * s->blocks) * y_block;
+    size_t y = (size_t)((image * s->groups + group) * s->blocks) * y_block, pixels = 0;
     if (s->first) {
         pare_scratch scratch = pare_scratch_of(step, thread);
         x += (size_t)(image * s->channels) * (size_t)(s->in[0] * s->in[1]);
@@ -345,7 +373,13 @@ static void item(void *user, size_t index, int thread)
         y += (size_t)(band * s->band * s->g.out_step[0]);
     } else {
         x += (size_t)((image * s->groups + group) * parts_of(s->channels, s->vl)) * plane;
-        t.tile = k->tiles.tile + k->band[band], t.n_tiles = k->band[band + 1] - k->band[band];
+        if (s->pointwise) {
+            int64_t row = band * s->band, rows = least(s->band, s->in[0] - row);
+            size_t before = (size_t)(row * s->g.in_step[0]);
+            x += before, y += before;
+            pixels = (size_t)(rows * s->in[1]);
+        } else
+            t.tile = k->tiles.tile + k->band[band], t.n_tiles = k->band[band + 1] - k->band[band];
         t.x_block = plane;
     }
     for (; pair < end; pair++) {
@@ -367,7 +401,10 @@ static void item(void *user, size_t index, int thread)
             t.ahead_floats = k->ahead && !(t.last && pair + 1 == end && s->bands > 1) ? floats : 0;
             size_t left = (size_t)(k->w + k->group_weights * (size_t)s->groups - t.ahead);
             if (t.ahead_floats > left) t.ahead_floats = left;
-            step->kernels->conv_blocked(&t);
+            if (s->pointwise)
+                pointwise(step->kernels, &t, pixels);
+            else
+                step->kernels->conv_blocked(&t);
             t.w += floats;
         }
     }

@@ -7,10 +7,15 @@
  * input is not grouped or dilated, its pixels have no room between them, and a row of the kernel is
  * one string of bytes. Groups: each
  * block of output channels reads the blocks of input channels that its groups need, against zeros
- * for the rest. Where kernels multiply numbers of 16 bits, bands are always made, and widened.
+ * for the rest. Where kernels multiply numbers of 16 bits, bands are always made, and widened,
+ * except for maps of one pixel, which take the time of reading the weights: those stay bytes.
+ *
+ * conv_int8_pairs is for processors without VNNI and weights so small that products of bytes may be
+ * added in 16 bits, two at a time, whatever the input is. Weights of 7 bits are, as quantising
+ * tools make them for such processors.
  *
  * scratch of a thread: [header][band of bytes, if padded][band of 16 bits, if widened][results, if
- * the output is plain] */
+ * the output is plain][what the kernel needs] */
 #include "base/team.h"
 #include "runtime/impls/int8_common.h"
 #include "runtime/impls/scratch.h"
@@ -38,7 +43,7 @@ static slots slots_of(const pare_node *n)
 
 typedef struct packed {
     pare_window g;
-    bool from_plain, to_plain, copies, quads, is_signed;
+    bool from_plain, to_plain, copies, quads, pairs, is_signed, tiles;
     bool string; /* a row of the kernel is one string of kernel[1] * channels bytes */
     uint8_t flip, pad;
     int64_t images, channels, kernels, groups;
@@ -59,7 +64,8 @@ typedef struct packed {
     char *w;
     size_t block_bytes; /* of the packed weights of an output block */
     pare_int8_finish finish;
-    size_t wide_at, results_at; /* bytes of scratch before the widened band and the results */
+    /* bytes of scratch before the widened band, the results, and what the kernel needs */
+    size_t wide_at, results_at, room_at;
     bool serial;
 } packed;
 
@@ -89,10 +95,35 @@ static bool accepts(const pare_prepare *p, bool from_plain, bool to_plain)
     if (!is_qlinear(p->node) && !to_plain) return false; /* int32 lies plain */
     return !from_plain || x->dim[1] <= 4 || is_product(p);
 }
-static bool accepts_bb(const pare_prepare *p) { return accepts(p, false, false); }
-static bool accepts_bp(const pare_prepare *p) { return accepts(p, false, true); }
-static bool accepts_pb(const pare_prepare *p) { return accepts(p, true, false); }
-static bool accepts_pp(const pare_prepare *p) { return accepts(p, true, true); }
+/* Is |v[i]| + |v[i + 1]| <= PARE_INT8_PAIR for all weights v, less their zero point, that are
+ * neighbours in a word? */
+static bool pairs_fit(const pare_prepare *p, bool from_plain)
+{
+    slots s = slots_of(p->node);
+    if (!p->kernels->int8_pairs || pare_int8_needs_zero(p, s.w, s.w_zero, true)) return false;
+    const pare_tensor *w = pare_int8_constant(p, s.w);
+    const uint8_t *v = w->data;
+    const int64_t in = w->dim[1], columns = w->dim[3], taps = w->dim[2] * columns,
+                  groups = p->in[0].dim[1] / in;
+    const uint8_t flip = w->dtype == PARE_U8 ? 0x80 : 0;
+    if (groups > 1 && in % 2 != 0) return false;
+    pare_window g;
+    pare_conv_window(p->node, &p->in[0], &p->in[s.w], &g);
+    /* Neighbours are channels, and in a string the next column follows the last channel. */
+    const bool string = from_plain && !is_product(p) && groups == 1 && g.dilation[1] == 1;
+    const int64_t across = string ? columns : 1;
+    for (int64_t m = 0; m < w->dim[0]; m++)
+        for (int64_t t = 0; t < taps; t += across) {
+            const uint8_t *at = v + m * in * taps + t;
+            for (int64_t i = 0; i + 1 < in * across; i += 2) {
+                int64_t j = i + 1;
+                int a = (int8_t)(at[i % in * taps + i / in] ^ flip),
+                    b = (int8_t)(at[j % in * taps + j / in] ^ flip);
+                if (abs(a) + abs(b) > PARE_INT8_PAIR) return false;
+            }
+        }
+    return true;
+}
 
 static double macs_of(const pare_prepare *p)
 {
@@ -102,21 +133,34 @@ static double macs_of(const pare_prepare *p)
     return macs;
 }
 
-static double model_ns(const pare_prepare *p)
+/* Groups leave most of a tile empty. */
+static bool by_tiles(const pare_prepare *p)
+{
+    return p->kernels->int8_tiles && p->in[slots_of(p->node).w].dim[1] == p->in[0].dim[1];
+}
+
+/* Weights stay bytes where kernels multiply 16 bits. */
+static bool by_bytes(const pare_prepare *p)
+{
+    slots s = slots_of(p->node);
+    return p->out->dim[2] * p->out->dim[3] == 1 && !pare_int8_needs_zero(p, s.w, s.w_zero, true);
+}
+
+static double model_ns(const pare_prepare *p, bool pairs, bool to_plain)
 {
     const pare_type *w = &p->in[slots_of(p->node).w];
     double wasted = 1; /* groups: by blocks of vl channels */
     if (w->dim[1] < p->in[0].dim[1] && w->dim[1] < (int64_t)p->kernels->vl)
         wasted = (double)p->kernels->vl / (double)w->dim[1];
-    double each = p->kernels->vl == 16 ? 0.0025 : 0.011; /* ns of a multiply-add */
+    double each = p->kernels->vl == 16 ? 0.0025 : pairs ? 0.0085 : 0.011; /* ns of a multiply-add */
+    if (by_tiles(p)) /* guessed: a third of the tiles' peak, and copying what each pixel reads */
+        each = 0.001 + 0.02 / (double)w->dim[0];
     double weights = (double)pare_numel(4, w->dim) * 0.06;
+    if (p->kernels->vl < 16 && (pairs || by_bytes(p))) weights /= 2;
     double ns = macs_of(p) * wasted * each + (double)pare_numel(4, p->in[0].dim) * 0.05;
-    return 500 + (ns > weights ? ns : weights) / p->threads;
-}
-/* Scattering into planes is paid for by the byte. */
-static double model_plain_ns(const pare_prepare *p)
-{
-    return model_ns(p) + (double)pare_numel(4, p->out->dim) * 1.0 / p->threads;
+    ns = ns > weights ? ns : weights;
+    if (to_plain) ns += (double)pare_numel(4, p->out->dim); /* scattered, byte by byte */
+    return 500 + ns / p->threads;
 }
 
 static void release(void *v)
@@ -176,7 +220,10 @@ static void shape(const pare_prepare *p, packed *k)
     int64_t halo = (g->kernel[0] - 1) * g->dilation[0] + 1;
     double row_macs = macs_of(p) / (double)k->images / (double)g->out[0];
     double all = macs_of(p), each = all / 12;
-    each = each < LEAST_MACS ? LEAST_MACS : each > ITEM_MACS ? ITEM_MACS : each;
+    double faster = k->tiles ? 4 : 1;
+    each = each < LEAST_MACS * faster  ? LEAST_MACS * faster
+           : each > ITEM_MACS * faster ? ITEM_MACS * faster
+                                       : each;
     k->width = (g->out[1] - 1) * g->stride[1] + (g->kernel[1] - 1) * g->dilation[1] + 1;
     k->row = (size_t)((k->copies ? k->width : g->in[1]) * k->lanes);
     k->rows = (int64_t)(each / row_macs * 4);
@@ -195,13 +242,13 @@ static void shape(const pare_prepare *p, packed *k)
     k->in_block = k->row * (size_t)(k->copies ? k->in_rows : g->in[0]);
     k->x_block = k->quads ? k->in_block : k->x_row * (size_t)k->in_rows;
     k->image = (size_t)k->in_blocks * (size_t)(g->in[0] * g->in[1] * k->lanes);
-    k->tile = k->groups == 1 ? p->kernels->int8_tile : 1;
+    k->tile = k->groups > 1 ? 1 : k->tiles ? 2 : p->kernels->int8_tile;
     int64_t tile = (int64_t)k->tile;
     double block_macs = row_macs * (double)k->rows / (double)k->out_blocks;
     k->chunk = clamp((int64_t)(each / block_macs / (double)tile + 0.5), 1, up(k->out_blocks, tile));
     k->chunk *= tile;
     k->chunks = up(k->out_blocks, k->chunk);
-    k->serial = all < SERIAL_MACS;
+    k->serial = all < SERIAL_MACS * faster;
 }
 
 /* One quad of the kernel's reach. */
@@ -337,7 +384,7 @@ static pare_status fill(const pare_prepare *p, packed *k)
     k->pixel = malloc((size_t)(k->rows * g->out[1]) * sizeof *k->pixel);
     k->bias = calloc(rows, sizeof *k->bias);
     k->scale = calloc(rows, sizeof *k->scale);
-    k->w = calloc(all, 1);
+    k->w = calloc(all + PARE_INT8_BEYOND, 1);
     bool memory = taps && row && k->run && k->pixel && k->bias && k->scale && k->w;
     if (zero) {
         k->w_zero = calloc(rows, sizeof *k->w_zero);
@@ -365,8 +412,8 @@ static pare_status fill(const pare_prepare *p, packed *k)
                   : pare_fail(PARE_ENOMEM, "no memory for %zu bytes of packed weights", all);
 }
 
-static pare_status prepare(const pare_prepare *p, bool from_plain, bool to_plain, void **out,
-                           size_t *bytes, size_t *scratch_bytes)
+static pare_status prepare(const pare_prepare *p, bool pairs, bool from_plain, bool to_plain,
+                           void **out, size_t *bytes, size_t *scratch_bytes)
 {
     packed *k = calloc(1, sizeof *k);
     if (!k) return pare_fail(PARE_ENOMEM, "no memory for a packed convolution");
@@ -377,7 +424,9 @@ static pare_status prepare(const pare_prepare *p, bool from_plain, bool to_plain
     k->channels = p->in[0].dim[1];
     k->kernels = p->out[0].dim[1];
     k->groups = k->channels / p->in[s.w].dim[1];
-    k->quads = p->kernels->int8_quads;
+    k->pairs = pairs;
+    k->quads = p->kernels->int8_quads || pairs || by_bytes(p);
+    k->tiles = by_tiles(p);
     k->is_signed = p->in[0].dtype == PARE_I8;
     k->flip = k->quads ? pare_int8_flip(p->in[0].dtype) : 0;
     k->pad = (uint8_t)(int32_t)pare_int8_at(pare_int8_constant(p, s.x_zero), 0);
@@ -390,7 +439,8 @@ static pare_status prepare(const pare_prepare *p, bool from_plain, bool to_plain
     k->finish = (pare_int8_finish){ .bias = k->bias, .scale = k->scale, .w_zero = k->w_zero };
     if (is_qlinear(p->node)) {
         k->finish.zero = (int32_t)pare_int8_at(pare_int8_constant(p, 7), 0);
-        pare_int8_limits(p, k->finish.zero, &k->finish.lo, &k->finish.hi);
+        pare_int8_limits(p->out[0].dtype, &p->epilogue, k->finish.zero, &k->finish.lo,
+                         &k->finish.hi);
     }
     size_t vl = p->kernels->vl;
     k->wide_at = k->copies ? (size_t)k->in_blocks * k->in_block + 64 : 0;
@@ -401,7 +451,9 @@ static pare_status prepare(const pare_prepare *p, bool from_plain, bool to_plain
                      (is_qlinear(p->node) ? 1 : sizeof(int32_t));
     *out = k;
     *bytes = (size_t)k->out_blocks * k->block_bytes;
-    *scratch_bytes = PARE_SCRATCH_HEADER + k->results_at + (k->to_plain ? results : 0);
+    k->room_at = k->results_at + (k->to_plain ? results : 0);
+    *scratch_bytes = PARE_SCRATCH_HEADER + k->room_at;
+    if (k->tiles) *scratch_bytes += pare_int8_room(k->all_words, (size_t)(k->rows * k->g.out[1]));
     return PARE_OK;
 }
 
@@ -496,6 +548,7 @@ static void item(void *user, size_t index, int thread)
     pare_int8_conv c = { .vl = vl,
                          .tile = k->tile,
                          .quads = k->quads,
+                         .pairs = k->pairs,
                          .x = x,
                          .flip = k->flip,
                          .pixels = pixels,
@@ -506,7 +559,8 @@ static void item(void *user, size_t index, int thread)
                          .blocks = (size_t)blocks,
                          .w = k->w + (size_t)first * k->block_bytes,
                          .ones = k->ones,
-                         .finish = k->finish };
+                         .finish = k->finish,
+                         .room = (char *)scratch.data + k->room_at };
     char *results = (char *)scratch.data + k->results_at;
     uint8_t *y = s->out[0].data;
     if (k->to_plain) {
@@ -529,7 +583,7 @@ static void item(void *user, size_t index, int thread)
         part.finish.bias += block * (int64_t)vl;
         part.finish.scale += block * (int64_t)vl;
         if (k->w_zero) part.finish.w_zero += block * (int64_t)vl;
-        s->kernels->int8_conv(&part);
+        (k->tiles ? s->kernels->int8_tiles : s->kernels->int8_conv)(&part);
     }
     if (k->to_plain) {
         size_t size = qlinear ? 1 : sizeof(int32_t);
@@ -549,68 +603,34 @@ static pare_status run(const pare_step *s, int threads)
     return PARE_OK;
 }
 
-static pare_status prepare_bb(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch)
-{
-    return prepare(p, false, false, out, bytes, scratch);
-}
-static pare_status prepare_bp(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch)
-{
-    return prepare(p, false, true, out, bytes, scratch);
-}
-static pare_status prepare_pb(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch)
-{
-    return prepare(p, true, false, out, bytes, scratch);
-}
-static pare_status prepare_pp(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch)
-{
-    return prepare(p, true, true, out, bytes, scratch);
-}
-
-const pare_impl pare_impl_conv_int8 = {
-    .name = "conv_int8",
-    .op = "QLinearConv|ConvInteger",
-    .packs = true,
-    .fuses = true, /* a Clip only */
-    .takes = PARE_BLOCKED,
-    .gives = PARE_BLOCKED,
-    .accepts = accepts_bb,
-    .model_ns = model_ns,
-    .prepare = prepare_bb,
-    .release = release,
-    .run = run,
-};
-const pare_impl pare_impl_conv_int8_to_plain = {
-    .name = "conv_int8_to_plain",
-    .op = "QLinearConv|ConvInteger",
-    .packs = true,
-    .fuses = true, /* a Clip only */
-    .takes = PARE_BLOCKED,
-    .accepts = accepts_bp,
-    .model_ns = model_plain_ns,
-    .prepare = prepare_bp,
-    .release = release,
-    .run = run,
-};
-const pare_impl pare_impl_conv_int8_from_plain = {
-    .name = "conv_int8_from_plain",
-    .op = "QLinearConv|ConvInteger",
-    .packs = true,
-    .fuses = true, /* a Clip only */
-    .gives = PARE_BLOCKED,
-    .accepts = accepts_pb,
-    .model_ns = model_ns,
-    .prepare = prepare_pb,
-    .release = release,
-    .run = run,
-};
-const pare_impl pare_impl_conv_int8_plain = {
-    .name = "conv_int8_plain",
-    .op = "QLinearConv|ConvInteger",
-    .packs = true,
-    .fuses = true, /* a Clip only */
-    .accepts = accepts_pp,
-    .model_ns = model_plain_ns,
-    .prepare = prepare_pp,
-    .release = release,
-    .run = run,
-};
+/* One for each pair of layouts; `fuses` is of a Clip only. */
+#define CONV(NAME, PAIRS, FROM_PLAIN, TO_PLAIN)                                                \
+    static bool accepts_##NAME(const pare_prepare *p)                                          \
+    {                                                                                          \
+        return accepts(p, FROM_PLAIN, TO_PLAIN) && (!(PAIRS) || pairs_fit(p, FROM_PLAIN));     \
+    }                                                                                          \
+    static double model_##NAME(const pare_prepare *p) { return model_ns(p, PAIRS, TO_PLAIN); } \
+    static pare_status prepare_##NAME(const pare_prepare *p, void **out, size_t *bytes,        \
+                                      size_t *scratch)                                         \
+    {                                                                                          \
+        return prepare(p, PAIRS, FROM_PLAIN, TO_PLAIN, out, bytes, scratch);                   \
+    }                                                                                          \
+    const pare_impl pare_impl_##NAME = {                                                       \
+        .name = #NAME,                                                                         \
+        .op = "QLinearConv|ConvInteger",                                                       \
+        .packs = true,                                                                         \
+        .fuses = true,                                                                         \
+        .takes = (FROM_PLAIN) ? PARE_PLAIN : PARE_BLOCKED,                                     \
+        .gives = (TO_PLAIN) ? PARE_PLAIN : PARE_BLOCKED,                                       \
+        .accepts = accepts_##NAME,                                                             \
+        .model_ns = model_##NAME,                                                              \
+        .prepare = prepare_##NAME,                                                             \
+        .release = release,                                                                    \
+        .run = run,                                                                            \
+    };
+CONV(conv_int8, false, false, false)
+CONV(conv_int8_to_plain, false, false, true)
+CONV(conv_int8_from_plain, false, true, false)
+CONV(conv_int8_plain, false, true, true)
+CONV(conv_int8_pairs, true, false, false)
+CONV(conv_int8_pairs_first, true, true, false)

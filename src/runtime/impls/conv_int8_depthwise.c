@@ -146,7 +146,7 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     }
     k->finish = (pare_int8_finish){ .bias = k->bias, .scale = k->scale, .w_zero = k->w_zero };
     k->finish.zero = (int32_t)pare_int8_at(pare_int8_constant(p, 7), 0);
-    pare_int8_limits(p, k->finish.zero, &k->finish.lo, &k->finish.hi);
+    pare_int8_limits(p->out[0].dtype, &p->epilogue, k->finish.zero, &k->finish.lo, &k->finish.hi);
     *out = k;
     *bytes = (size_t)k->blocks * k->block_bytes;
     *scratch_bytes = (size_t)k->in_rows * k->row;

@@ -81,6 +81,7 @@ static double model_ns(const pare_prepare *p)
     double line = (double)p->kernels->vl / 16, tiles = (double)(s.tiles * s.images);
     double work = weights * (tiles * 0.15 + (double)(s.bands * s.images) * 0.25 * line) +
                   tiles * ((double)pare_up(s.blocks_in, 2) * 80 + (double)s.blocks_out * 60);
+    if (p->kernels->int8_tiles) work *= 1.5; /* those processors have a slower clock */
     int64_t items = (int64_t)pare_winograd_items(&s), rounds = pare_up(items, p->threads);
     if (pare_winograd_macs(&s) >= SERIAL_MACS) work *= (double)rounds / (double)items;
     return 500 + hypot(work, weights * line);

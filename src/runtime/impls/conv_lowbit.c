@@ -395,7 +395,7 @@ static void fill(const pare_prepare *p, packed *k)
                 (double)(whole - positive) * k->most >= INT16_MIN && k->scale[m] > 0;
     }
     k->finish = (pare_int8_finish){ .zero = (int32_t)pare_int8_at(pare_int8_constant(p, 7), 0) };
-    pare_int8_limits(p, k->finish.zero, &k->finish.lo, &k->finish.hi);
+    pare_int8_limits(p->out[0].dtype, &p->epilogue, k->finish.zero, &k->finish.lo, &k->finish.hi);
     k->steps = word && k->finish.hi - k->finish.lo <= PARE_LOWBIT_STEPS
                    ? (size_t)(k->finish.hi - k->finish.lo)
                    : 0;

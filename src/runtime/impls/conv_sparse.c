@@ -34,7 +34,8 @@ enum {
     TERMS_WANTED = 6,         /* of an output channel in a block */
     ITEM_MACS = 600000,
     SERIAL_MACS = 150000, /* below this, waking threads costs more than it saves */
-    BAND_MACS = 500000
+    BAND_MACS = 500000,
+    BAND_FLOATS = 1 << 28 /* of a band's planes, at most: offsets into them have 31 bits */
 };
 static const double ns_per_cycle = 0.27;
 
@@ -77,6 +78,14 @@ typedef struct packed {
     float *shift; /* n_out: bias and the epilogue's shift; its scale is in the values */
 } packed;
 
+/* Numbers of the planes of a band of so many output rows, all channels; an upper bound. */
+static double band_floats(const pare_window *w, double channels, double rows)
+{
+    double phases = (double)(w->kernel[0] < w->stride[0] ? w->kernel[0] : w->stride[0]);
+    rows += (double)((w->kernel[0] - 1) * w->dilation[0]) / (double)w->stride[0];
+    return channels * phases * (double)w->kernel[1] * rows * (double)w->out[1];
+}
+
 /* A float32 Conv of two dimensions and one group with constant or no bias. */
 static bool accepts(const pare_prepare *p)
 {
@@ -92,6 +101,7 @@ static bool accepts(const pare_prepare *p)
             w.kernel[d] > PARE_CONV_PLANES || w.dilation[d] >= most || w.in[d] >= most ||
             w.out[d] >= most)
             return false;
+    if (band_floats(&w, (double)p->in[0].dim[1], 1) > BAND_FLOATS) return false;
     /* A channel's rows of z, which stay together, must not leave the reach of 16-bit offsets. */
     const pare_weight *weight = p->weight[1];
     if (weight->codec == &pare_codec_penni && weight->part[PARE_PENNI_BASIS].dim[0] > 256)
@@ -153,6 +163,8 @@ static void cut(packed *k, size_t vectors)
     } else {
         size_t bands = (size_t)(macs_of(k) / BAND_MACS) + 1;
         k->band_rows = div_up(out_y, least(bands, out_y));
+        while (band_floats(&k->w, (double)k->c_in, (double)k->band_rows) > BAND_FLOATS)
+            k->band_rows = div_up(k->band_rows, 2);
         k->bands = div_up(out_y, k->band_rows);
         k->band_pixels = k->band_rows * out_x;
     }

@@ -8,8 +8,8 @@
  *   x [C] --1x1--> a [D1]: the rows that a band reads --core--> c [D2]: a band --1x1--> y [N]
  *
  * Rows that a band shares with the one before are taken over if the same thread has just done that
- * one, so threads get bands of different parts of the image; otherwise they are computed again. A
- * number is the same whichever way it comes about.
+ * one, which is the rule: a team's threads work on stretches of items. Otherwise they are computed
+ * again. A number is the same whichever way it comes about.
  *
  * The outer convolutions run by kernels/pointwise.h, the core by kernels/conv_blocked.h or
  * Winograd's F(2x2, 3x3) or F(4x4, 3x3), whichever is modelled to be faster.
@@ -490,26 +490,12 @@ static void winograd(const pare_step *step, const float *a, float *c, float *v, 
     }
 }
 
-typedef struct job {
-    const pare_step *step;
-    int64_t threads;
-} job;
-
-/* The order of items: each of `threads` equal stretches in turn. */
-static int64_t place_of(int64_t index, int64_t items, int64_t threads)
-{
-    int64_t stretch = index % threads, longer = items % threads;
-    return stretch * (items / threads) + least(stretch, longer) + index / threads;
-}
-
 static void item(void *user, size_t index, int thread)
 {
-    const job *j = user;
-    const pare_step *step = j->step;
+    const pare_step *step = user;
     const packed *k = step->packed;
     const shape *s = &k->s;
-    int64_t place = place_of((int64_t)index, s->images * s->bands, j->threads),
-            image = place / s->bands, band = place % s->bands;
+    int64_t place = (int64_t)index, image = place / s->bands, band = place % s->bands;
     pare_scratch scratch = pare_scratch_of(step, thread);
     float *a = scratch.data, *c = a + s->a_floats, *v = c + s->c_floats;
     span b = span_of(s, band), before = span_of(s, band - 1);
@@ -548,8 +534,7 @@ static pare_status run(const pare_step *step, int threads)
     int64_t items = k->s.images * k->s.bands;
     if (k->serial) threads = 1;
     pare_scratch_forget(step, threads);
-    job j = { step, least(threads, items) };
-    pare_team_for((size_t)items, threads, item, &j);
+    pare_team_for((size_t)items, threads, item, (void *)step);
     return PARE_OK;
 }
 

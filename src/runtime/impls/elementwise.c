@@ -1,5 +1,6 @@
 /* Functions of one float32 operand, element by element, in whatever order the numbers lie. */
 #include "ops/attr.h"
+#include "ops/attrs.h"
 #include "runtime/impls/rows_common.h"
 
 #include <math.h>
@@ -9,6 +10,27 @@ typedef struct packed {
     pare_unary f;
     float a, b;
 } packed;
+
+/* x to a constant power; the usual ones without logarithms. */
+static bool power(const pare_prepare *p, packed *k)
+{
+    static const struct {
+        double exponent;
+        pare_unary f;
+    } usual[] = { { 2, PARE_UNARY_SQUARE },
+                  { 3, PARE_UNARY_CUBE },
+                  { 0.5, PARE_UNARY_SQRT },
+                  { -1, PARE_UNARY_RECIPROCAL } };
+    const pare_weight *w = p->weight[1];
+    if (!w || w->codec || pare_tensor_count(&w->part[0]) != 1 ||
+        !pare_same_shape(&p->in[0], &p->out[0]))
+        return false;
+    double exponent = pare_tensor_get_f64(&w->part[0], 0);
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+        if (exponent == usual[i].exponent) k->f = usual[i].f;
+    k->a = (float)exponent;
+    return true;
+}
 
 /* A constant number, or `otherwise` when the input is absent. */
 static bool number(const pare_prepare *p, uint32_t slot, float otherwise, float *out)
@@ -39,6 +61,10 @@ static bool function_of(const pare_prepare *p, packed *k)
         { "Neg", PARE_UNARY_NEG },
         { "Abs", PARE_UNARY_ABS },
         { "Sqrt", PARE_UNARY_SQRT },
+        { "Erf", PARE_UNARY_ERF },
+        { "Gelu", PARE_UNARY_GELU },
+        { "Reciprocal", PARE_UNARY_RECIPROCAL },
+        { "Pow", PARE_UNARY_POW },
     };
     size_t i = 0, n = sizeof table / sizeof *table;
     while (i < n && strcmp(table[i].op, p->node->op->name) != 0) i++;
@@ -48,6 +74,12 @@ static bool function_of(const pare_prepare *p, packed *k)
     if (e->scale || e->residual || e->act != PARE_ACT_NONE) return false;
     if (k->f == PARE_UNARY_CLIP)
         return number(p, 1, -INFINITY, &k->a) && number(p, 2, INFINITY, &k->b);
+    if (k->f == PARE_UNARY_POW) return power(p, k);
+    if (k->f == PARE_UNARY_GELU) {
+        const pare_gelu_attrs *a = p->node->attrs;
+        if (a->approximate == PARE_GELU_TANH) k->f = PARE_UNARY_GELU_TANH;
+        return true;
+    }
     k->a = (float)pare_attr_real(p->node, "alpha", 0);
     k->b = (float)pare_attr_real(p->node, "beta", 0);
     if (!e->gate) return true;
@@ -111,7 +143,8 @@ static pare_status run(const pare_step *s, int threads)
 
 const pare_impl pare_impl_elementwise = {
     .name = "elementwise",
-    .op = "Relu|LeakyRelu|Clip|Exp|Sigmoid|Tanh|HardSigmoid|HardSwish|Elu|Neg|Abs|Sqrt",
+    .op = "Relu|LeakyRelu|Clip|Exp|Sigmoid|Tanh|HardSigmoid|HardSwish|Elu|Neg|Abs|Sqrt|Erf|"
+          "Gelu|Reciprocal|Pow",
     .packs = true,
     .fuses = true, /* a gate only */
     .accepts = accepts,
@@ -122,7 +155,8 @@ const pare_impl pare_impl_elementwise = {
 
 const pare_impl pare_impl_elementwise_blocked = {
     .name = "elementwise_blocked",
-    .op = "Relu|LeakyRelu|Clip|Exp|Sigmoid|Tanh|HardSigmoid|HardSwish|Elu|Neg|Abs|Sqrt",
+    .op = "Relu|LeakyRelu|Clip|Exp|Sigmoid|Tanh|HardSigmoid|HardSwish|Elu|Neg|Abs|Sqrt|Erf|"
+          "Gelu|Reciprocal|Pow",
     .packs = true,
     .fuses = true, /* a gate only */
     .takes = PARE_BLOCKED,

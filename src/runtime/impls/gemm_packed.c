@@ -74,7 +74,6 @@ static bool accepts(const pare_prepare *p)
     const pare_weight *b = p->weight[1], *c = p->weight[2];
     if (p->in[0].dtype != PARE_F32 || !b || b->codec || p->in[1].rank != 2 || p->in[0].rank < 1)
         return false;
-    if (p->epilogue.scale && p->out[0].rank != 2) return false; /* channels are columns only then */
     if (!is_gemm(p)) return p->in[0].rank >= 2;
     if (p->in[2].dtype == PARE_UNDEFINED) return true;
     if (!c || c->codec) return false;
@@ -232,6 +231,8 @@ static void item(void *user, size_t index, int thread)
         .alpha = s->epilogue.alpha,
     };
     s->kernels->gemm_tile(&t);
+    for (size_t i = 0; s->epilogue.gelu && i < t.m; i++)
+        s->kernels->unary(PARE_UNARY_GELU, t.n, t.c + i * t.ldc, 0, 0, t.c + i * t.ldc);
 }
 
 static pare_status run(const pare_step *s, int threads)

@@ -59,7 +59,7 @@ static bool accepts(const pare_prepare *p)
     const pare_weight *c = p->weight[2];
     if (p->in[0].dtype != PARE_F32 || !p->weight[1] || p->in[1].rank != 2 || p->in[0].rank < 2)
         return false;
-    if (p->epilogue.scale && p->out[0].rank != 2) return false; /* channels are columns only then */
+    if (p->epilogue.gelu) return false;
     shape s;
     shape_of(p, &s);
     if ((s.k + 1) * reach(tile_of(p, &s)) > UINT16_MAX) return false;

@@ -11,6 +11,9 @@
     X(conv_blocked_first)     \
     X(conv_winograd4)         \
     X(conv_winograd2)         \
+    X(conv_bf16)              \
+    X(conv_bf16x2)            \
+    X(conv_bf16x3)            \
     X(conv_depthwise)         \
     X(depthwise_blocked)      \
     X(conv_lowbit)            \
@@ -20,8 +23,12 @@
     X(conv_int8_to_plain)     \
     X(conv_int8_from_plain)   \
     X(conv_int8_plain)        \
+    X(conv_int8_pairs)        \
+    X(conv_int8_pairs_first)  \
     X(bytes_quantize)         \
     X(bytes_quantize_blocked) \
+    X(bytes_to_reals)         \
+    X(bytes_to_reals_blocked) \
     X(bytes_add)              \
     X(bytes_add_blocked)      \
     X(bytes_mean)             \
@@ -29,10 +36,12 @@
     X(bytes_concat)           \
     X(gemm_sparse)            \
     X(gemm_packed)            \
+    X(matmul_panels)          \
     X(conv_transpose_gemm)    \
     X(pool_taps)              \
     X(pool_blocked)           \
     X(reduce_rows)            \
+    X(layer_norm)             \
     X(global_pool_blocked)    \
     X(global_pool_stays)      \
     X(channel_affine)         \
@@ -43,6 +52,8 @@
     X(elementwise_blocked)    \
     X(concat_blocks)          \
     X(concat_blocked)         \
+    X(transpose_from_blocked) \
+    X(transpose_to_blocked)   \
     X(strided_copy)           \
     X(copy)                   \
     X(reference)

@@ -31,10 +31,10 @@ static inline void pare_int8_bounds(pare_dtype t, int32_t zero, float *lo, float
 }
 
 /* The bounds that finishing sets: of the output's type, and of a fused Clip. */
-static inline void pare_int8_limits(const pare_prepare *p, int32_t zero, float *lo, float *hi)
+static inline void pare_int8_limits(pare_dtype t, const pare_epilogue *e, int32_t zero, float *lo,
+                                    float *hi)
 {
-    const pare_epilogue *e = &p->epilogue;
-    pare_int8_bounds(p->out[0].dtype, zero, lo, hi);
+    pare_int8_bounds(t, zero, lo, hi);
     if (e->act != PARE_ACT_CLIP) return;
     if (e->lo - (float)zero > *lo) *lo = e->lo - (float)zero;
     if (e->hi - (float)zero < *hi) *hi = e->hi - (float)zero;

@@ -63,13 +63,9 @@ static void item(void *user, size_t index, int thread)
     for (size_t i = index * rows_each(row), n = 0; n < rows_each(row) && i < count; i++, n++) {
         const float *x = (const float *)s->in[0].data + i * row;
         float *y = s->out[0].data;
-        if (softmax) {
-            y += i * row;
-            k->unary(PARE_UNARY_AFFINE, row, x, 1, -k->largest(row, x), y);
-            k->unary(PARE_UNARY_EXP, row, y, 0, 0, y);
-            float sum = k->sum(row, y);
-            k->binary(PARE_BINARY_DIV, row, y, 1, &sum, 0, y);
-        } else if (largest)
+        if (softmax)
+            k->softmax(row, x, y + i * row);
+        else if (largest)
             y[i] = k->largest(row, x);
         else
             y[i] = k->sum(row, x) / (mean ? (float)row : 1);

@@ -1,5 +1,6 @@
-/* Slice, Transpose and Pad with a constant, of any element type: one rectangular region is copied,
- * each dimension with a step of its own in the input and in the output. */
+/* Slice, Transpose, Gather of one index, and Pad with a constant, of any element type: one
+ * rectangular region is copied, each dimension with a step of its own in the input and in the
+ * output. */
 #include "base/team.h"
 #include "ops/attr.h"
 #include "ops/attrs.h"
@@ -7,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { ITEM_BYTES = 64 << 10, SERIAL_BYTES = 192 << 10 };
+enum { ITEM_BYTES = 64 << 10, SERIAL_BYTES = 192 << 10, TILE = 16 };
 
 typedef struct packed {
     size_t element; /* bytes */
@@ -15,7 +16,10 @@ typedef struct packed {
     int64_t size[PARE_MAX_RANK], in[PARE_MAX_RANK],
         out[PARE_MAX_RANK]; /* [rank]: the innermost; steps in elements */
     int64_t in_at, out_at, rows, rows_each;
-    bool fills; /* Pad: the output is filled with `value` first */
+    int turned;          /* the dimension that is innermost in the input; -1: it is nowhere, or the
+                            same. Then it is not among `rows`, but cut into parts */
+    int64_t part, parts; /* of it: rows of the output in an item */
+    bool fills;          /* Pad: the output is filled with `value` first */
     unsigned char value[8];
 } packed;
 
@@ -66,6 +70,27 @@ static bool transpose(const pare_prepare *p, packed *k)
     memcpy(own, k->in, sizeof own);
     int rank = p->in[0].rank;
     for (int d = 0; d < rank; d++) k->in[d] = own[a->perm.v ? a->perm.v[d] : rank - 1 - d];
+    return true;
+}
+
+/* One element of an axis, which remains as a dimension of 1 or not at all. */
+static bool gather(const pare_prepare *p, packed *k)
+{
+    const pare_type *x = &p->in[0];
+    int64_t index, axis = pare_attr_int(p->node, "axis", 0);
+    int n;
+    if (p->in[1].dtype == PARE_UNDEFINED || pare_numel(p->in[1].rank, p->in[1].dim) != 1 ||
+        !ints(p, 1, &index, &n))
+        return false;
+    if (axis < 0) axis += x->rank;
+    if (index < 0) index += x->dim[axis];
+    if (index < 0 || index >= x->dim[axis]) return false;
+    int64_t own[PARE_MAX_RANK];
+    memcpy(own, k->in, sizeof own);
+    k->in_at = index * own[axis];
+    /* The index's own dimensions, all 1, stand where the axis was. */
+    for (int d = 0; d < p->out[0].rank; d++)
+        k->in[d] = d < axis ? own[d] : d < axis + p->in[1].rank ? 0 : own[d - p->in[1].rank + 1];
     return true;
 }
 
@@ -128,12 +153,26 @@ static bool plan(const pare_prepare *p, packed *k)
     strides(&p->out[0], k->out);
     memcpy(k->size, p->out[0].dim, sizeof k->size);
     char op = p->node->op->name[0];
-    if (!(op == 'S' ? slice(p, k) : op == 'T' ? transpose(p, k) : pad(p, k))) return false;
+    if (!(op == 'S'   ? slice(p, k)
+          : op == 'T' ? transpose(p, k)
+          : op == 'G' ? gather(p, k)
+                      : pad(p, k)))
+        return false;
     collapse(k, p->out[0].rank);
+    int last = k->rank;
+    k->turned = -1;
+    for (int d = 0; d < last && k->element == sizeof(float); d++)
+        if (k->in[d] == 1 && k->in[last] > 1 && k->out[last] == 1) k->turned = d;
     k->rows = 1;
-    for (int d = 0; d < k->rank; d++) k->rows *= k->size[d];
-    int64_t each = ITEM_BYTES / (k->size[k->rank] * (int64_t)k->element);
+    for (int d = 0; d < last; d++)
+        if (d != k->turned) k->rows *= k->size[d];
+    int64_t each = ITEM_BYTES / (k->size[last] * (int64_t)k->element);
     k->rows_each = each < 1 ? 1 : each;
+    if (k->turned >= 0) {
+        k->part = (k->rows_each + TILE - 1) / TILE * TILE; /* whole vectors */
+        k->parts = (k->size[k->turned] + k->part - 1) / k->part;
+        k->rows_each = 1;
+    }
     return true;
 }
 
@@ -145,7 +184,10 @@ static bool accepts(const pare_prepare *p)
 
 static double model_ns(const pare_prepare *p)
 {
-    return 300 + 0.5 * (double)pare_numel(p->out->rank, p->out->dim);
+    packed k;
+    plan(p, &k);
+    double n = (double)pare_numel(p->out->rank, p->out->dim);
+    return 300 + (k.turned >= 0 || (k.in[k.rank] == 1 && k.out[k.rank] == 1) ? 0.15 : 0.5) * n;
 }
 
 static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch_bytes)
@@ -183,6 +225,34 @@ static void copy_row(const packed *k, const char *from, char *to)
 #undef CASE
 }
 
+/* A row: where it begins in the input and in the output, and its index in every dimension. */
+typedef struct place {
+    int64_t in, out, at[PARE_MAX_RANK];
+} place;
+
+static place begin(const packed *k, int64_t r)
+{
+    place p = { .in = k->in_at, .out = k->out_at };
+    for (int d = k->rank - 1; d >= 0; d--) {
+        if (d == k->turned) continue;
+        p.at[d] = r % k->size[d];
+        p.in += p.at[d] * k->in[d];
+        p.out += p.at[d] * k->out[d];
+        r /= k->size[d];
+    }
+    return p;
+}
+
+static void next(const packed *k, place *p)
+{
+    for (int d = k->rank - 1; d >= 0; d--) {
+        p->in += k->in[d], p->out += k->out[d];
+        if (++p->at[d] < k->size[d]) return;
+        p->in -= k->size[d] * k->in[d], p->out -= k->size[d] * k->out[d];
+        p->at[d] = 0;
+    }
+}
+
 static void item(void *user, size_t index, int thread)
 {
     const pare_step *s = user;
@@ -191,15 +261,21 @@ static void item(void *user, size_t index, int thread)
     char *y = s->out[0].data;
     int64_t first = (int64_t)index * k->rows_each,
             end = first + k->rows_each < k->rows ? first + k->rows_each : k->rows;
-    for (int64_t r = first; r < end; r++) {
-        int64_t in = k->in_at, out = k->out_at, rest = r;
-        for (int d = k->rank - 1; d >= 0; d--) {
-            in += rest % k->size[d] * k->in[d];
-            out += rest % k->size[d] * k->out[d];
-            rest /= k->size[d];
-        }
-        copy_row(k, x + in * (int64_t)k->element, y + out * (int64_t)k->element);
-    }
+    place p = begin(k, first);
+    for (int64_t r = first; r < end; r++, next(k, &p))
+        copy_row(k, x + p.in * (int64_t)k->element, y + p.out * (int64_t)k->element);
+}
+
+static void turned_item(void *user, size_t index, int thread)
+{
+    const pare_step *s = user;
+    const packed *k = s->packed;
+    int64_t first = (int64_t)index % k->parts * k->part, left = k->size[k->turned] - first;
+    place p = begin(k, (int64_t)index / k->parts);
+    s->kernels->transpose((size_t)k->size[k->rank], (size_t)(left < k->part ? left : k->part),
+                          (const float *)s->in[0].data + p.in + first, (size_t)k->in[k->rank],
+                          (float *)s->out[0].data + p.out + first * k->out[k->turned],
+                          (size_t)k->out[k->turned]);
 }
 
 static pare_status run(const pare_step *s, int threads)
@@ -212,14 +288,17 @@ static pare_status run(const pare_step *s, int threads)
         for (size_t done = k->element; done < bytes; done *= 2)
             memcpy(y + done, y, done < bytes - done ? done : bytes - done);
     }
-    pare_team_for((size_t)((k->rows + k->rows_each - 1) / k->rows_each),
-                  bytes < SERIAL_BYTES ? 1 : threads, item, (void *)s);
+    int team = bytes < SERIAL_BYTES ? 1 : threads;
+    if (k->turned >= 0)
+        pare_team_for((size_t)(k->rows * k->parts), team, turned_item, (void *)s);
+    else
+        pare_team_for((size_t)((k->rows + k->rows_each - 1) / k->rows_each), team, item, (void *)s);
     return PARE_OK;
 }
 
 const pare_impl pare_impl_strided_copy = {
     .name = "strided_copy",
-    .op = "Slice|Transpose|Pad",
+    .op = "Slice|Transpose|Gather|Pad",
     .accepts = accepts,
     .model_ns = model_ns,
     .prepare = prepare,

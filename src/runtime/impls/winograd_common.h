@@ -101,7 +101,8 @@ static inline double pare_winograd_macs(const pare_winograd_shape *s)
     return (double)(s->images * s->positions * s->tiles) * (double)s->channels * (double)s->rows;
 }
 
-/* An item: which tiles of which image against which groups. */
+/* An item: which tiles of which image against which groups. Those of the same tiles follow each
+ * other: a thread transforms them once. */
 typedef struct pare_winograd_part {
     int64_t place, image, first, tiles; /* place: number of the band in all images */
     int64_t group, end;
@@ -109,8 +110,7 @@ typedef struct pare_winograd_part {
 
 static inline pare_winograd_part pare_winograd_item(const pare_winograd_shape *s, size_t index)
 {
-    int64_t places = s->bands * s->images, place = (int64_t)index % places,
-            chunk = (int64_t)index / places;
+    int64_t place = (int64_t)index / s->chunks, chunk = (int64_t)index % s->chunks;
     pare_winograd_part i = { .place = place,
                              .image = place / s->bands,
                              .first = place % s->bands * s->band,
