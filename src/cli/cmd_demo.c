@@ -24,9 +24,9 @@ static const pare_field fields[] = {
     PARE_FLAG(options, force, false, "replace existing files"),
     PARE_STR(options, network, "resnet8", "NAME: network to start from, as in 'pare help init'"),
     PARE_STR(options, data, "glyphs", "SPEC: pictures, as in 'pare help eval'"),
-    PARE_STR(options, method, "penni:basis=4,density=0.2", "NAME[:OPTION=V,...]: how to compress"),
+    PARE_STR(options, method, "penni:basis=2,density=0.2", "NAME[:OPTION=V,...]: how to compress"),
     PARE_INT(options, epochs, 3, 0, 1000, "N", "epochs of training"),
-    PARE_INT(options, retrain, 3, 0, 1000, "N", "epochs of retraining while compressing"),
+    PARE_INT(options, retrain, 7, 0, 1000, "N", "epochs of retraining while compressing"),
     PARE_FIELDS_END,
 };
 static const cli_group groups[] = { { "Demonstration", fields, 0, NULL }, { NULL, NULL, 0, NULL } };
