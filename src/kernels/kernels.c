@@ -36,6 +36,8 @@
         .sum_blocked = pare_sum_blocked_##ISA,     \
         .largest_blocked = pare_largest_blocked_##ISA, \
         .lanes_blocked = pare_lanes_blocked_##ISA, \
+        .blend_rows = pare_blend_rows_##ISA,       \
+        .blend_pixels = pare_blend_pixels_##ISA,   \
         .to_blocked = pare_to_blocked_##ISA,       \
         .to_plain = pare_to_plain_##ISA,           \
         .transpose = pare_transpose_##ISA,         \
@@ -92,6 +94,8 @@
     pare_reduce_blocked_fn pare_sum_blocked_##ISA; \
     pare_reduce_blocked_fn pare_largest_blocked_##ISA; \
     pare_lanes_blocked_fn pare_lanes_blocked_##ISA; \
+    pare_blend_rows_fn pare_blend_rows_##ISA;      \
+    pare_blend_pixels_fn pare_blend_pixels_##ISA;  \
     pare_to_blocked_fn pare_to_blocked_##ISA;      \
     pare_to_plain_fn pare_to_plain_##ISA;          \
     pare_transpose_fn pare_transpose_##ISA;        \

@@ -15,6 +15,7 @@
 #include "kernels/pieces.h"
 #include "kernels/pointwise.h"
 #include "kernels/reorder.h"
+#include "kernels/resize_blocked.h"
 #include "kernels/rows.h"
 #include "kernels/rows_blocked.h"
 #include "kernels/sparse.h"
@@ -50,6 +51,8 @@ typedef struct pare_kernels {
     pare_reduce_blocked_fn *sum_blocked;
     pare_reduce_blocked_fn *largest_blocked;
     pare_lanes_blocked_fn *lanes_blocked;
+    pare_blend_rows_fn *blend_rows;
+    pare_blend_pixels_fn *blend_pixels;
     pare_to_blocked_fn *to_blocked;
     pare_to_plain_fn *to_plain;
     pare_transpose_fn *transpose;

@@ -3,6 +3,7 @@
  * Output index -> position in the input (coordinate_transformation_mode) -> a few neighbours and
  * their weights. The positions are computed in float32, as other runtimes do, so that "nearest"
  * picks the same elements. */
+#include "ops/resize.h"
 #include "ops/values.h"
 
 #include <math.h>
@@ -412,6 +413,57 @@ static pare_status eval(const pare_node *n, const pare_tensor *in, pare_tensor *
                 s[axis[i]].roi[e] = (float)pare_get(&in[ROI], i + e * count);
     }
     return a->mode == NEAREST ? pick(a, s, &in[X], &out[0]) : blend(a, s, &in[X], &out[0]);
+}
+
+/* The axis d; false: it is cropped, or unchanged. */
+static bool span_of(const pare_node *n, const pare_type *x, const pare_tensor *scales,
+                    const pare_tensor *sizes, int d, span *p)
+{
+    const attrs *a = n->attrs;
+    span s[PARE_MAX_RANK];
+    if (a->coordinate_transformation_mode == TF_CROP_AND_RESIZE ||
+        resolve(a, x, scales, sizes, s) != PARE_OK)
+        return false;
+    *p = s[d];
+    return !is_identity(a, p);
+}
+
+int64_t pare_resize_taps(const pare_node *n, const pare_type *x, const pare_tensor *scales,
+                         const pare_tensor *sizes, int d)
+{
+    const attrs *a = n->attrs;
+    span p;
+    if (a->coordinate_transformation_mode == TF_CROP_AND_RESIZE) return -1;
+    if (!span_of(n, x, scales, sizes, d, &p)) return 0;
+    return a->mode == NEAREST ? 1 : 2 * reach_of(a, &p);
+}
+
+void pare_resize_axis(const pare_node *n, const pare_type *x, const pare_tensor *scales,
+                      const pare_tensor *sizes, int d, int32_t *index, float *weight)
+{
+    const attrs *a = n->attrs;
+    int64_t taps = pare_resize_taps(n, x, scales, sizes, d);
+    span p;
+    if (!span_of(n, x, scales, sizes, d, &p)) return;
+    for (int64_t i = 0; i < p.out; i++, index += taps, weight += taps) {
+        bool outside;
+        float at = position(a, &p, i, &outside);
+        double w[PARE_RESIZE_TAPS_MOST];
+        int64_t first =
+                    a->mode == NEAREST ? nearest(a, &p, at) : (int64_t)floorf(at) + 1 - taps / 2,
+                used = 0;
+        if (a->mode == NEAREST)
+            w[0] = 1;
+        else
+            weights(a, &p, at, taps / 2, w);
+        for (int64_t k = 0; k < taps; k++)
+            if (w[k] != 0) used = k;
+        for (int64_t k = 0; k < taps; k++) {
+            index[k] = (int32_t)clamp(first + (w[k] != 0 ? k : used), p.in);
+            if (w[k] == 0) w[k] = w[used] /= 2; /* the same sum, in two */
+        }
+        for (int64_t k = 0; k < taps; k++) weight[k] = (float)w[k];
+    }
 }
 
 static void cost(const pare_node *n, const pare_type *in, const pare_type *out, pare_cost *c)

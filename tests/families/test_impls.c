@@ -2,6 +2,7 @@
  * accepts, fused or not, and bitwise the same for 1, 2 and 3 threads. */
 #include "base/cpu.h"
 #include "ops/qlinear.h"
+#include "ops/resize.h"
 #include "pare/plan.h"
 #include "runtime/impl.h"
 #include "support/build.h"
@@ -659,6 +660,67 @@ static void test_scaled_product(void **state)
     run_case(&c);
 }
 
+/* Rows and columns to `h` by `w`, behind an operator that leaves dirty lanes. */
+static void resized(const char *attrs, pare_type t, int64_t h, int64_t w)
+{
+    one_case c = { 0 };
+    snprintf(c.what, sizeof c.what, "Resize %s of %lldx%lld to %lldx%lld", attrs,
+             (long long)t.dim[2], (long long)t.dim[3], (long long)h, (long long)w);
+    OK(pare_graph_new(&c.g));
+    pare_id v = add_node(c.g, "Resize", attrs, "node", 4, dirty_input(&c, "x", t), PARE_NONE,
+                         PARE_NONE, add_ints(c.g, 4, (int64_t[]){ t.dim[0], t.dim[1], h, w }));
+    OK(pare_graph_mark_output(c.g, v));
+    c.in[0] = random_tensor(t, 1);
+    run_case(&c);
+}
+
+/* Weights of 0 would make NaN of infinities that eval leaves out. */
+static void test_resize_weights(void **state)
+{
+    (void)state;
+    pare_graph *g;
+    OK(pare_graph_new(&g));
+    pare_type x = f32_type(4, 1, 1, 5, 7);
+    pare_id to = add_ints(g, 4, (int64_t[]){ 1, 1, 9, 21 });
+    OK(pare_graph_mark_output(g, add_node(g, "Resize", "mode=linear", "node", 4,
+                                          add_input(g, "x", x), PARE_NONE, PARE_NONE, to)));
+    OK(pare_infer(g, false));
+    const pare_tensor *sizes = &g->value[to].weight->part[0];
+    int32_t index[42];
+    float weight[42];
+    assert_int_equal(pare_resize_taps(&g->node[0], &x, NULL, sizes, 1), 0);
+    assert_int_equal(pare_resize_taps(&g->node[0], &x, NULL, sizes, 3), 2);
+    pare_resize_axis(&g->node[0], &x, NULL, sizes, 3, index, weight);
+    for (int i = 0; i < 21; i++) {
+        assert_true(weight[2 * i] != 0 && weight[2 * i + 1] != 0);
+        assert_float_equal(weight[2 * i] + weight[2 * i + 1], 1, 1e-6);
+        if (i % 3 == 1) /* the middle of an input element */
+            assert_true(index[2 * i] == i / 3 && index[2 * i + 1] == i / 3);
+    }
+    pare_graph_free(g);
+}
+
+static void test_resize(void **state)
+{
+    (void)state;
+    static const char *const attrs[] = {
+        "mode=linear",
+        "mode=linear,coordinate_transformation_mode=align_corners",
+        "mode=nearest,nearest_mode=floor,coordinate_transformation_mode=asymmetric",
+        "mode=nearest",
+        "mode=cubic,cubic_coeff_a=-0.5",
+        "mode=linear,coordinate_transformation_mode=pytorch_half_pixel",
+        "mode=linear,antialias=1",
+    };
+    for (size_t i = 0; i < sizeof attrs / sizeof *attrs; i++) {
+        resized(attrs[i], f32_type(4, 2, 19, 5, 7), 10, 14);
+        resized(attrs[i], f32_type(4, 1, 3, 9, 8), 9, 21);
+        resized(attrs[i], f32_type(4, 1, 17, 9, 8), 4, 8);
+        resized(attrs[i], f32_type(4, 1, 8, 1, 1), 33, 70);
+        resized(attrs[i], f32_type(4, 1, 40, 20, 30), 40, 60);
+    }
+}
+
 /* Slice and Pad: lists of integers as constants. */
 static void moved(const char *op, pare_type x, int lists, const int64_t *a, const int64_t *b,
                   const int64_t *axes, const int64_t *steps, int n)
@@ -1092,6 +1154,8 @@ int main(void)
         cmocka_unit_test(test_power),
         cmocka_unit_test(test_scaled_product),
         cmocka_unit_test(test_moves),
+        cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_resize_weights),
         cmocka_unit_test(test_gates),
         cmocka_unit_test(test_conv_bytes),
         cmocka_unit_test(test_bytes),

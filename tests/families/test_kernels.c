@@ -543,6 +543,44 @@ static void check_reorder(const pare_kernels *k, uint64_t seed)
     drop_guarded(plain);
     free(x);
 }
+static void check_resize(const pare_kernels *k, uint64_t seed)
+{
+    pare_rng rng = pare_rng_stream(seed, 10);
+    size_t taps = 1 + pare_rng_below(&rng, 5), n = 1 + pare_rng_below(&rng, 80),
+           pixels = 1 + pare_rng_below(&rng, 30), in = 1 + pare_rng_below(&rng, 20);
+    float *x = fresh(taps * n + in * k->vl, &rng), *weight = fresh(taps * pixels, &rng),
+          *want = guarded(n + pixels * k->vl), *got = guarded(n + pixels * k->vl);
+    const float *row[5];
+    for (size_t i = 0; i < taps; i++) row[i] = x + i * n;
+    char what[100];
+    snprintf(what, sizeof what, "blend_rows/%s n=%zu taps=%zu", k->isa, n, taps);
+    pare_blend_rows_c(n, taps, weight, row, want);
+    k->blend_rows(n, taps, weight, row, got);
+    same(got, want, n, 4, 1e-6, what);
+    int32_t *index = malloc(taps * pixels * sizeof *index);
+    assert_non_null(index);
+    for (size_t i = 0; i < taps * pixels; i++) index[i] = (int32_t)pare_rng_below(&rng, in);
+    drop_guarded(want), drop_guarded(got);
+    want = guarded(pixels * k->vl), got = guarded(pixels * k->vl);
+    snprintf(what, sizeof what, "blend_pixels/%s pixels=%zu taps=%zu", k->isa, pixels, taps);
+    for (size_t p = 0; p < pixels; p++) /* for any vl; the plain version has one of 8 */
+        for (size_t l = 0; l < k->vl; l++) {
+            float sum = 0;
+            for (size_t i = 0; i < taps; i++)
+                sum += weight[p * taps + i] * x[(size_t)index[p * taps + i] * k->vl + l];
+            want[p * k->vl + l] = sum;
+        }
+    k->blend_pixels(pixels, taps, index, weight, x, got);
+    same(got, want, pixels * k->vl, 4, 1e-6, what);
+    free(x), free(weight), free(index);
+    drop_guarded(want), drop_guarded(got);
+}
+static void test_resize(void **state)
+{
+    (void)state;
+    each_isa(check_resize, 60);
+}
+
 static void check_transpose(const pare_kernels *k, uint64_t seed)
 {
     pare_rng rng = pare_rng_stream(seed, 9);
@@ -814,7 +852,7 @@ int main(void)
         cmocka_unit_test(test_window_blocked), cmocka_unit_test(test_rows_blocked),
         cmocka_unit_test(test_winograd),       cmocka_unit_test(test_limits),
         cmocka_unit_test(test_whole_rows),     cmocka_unit_test(test_functions),
-        cmocka_unit_test(test_transpose),
+        cmocka_unit_test(test_transpose),      cmocka_unit_test(test_resize),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

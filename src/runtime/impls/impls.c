@@ -52,6 +52,7 @@
     X(elementwise_blocked)    \
     X(concat_blocks)          \
     X(concat_blocked)         \
+    X(resize_blocked)         \
     X(transpose_from_blocked) \
     X(transpose_to_blocked)   \
     X(strided_copy)           \
