@@ -81,13 +81,19 @@ void pare_pieces_pack(size_t vl, size_t pieces, size_t rows, size_t words, const
                       const float *scale, uint16_t *to)
 {
     size_t blocks = (rows + vl - 1) / vl;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t k = 0; k < 2 * words; k++) {
-            uint16_t piece[PARE_PIECES_MOST];
-            pare_pieces_of(w[r * 2 * words + k] * scale[r], pieces, piece);
-            for (size_t i = 0; i < pieces; i++)
-                to[weight_at(vl, pieces, blocks, words, r, i, k / 2, k % 2)] = piece[i];
-        }
+    for (size_t first = 0; first < rows; first += PARE_PIECES_TILE * vl) {
+        size_t end = first + PARE_PIECES_TILE * vl;
+        for (size_t k = 0; k < words; k++)
+            for (size_t r = first; r < end && r < rows; r++) {
+                size_t at = weight_at(vl, pieces, blocks, words, r, 0, k, 0),
+                       next = weight_at(vl, pieces, blocks, words, r, 1, k, 0) - at;
+                for (size_t n = 0; n < 2; n++) {
+                    uint16_t piece[PARE_PIECES_MOST];
+                    pare_pieces_of(w[r * 2 * words + 2 * k + n] * scale[r], pieces, piece);
+                    for (size_t i = 0; i < pieces; i++) to[at + n + i * next] = piece[i];
+                }
+            }
+    }
 }
 
 /* The sum over the words of one piece of x and one of the weights, added to `sum`. */

@@ -28,7 +28,8 @@ enum {
 /* Pixels x_pixel numbers apart, x [block][pixel][vl], into `to`, for each piece [pixel][width]: the
  * pieces of `channels` numbers, then zeros. */
 typedef struct pare_pieces_cut {
-    size_t vl, pieces;
+    size_t vl; /* of the table; for one piece, neighbouring pixels and 8 channels at most also 1 */
+    size_t pieces;
     size_t pixels, channels;
     const float *x;
     size_t x_pixel, x_block; /* numbers between pixels, between blocks */

@@ -15,8 +15,34 @@ INLINE __m256i narrow(const float *x, __mmask16 lanes)
     return (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(lanes, x));
 }
 
+/* Channels lie in planes: words of 16 pixels are made and scattered. */
+static void cut_planes(const pare_pieces_cut *c)
+{
+    const size_t words = c->width / 2;
+    const __m512i places =
+        _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                           _mm512_set1_epi32((int)words));
+    for (size_t p = 0; p < c->pixels; p += VL) {
+        size_t n = c->pixels - p;
+        __mmask16 m = (__mmask16)(n < VL ? (1u << n) - 1 : 0xffff);
+        for (size_t k = 0; k < words; k++) {
+            __m512i word = _mm512_setzero_si512();
+            const float *x = c->x + 2 * k * c->x_block + p;
+            if (2 * k < c->channels) word = _mm512_cvtepu16_epi32(narrow(x, m));
+            if (2 * k + 1 < c->channels)
+                word = _mm512_or_si512(
+                    word, _mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow(x + c->x_block, m)), 16));
+            _mm512_mask_i32scatter_epi32(c->to + p * c->width + 2 * k, m, places, word, 4);
+        }
+    }
+}
+
 void pare_pieces_cut_bf16(const pare_pieces_cut *c)
 {
+    if (c->vl == 1) {
+        cut_planes(c);
+        return;
+    }
     const size_t whole = c->channels / VL, rest = c->channels % VL;
     for (size_t p = 0; p < c->pixels; p++) {
         uint16_t *to = c->to + p * c->width;

@@ -1,5 +1,6 @@
 /* Conv, float32, dense, over blocks of channels, through products of bfloat16 pieces
  * (kernels/pieces.h): one (conv_bf16), two (conv_bf16x2) or three (conv_bf16x3) of every number.
+ * conv_bf16_first takes the few channels of a plain input.
  * Three give float32's own accuracy; the others round more, and are only offered where the plan's
  * precision allows it.
  *
@@ -22,11 +23,13 @@ enum {
     LEAST_MACS = 1 << 20,
     LEAST_PIXELS = 48, /* of a band, each of which uses every weight that is loaded */
     SERIAL_MACS = 600 << 10,
+    FIRST_CHANNELS = 8, /* conv_bf16_first: at most */
 };
 
 typedef struct shape {
     pare_window w;
     size_t vl, pieces;
+    size_t in_vl; /* of blocks of input channels; 1: planes */
     int64_t images, channels, kernels;
     int64_t in_blocks, out_blocks;
     int64_t width;            /* numbers of a pixel: channels, even */
@@ -86,13 +89,16 @@ static void cut(shape *s)
 }
 
 /* False: of another kind. */
-static bool shape_of(const pare_prepare *p, size_t pieces, shape *s)
+static bool shape_of(const pare_prepare *p, size_t pieces, bool first, shape *s)
 {
     const pare_pieces_form *form = &p->kernels->pieces[pieces - 1];
     if (!form->conv || !pare_conv_is_plain(p) || p->in[0].rank != 4 ||
         p->in[1].dim[1] != p->in[0].dim[1])
         return false;
+    if (first && (p->in[0].dim[1] > FIRST_CHANNELS || p->epilogue.residual))
+        return false; /* a plain input means a plain residual, and the output is not */
     *s = (shape){ .vl = p->kernels->vl,
+                  .in_vl = first ? 1 : p->kernels->vl,
                   .pieces = pieces,
                   .images = p->in[0].dim[0],
                   .channels = p->in[0].dim[1],
@@ -111,11 +117,12 @@ static bool shape_of(const pare_prepare *p, size_t pieces, shape *s)
         bytes *= (double)w->in[d] + (double)w->begin[d] + (double)w->end[d] + 1;
     }
     if (bytes >= INT32_MAX || (double)(w->out[0] * w->out[1] * vl) >= INT32_MAX) return false;
-    s->in_blocks = up(s->channels, vl);
+    s->in_blocks = up(s->channels, (int64_t)s->in_vl);
     s->out_blocks = up(s->kernels, vl);
     for (int d = 0; d < 2; d++) { /* what no pixel reads is left out */
-        s->stride[d] = w->kernel[d] == 1 ? 1 : w->stride[d];
-        s->step[d] = w->kernel[d] == 1 ? w->stride[d] : 1;
+        bool leaves = w->kernel[d] == 1 && !first;
+        s->stride[d] = leaves ? 1 : w->stride[d];
+        s->step[d] = leaves ? w->stride[d] : 1;
     }
     s->columns = (w->out[1] - 1) * s->stride[1] + (w->kernel[1] - 1) * w->dilation[1] + 1;
     s->runs = (size_t)(w->kernel[0] * (w->dilation[1] == 1 ? 1 : w->kernel[1]));
@@ -154,10 +161,10 @@ static double tiles_ns(const shape *s, double pixels)
            cut;
 }
 
-static double modelled(const pare_prepare *p, size_t pieces)
+static double modelled(const pare_prepare *p, size_t pieces, bool first)
 {
     shape s;
-    if (!shape_of(p, pieces, &s)) return 1e17;
+    if (!shape_of(p, pieces, first, &s)) return 1e17;
     double pixels = (double)(s.images * s.w.out[0] * s.w.out[1]),
            ns = p->kernels->pieces[pieces - 1].room ? tiles_ns(&s, pixels) : vectors_ns(&s, pixels);
     /* As for conv_blocked: outputs go to the next cache at 33 GB/s, weights come at 22. */
@@ -168,12 +175,12 @@ static double modelled(const pare_prepare *p, size_t pieces)
 }
 
 /* More exact than what is allowed is allowed. */
-static bool accepts(const pare_prepare *p, size_t pieces)
+static bool accepts(const pare_prepare *p, size_t pieces, bool first)
 {
     shape s;
     static const pare_precision least[] = { PARE_PRECISION_BF16, PARE_PRECISION_BF16X2,
                                             PARE_PRECISION_FP32 };
-    return p->precision >= least[pieces - 1] && shape_of(p, pieces, &s);
+    return p->precision >= least[pieces - 1] && shape_of(p, pieces, first, &s);
 }
 
 static void release(void *v)
@@ -225,13 +232,13 @@ static pare_status pack(const pare_prepare *p, packed *k, int64_t block, void *r
     return PARE_OK;
 }
 
-static pare_status prepare(const pare_prepare *p, size_t pieces, void **out, size_t *bytes,
-                           size_t *scratch_bytes)
+static pare_status prepare(const pare_prepare *p, size_t pieces, bool first, void **out,
+                           size_t *bytes, size_t *scratch_bytes)
 {
     packed *k = calloc(1, sizeof *k);
     if (!k) return pare_fail(PARE_ENOMEM, "no memory for a packed convolution");
     shape *s = &k->s;
-    shape_of(p, pieces, s);
+    shape_of(p, pieces, first, s);
     const size_t lanes = (size_t)s->out_blocks * s->vl, tile = PARE_PIECES_TILE * s->vl;
     size_t all = 0;
     bool fits = pare_mul_size(lanes, 2 * s->pieces * sizeof *k->w, &all) &&
@@ -265,7 +272,7 @@ static void fill(const shape *s, const pare_kernels *k, int64_t y0, const float 
     const pare_window *w = &s->w;
     const size_t width = (size_t)s->width, row = (size_t)s->columns * width,
                  piece = (size_t)s->in_rows * row;
-    const int64_t vl = (int64_t)s->vl;
+    const int64_t vl = (int64_t)s->in_vl;
     int64_t lo, hi; /* columns that are not padding */
     pare_window_range(w->in[1], -w->begin[1], s->step[1], s->columns, &lo, &hi);
     for (int64_t r = 0; r < s->in_rows; r++, to += row) {
@@ -278,7 +285,7 @@ static void fill(const shape *s, const pare_kernels *k, int64_t y0, const float 
         }
         if (!real) continue;
         k->pieces[s->pieces - 1].cut(
-            &(pare_pieces_cut){ .vl = s->vl,
+            &(pare_pieces_cut){ .vl = s->in_vl,
                                 .pieces = s->pieces,
                                 .pixels = (size_t)(hi - lo),
                                 .channels = (size_t)s->channels,
@@ -301,7 +308,7 @@ static void item(void *user, size_t index, int thread)
     int64_t band = at % s->bands, image = at / s->bands, y0 = band * s->rows,
             first = chunk * s->chunk;
     pare_scratch scratch = pare_scratch_of(step, thread);
-    const size_t map = (size_t)(w->in[0] * w->in[1]) * s->vl,
+    const size_t map = (size_t)(w->in[0] * w->in[1]) * s->in_vl,
                  plane = (size_t)(w->out[0] * w->out[1]);
     if (*scratch.inside != place)
         fill(s, step->kernels, y0 * w->stride[0] - w->begin[0],
@@ -339,11 +346,11 @@ static pare_status run(const pare_step *step, int threads)
     return PARE_OK;
 }
 
-static bool accepts1(const pare_prepare *p) { return accepts(p, 1); }
-static double model_ns1(const pare_prepare *p) { return modelled(p, 1); }
+static bool accepts1(const pare_prepare *p) { return accepts(p, 1, false); }
+static double model_ns1(const pare_prepare *p) { return modelled(p, 1, false); }
 static pare_status prepare1(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch)
 {
-    return prepare(p, 1, out, bytes, scratch);
+    return prepare(p, 1, false, out, bytes, scratch);
 }
 const pare_impl pare_impl_conv_bf16 = {
     .name = "conv_bf16",
@@ -361,11 +368,11 @@ const pare_impl pare_impl_conv_bf16 = {
     .run = run,
 };
 
-static bool accepts2(const pare_prepare *p) { return accepts(p, 2); }
-static double model_ns2(const pare_prepare *p) { return modelled(p, 2); }
+static bool accepts2(const pare_prepare *p) { return accepts(p, 2, false); }
+static double model_ns2(const pare_prepare *p) { return modelled(p, 2, false); }
 static pare_status prepare2(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch)
 {
-    return prepare(p, 2, out, bytes, scratch);
+    return prepare(p, 2, false, out, bytes, scratch);
 }
 const pare_impl pare_impl_conv_bf16x2 = {
     .name = "conv_bf16x2",
@@ -383,11 +390,11 @@ const pare_impl pare_impl_conv_bf16x2 = {
     .run = run,
 };
 
-static bool accepts3(const pare_prepare *p) { return accepts(p, 3); }
-static double model_ns3(const pare_prepare *p) { return modelled(p, 3); }
+static bool accepts3(const pare_prepare *p) { return accepts(p, 3, false); }
+static double model_ns3(const pare_prepare *p) { return modelled(p, 3, false); }
 static pare_status prepare3(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch)
 {
-    return prepare(p, 3, out, bytes, scratch);
+    return prepare(p, 3, false, out, bytes, scratch);
 }
 const pare_impl pare_impl_conv_bf16x3 = {
     .name = "conv_bf16x3",
@@ -401,6 +408,28 @@ const pare_impl pare_impl_conv_bf16x3 = {
     .accepts = accepts3,
     .model_ns = model_ns3,
     .prepare = prepare3,
+    .release = release,
+    .run = run,
+};
+
+static bool accepts_first(const pare_prepare *p) { return accepts(p, 1, true); }
+static double model_ns_first(const pare_prepare *p) { return modelled(p, 1, true); }
+static pare_status prepare_first(const pare_prepare *p, void **out, size_t *bytes, size_t *scratch)
+{
+    return prepare(p, 1, true, out, bytes, scratch);
+}
+const pare_impl pare_impl_conv_bf16_first = {
+    .name = "conv_bf16_first",
+    .op = "Conv",
+    .packs = true,
+    .streams = true,
+    .fuses = true,
+    .takes = PARE_PLAIN,
+    .gives = PARE_BLOCKED,
+    .precision = PARE_PRECISION_BF16,
+    .accepts = accepts_first,
+    .model_ns = model_ns_first,
+    .prepare = prepare_first,
     .release = release,
     .run = run,
 };

@@ -2,99 +2,29 @@
  * panels once, then streamed past the rows. */
 #include "base/pages.h"
 #include "base/team.h"
-#include "ops/attr.h"
-#include "runtime/impls/conv_common.h"
+#include "runtime/impls/gemm_shape.h"
 
 #include <stdlib.h>
 
 enum { ITEM_MACS = 1 << 19, SERIAL_MACS = 100 << 10, ROWS = 48 };
 
-typedef struct shape {
-    int64_t m, n, k;
-    int64_t a_row, a_step, b_row, b_step; /* of A [m][k] and B [k][n] */
-    double alpha, beta;
-} shape;
-
 typedef struct packed {
-    shape s;
+    pare_gemm_shape s;
     int64_t panels, chunk, chunks, row_chunks; /* chunk: panels in an item */
     float *b, *shift;
     bool serial;
 } packed;
 
-static void gemm_shape(const pare_prepare *p, shape *s)
-{
-    bool ta = pare_attr_int(p->node, "transA", 0) != 0,
-         tb = pare_attr_int(p->node, "transB", 0) != 0;
-    const int64_t *a = p->in[0].dim, *b = p->in[1].dim;
-    *s = (shape){ .m = a[ta],
-                  .k = a[!ta],
-                  .n = b[!tb],
-                  .alpha = pare_attr_real(p->node, "alpha", 1),
-                  .beta = pare_attr_real(p->node, "beta", 1) };
-    s->a_row = ta ? 1 : s->k, s->a_step = ta ? s->m : 1;
-    s->b_row = tb ? 1 : s->n, s->b_step = tb ? s->k : 1;
-}
-
-/* All leading dimensions of A are rows. */
-static void matmul_shape(const pare_prepare *p, shape *s)
-{
-    const pare_type *a = &p->in[0], *b = &p->in[1];
-    *s = (shape){ .m = 1, .k = b->dim[0], .n = b->dim[1], .alpha = 1 };
-    for (int d = 0; d < a->rank - 1; d++) s->m *= a->dim[d];
-    s->a_row = s->k, s->a_step = 1;
-    s->b_row = s->n, s->b_step = 1;
-}
-
-/* A convolution whose kernel covers the whole input once: images are rows. */
-static bool conv_shape(const pare_prepare *p, shape *s)
-{
-    pare_window w;
-    if (!pare_conv_is_plain(p) || p->in[1].dim[1] != p->in[0].dim[1]) return false;
-    pare_conv_window(p->node, &p->in[0], &p->in[1], &w);
-    *s = (shape){
-        .m = p->in[0].dim[0], .n = p->in[1].dim[0], .k = p->in[1].dim[1], .alpha = 1, .beta = 1
-    };
-    for (int d = 0; d < w.spatial; d++) {
-        if (w.out[d] != 1 || w.in[d] != w.kernel[d] || w.begin[d] != 0) return false;
-        s->k *= w.kernel[d];
-    }
-    s->a_row = s->k, s->a_step = 1;
-    s->b_row = 1, s->b_step = s->k;
-    return true;
-}
-
-static bool is_conv(const pare_prepare *p) { return p->node->op->name[0] == 'C'; }
-static bool is_gemm(const pare_prepare *p) { return p->node->op->name[0] == 'G'; }
-
 static bool accepts(const pare_prepare *p)
 {
-    shape s;
-    if (is_conv(p)) return conv_shape(p, &s);
-    const pare_weight *b = p->weight[1], *c = p->weight[2];
-    if (p->in[0].dtype != PARE_F32 || !b || b->codec || p->in[1].rank != 2 || p->in[0].rank < 1)
-        return false;
-    if (!is_gemm(p)) return p->in[0].rank >= 2;
-    if (p->in[2].dtype == PARE_UNDEFINED) return true;
-    if (!c || c->codec) return false;
-    const pare_type *t = &p->in[2];
-    return t->rank < 2 || t->dim[0] == 1; /* one row, or one number */
-}
-
-static void shape_of(const pare_prepare *p, shape *s)
-{
-    if (is_conv(p))
-        conv_shape(p, s);
-    else if (is_gemm(p))
-        gemm_shape(p, s);
-    else
-        matmul_shape(p, s);
+    pare_gemm_shape s;
+    return pare_gemm_shape_of(p, &s);
 }
 
 static double model_ns(const pare_prepare *p)
 {
-    shape s;
-    shape_of(p, &s);
+    pare_gemm_shape s;
+    pare_gemm_shape_of(p, &s);
     double macs = (double)s.m * (double)s.n * (double)s.k, bytes = 4 * (double)s.n * (double)s.k;
     double compute = macs / (5.0 * (double)p->kernels->vl), memory = bytes / 25;
     return 300 + (compute > memory ? compute : memory) / p->threads;
@@ -115,12 +45,11 @@ enum { ROWS_AT_ONCE = 64 }; /* of a panel: both sides stay in the first-level ca
 static void pack_rows(const pare_prepare *p, packed *k, int64_t j0, int64_t i0, int64_t rows,
                       const float *b)
 {
-    const shape *s = &k->s;
+    const pare_gemm_shape *s = &k->s;
     int64_t nr = (int64_t)p->kernels->gemm_nr, n = s->n - j0 < nr ? s->n - j0 : nr;
     float *panel = k->b + (size_t)j0 * (size_t)s->k + (size_t)(i0 * nr);
     for (int64_t j = 0; j < n; j++) {
-        double scale = p->epilogue.scale ? (double)p->epilogue.scale[j0 + j] : 1;
-        float factor = (float)(s->alpha * scale);
+        float factor = pare_gemm_scale(p, s, j0 + j);
         for (int64_t i = 0; i < rows; i++)
             panel[i * nr + j] = b[i * s->b_row + j * s->b_step] * factor;
     }
@@ -129,7 +58,7 @@ static void pack_rows(const pare_prepare *p, packed *k, int64_t j0, int64_t i0, 
 }
 
 /* B as it is stored: some rows of [k][n], or the columns of a panel, rows of [n][k], at a time. */
-static size_t part_floats(const pare_prepare *p, const shape *s)
+static size_t part_floats(const pare_prepare *p, const pare_gemm_shape *s)
 {
     return s->b_step == 1 ? (size_t)ROWS_AT_ONCE * (size_t)s->n
                           : p->kernels->gemm_nr * (size_t)s->k;
@@ -137,17 +66,9 @@ static size_t part_floats(const pare_prepare *p, const shape *s)
 
 static pare_status pack(const pare_prepare *p, packed *k, void *room)
 {
-    const shape *s = &k->s;
-    const pare_weight *bias = is_gemm(p) || is_conv(p) ? p->weight[2] : NULL;
-    const float *c = bias ? bias->part[0].data : NULL;
-    int64_t nr = (int64_t)p->kernels->gemm_nr,
-            c_step = bias && pare_tensor_count(&bias->part[0]) > 1;
-    for (int64_t j = 0; j < s->n; j++) {
-        double scale = p->epilogue.scale ? (double)p->epilogue.scale[j] : 1,
-               shift = c ? s->beta * (double)c[j * c_step] : 0;
-        k->shift[j] =
-            (float)(shift * scale + (p->epilogue.scale ? (double)p->epilogue.shift[j] : 0));
-    }
+    const pare_gemm_shape *s = &k->s;
+    int64_t nr = (int64_t)p->kernels->gemm_nr;
+    for (int64_t j = 0; j < s->n; j++) k->shift[j] = pare_gemm_shift(p, s, j);
     size_t all = (size_t)s->n * (size_t)s->k, some = part_floats(p, s);
     for (size_t at = 0; at < all; at += some) {
         const void *b;
@@ -170,7 +91,7 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
 {
     packed *k = calloc(1, sizeof *k);
     if (!k) return pare_fail(PARE_ENOMEM, "no memory for a packed product");
-    shape_of(p, &k->s);
+    pare_gemm_shape_of(p, &k->s);
     size_t nr = p->kernels->gemm_nr, width = 0, all = 0, b_bytes = 0;
     k->panels = (k->s.n + (int64_t)nr - 1) / (int64_t)nr;
     if (pare_mul_size((size_t)k->panels, nr, &width) &&

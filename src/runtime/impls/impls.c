@@ -12,6 +12,7 @@
     X(conv_winograd4)         \
     X(conv_winograd2)         \
     X(conv_bf16)              \
+    X(conv_bf16_first)        \
     X(conv_bf16x2)            \
     X(conv_bf16x3)            \
     X(conv_depthwise)         \
@@ -36,6 +37,9 @@
     X(bytes_concat)           \
     X(gemm_sparse)            \
     X(gemm_packed)            \
+    X(gemm_bf16)              \
+    X(gemm_bf16x2)            \
+    X(gemm_bf16x3)            \
     X(matmul_panels)          \
     X(conv_transpose_gemm)    \
     X(pool_taps)              \
