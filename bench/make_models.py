@@ -39,6 +39,10 @@ class Net:
         self.constants.append(numpy_helper.from_array(array.astype(np.float32), f"c{len(self.constants)}"))
         return self.constants[-1].name
 
+    def indices(self, values):
+        self.constants.append(numpy_helper.from_array(np.array(values, np.int64), f"c{len(self.constants)}"))
+        return self.constants[-1].name
+
     def weights(self, shape, fan_in, gain=1.0, bias=True):
         w = self.constant(self.rng.standard_normal(shape, np.float32) * (gain * np.sqrt(2 / fan_in)))
         return [w, self.constant(0.02 * self.rng.standard_normal(shape[0], np.float32))] if bias else [w]
@@ -157,6 +161,57 @@ def mobilenet(n):
     return n.linear(n.pooled(n.relu6(n.conv(x, 1280, 1))), n.classes)
 
 
+def layer_norm(n, x):
+    """As exporters of opset 13 spell it out; of 1 x tokens x channels."""
+    c = n.add("Sub", [x[0], n.add("ReduceMean", [x[0]], 1, axes=[-1], keepdims=1)[0]], x[1])
+    v = n.add("ReduceMean", [n.add("Pow", [c[0], n.constant(np.array(2))], x[1])[0]], 1, axes=[-1], keepdims=1)
+    v = n.add("Sqrt", [n.add("Add", [v[0], n.constant(np.array(1e-6))], 1)[0]], 1)
+    y = n.add("Mul", [n.add("Div", [c[0], v[0]], x[1])[0], n.constant(np.ones(x[1]))], x[1])
+    return n.add("Add", [y[0], n.constant(np.zeros(x[1]))], x[1])
+
+
+def gelu(n, x):
+    e = n.add("Erf", [n.add("Div", [x[0], n.constant(np.array(2 ** 0.5))], x[1])[0]], x[1])
+    y = n.add("Mul", [x[0], n.add("Add", [e[0], n.constant(np.array(1))], x[1])[0]], x[1])
+    return n.add("Mul", [y[0], n.constant(np.array(0.5))], x[1])
+
+
+def tokens_linear(n, x, channels, gain=1.0):
+    w, b = n.weights((x[1], channels), 2 * x[1], gain)[0], n.constant(0.02 * n.rng.standard_normal(channels, np.float32))
+    return n.add("Add", [n.add("MatMul", [x[0], w], channels)[0], b], channels)
+
+
+def attention(n, x, heads):
+    def part():
+        shape = n.indices([1, -1, heads, x[1] // heads])
+        return n.add("Reshape", [tokens_linear(n, x, x[1])[0], shape], x[1])[0]
+
+    q, k, v = part(), part(), part()
+    q = n.add("Transpose", [q], x[1], perm=[0, 2, 1, 3])[0]
+    k = n.add("Transpose", [k], x[1], perm=[0, 2, 3, 1])[0]
+    v = n.add("Transpose", [v], x[1], perm=[0, 2, 1, 3])[0]
+    a = n.add("Div", [n.add("MatMul", [q, k], 1)[0], n.constant(np.array((x[1] // heads) ** 0.5))], 1)
+    a = n.add("Softmax", [a[0]], 1, axis=-1)
+    y = n.add("Transpose", [n.add("MatMul", [a[0], v], x[1])[0]], x[1], perm=[0, 2, 1, 3])
+    y = n.add("Reshape", [y[0], n.indices([1, -1, x[1]])], x[1])
+    return tokens_linear(n, y, x[1], gain=0.3)
+
+
+def vit(n, channels, depth, heads, patch=16):
+    """Mean of the tokens in place of a class token."""
+    x = n.conv(n.x, channels, patch, patch)
+    x = n.add("Reshape", [x[0], n.indices([1, channels, -1])], channels)
+    x = n.add("Transpose", [x[0]], channels, perm=[0, 2, 1])
+    tokens = (n.size // patch) ** 2
+    x = n.add("Add", [x[0], n.constant(0.02 * n.rng.standard_normal((1, tokens, channels), np.float32))], channels)
+    for _ in range(depth):
+        x = n.join(x, attention(n, layer_norm(n, x), heads))
+        y = gelu(n, tokens_linear(n, layer_norm(n, x), 4 * channels))
+        x = n.join(x, tokens_linear(n, y, channels, gain=0.3))
+    x = n.add("ReduceMean", [layer_norm(n, x)[0]], channels, axes=[1], keepdims=0)
+    return n.linear(x, n.classes)
+
+
 # name: size of the input, classes, network
 NETWORKS = {
     "resnet18_b1": (224, 1000, lambda n: resnet(n, basic, (2, 2, 2, 2))),
@@ -168,6 +223,7 @@ NETWORKS = {
     "resnet18_cifar_b1": (32, 10, lambda n: resnet(n, basic, (2, 2, 2, 2), photo=False)),
     "resnet18_cifar_tucker25_b1": (32, 10, lambda n: resnet(n, basic, (2, 2, 2, 2), photo=False)),
     "resnet18_cifar_tucker50_b1": (32, 10, lambda n: resnet(n, basic, (2, 2, 2, 2), photo=False)),
+    "vit_tiny_b1": (224, 1000, lambda n: vit(n, 192, 12, 3)),
     "resnet20_cifar_b1": (32, 10, lambda n: resnet(n, basic, (3, 3, 3), (16, 32, 64), photo=False)),
 }
 
