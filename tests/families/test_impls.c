@@ -230,6 +230,8 @@ static void test_conv(void **state)
         { 1, 48, 1, 1, 48, 3, 3, 48, "pads=1/1/1/1" },
         { 1, 40, 60, 60, 40, 3, 3, 1, "pads=1/1/1/1" },
         { 1, 64, 50, 50, 70, 1, 1, 1, "" },
+        { 1, 1900, 3, 5, 80, 1, 1, 1, "" },              /* several chunks, fetched ahead */
+        { 2, 40, 40, 41, 40, 5, 5, 40, "pads=2/2/2/2" }, /* bands of several blocks */
         { 1, 2, 1, 50, 3, 1, 5, 1, "pads=0/2/0/2" },
         { 1, 2, 3, 3, 3, 5, 5, 1, "pads=2/2/2/2" },
         { 1, 2, 4, 4, 3, 3, 3, 1, "pads=3/3/3/3,strides=2/2" },
@@ -437,6 +439,13 @@ static void test_operators(void **state)
           "kernel_shape=5/5,pads=2/2/2/2",
           4,
           { 1, 2, 40, 40 },
+          0,
+          false,
+          { { 0 } } },
+        { .op = "MaxPool",
+          "kernel_shape=5/5,pads=2/2/2/2",
+          4,
+          { 2, 35, 40, 41 },
           0,
           false,
           { { 0 } } },

@@ -7,7 +7,6 @@
 
 typedef struct packed {
     pare_windows w;
-    int64_t blocks;
     float *taps, *shift; /* [blocks][taps][vl], [blocks][vl] */
 } packed;
 
@@ -57,7 +56,6 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     }
     memset(k->taps, 0, all);
     windows(p, &k->w);
-    k->blocks = blocks;
     k->shift = k->taps + (size_t)(blocks * taps) * vl;
     const float *w = p->weight[1]->part[0].data;
     for (int64_t c = 0; c < channels; c++) {
@@ -88,7 +86,7 @@ static void item(void *user, size_t index, int thread)
     t.y = s->out[0].data;
     t.act = s->epilogue.act;
     t.lo = s->epilogue.lo, t.hi = s->epilogue.hi, t.alpha = s->epilogue.alpha;
-    pare_windows_item(&k->w, s->kernels, index, k->blocks, &t);
+    pare_windows_item(&k->w, s->kernels, index, &t);
 }
 
 static pare_status run(const pare_step *s, int threads)

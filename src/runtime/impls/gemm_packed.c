@@ -116,6 +116,8 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     if (k->chunk < 1) k->chunk = 1;
     if (k->chunk > k->panels) k->chunk = k->panels;
     k->chunks = (k->panels + k->chunk - 1) / k->chunk;
+    k->chunk = (k->panels + k->chunks - 1) / k->chunks; /* alike: threads wait for the last */
+    k->chunks = (k->panels + k->chunk - 1) / k->chunk;
     k->serial = (double)k->s.m * (double)k->s.n * (double)k->s.k < SERIAL_MACS;
     *out = k;
     *bytes = (all + width) * sizeof(float);

@@ -76,7 +76,7 @@ static void item(void *user, size_t index, int thread)
     pare_window_blocked t = k->w.t;
     t.x = s->in[0].data;
     t.y = s->out[0].data;
-    pare_windows_item(&k->w, s->kernels, index, 1, &t);
+    pare_windows_item(&k->w, s->kernels, index, &t);
 }
 
 static pare_status run(const pare_step *s, int threads)

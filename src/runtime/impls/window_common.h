@@ -1,5 +1,7 @@
 /* What depthwise convolutions and pools over channel-blocked activations share: the geometry as the
- * kernel wants it, and how the blocks of channels are cut into items. */
+ * kernel wants it, and how the work is cut into items. Large maps are cut into bands of rows, and
+ * the blocks of a band follow each other, as in the convolutions around: a thread reads what it has
+ * written itself, but for some rows. */
 #ifndef IMPLS_WINDOW_COMMON_H
 #define IMPLS_WINDOW_COMMON_H
 
@@ -10,7 +12,7 @@
 typedef struct pare_windows {
     pare_window_blocked t; /* without memory */
     int64_t out_y;
-    int64_t planes;                    /* blocks of channels of all images */
+    int64_t blocks, planes;            /* of channels of an image, of all images */
     int64_t rows, bands, chunk, items; /* output rows in an item, or (one band) planes */
     bool serial;
 } pare_windows;
@@ -45,7 +47,8 @@ static inline bool pare_windows_of(const pare_window *w, const pare_type *x, siz
                                   .pad_y = w->begin[0],
                                   .pad_x = w->begin[1] },
                            .out_y = w->out[0],
-                           .planes = x->dim[0] * pare_blocks(x->dim[1], vl) };
+                           .blocks = pare_blocks(x->dim[1], vl) };
+    out->planes = x->dim[0] * out->blocks;
     pare_window_blocked *t = &out->t;
     int64_t left = (t->pad_x + t->stride_x - 1) / t->stride_x,
             room = t->in_x - 1 - (t->kernel_x - 1) * t->dil_x + t->pad_x;
@@ -55,13 +58,10 @@ static inline bool pare_windows_of(const pare_window *w, const pare_type *x, siz
     if (t->outer < t->inner) t->outer = t->inner;
 
     int64_t row = t->out_x * (t->kernel_y * t->kernel_x + 2), plane = row * out->out_y;
-    out->rows = out->out_y;
-    out->chunk = 1;
-    if (plane > ITEM_TAPS)
-        out->rows = ITEM_TAPS / row + 1;
-    else
-        out->chunk = ITEM_TAPS / plane;
-    if (out->rows > out->out_y) out->rows = out->out_y;
+    out->chunk = plane < ITEM_TAPS ? ITEM_TAPS / plane : 1;
+    int64_t bands = plane / ITEM_TAPS + 1;
+    if (bands > 1) bands += bands % 2; /* two threads are common */
+    out->rows = (out->out_y + bands - 1) / bands;
     out->bands = (out->out_y + out->rows - 1) / out->rows;
     out->items = out->bands * ((out->planes + out->chunk - 1) / out->chunk);
     out->serial = plane * out->planes < SERIAL_TAPS;
@@ -80,12 +80,15 @@ static inline double pare_windows_ns(const pare_windows *w, double tap, int thre
     return 250 + (work > moving ? work : moving) / (w->serial ? 1 : threads);
 }
 
-/* Runs item `index`: memory of plane 0 is in `t`; planes of w (if any) repeat every `blocks`. */
+/* Runs item `index`: memory of plane 0 is in `t`; weights, if any, are those of an image's blocks.
+ */
 static inline void pare_windows_item(const pare_windows *w, const pare_kernels *k, size_t index,
-                                     int64_t blocks, const pare_window_blocked *first)
+                                     const pare_window_blocked *first)
 {
-    int64_t band = (int64_t)index % w->bands, plane = (int64_t)index / w->bands * w->chunk,
-            end = plane + w->chunk < w->planes ? plane + w->chunk : w->planes,
+    int64_t at = (int64_t)index, blocks = w->blocks, image = at / (w->bands * blocks),
+            band = at / blocks % w->bands, plane = image * blocks + at % blocks;
+    if (w->bands == 1) band = 0, plane = at * w->chunk;
+    int64_t end = plane + w->chunk < w->planes ? plane + w->chunk : w->planes,
             vl = (int64_t)w->t.vl;
     for (; plane < end; plane++) {
         pare_window_blocked t = *first;
