@@ -33,6 +33,7 @@
         .finish_row = pare_finish_row_##ISA,       \
         .window_blocked = pare_window_blocked_##ISA, \
         .affine_blocked = pare_affine_blocked_##ISA, \
+        .prelu_blocked = pare_prelu_blocked_##ISA, \
         .sum_blocked = pare_sum_blocked_##ISA,     \
         .largest_blocked = pare_largest_blocked_##ISA, \
         .lanes_blocked = pare_lanes_blocked_##ISA, \
@@ -91,6 +92,7 @@
     pare_finish_row_fn pare_finish_row_##ISA;      \
     pare_window_blocked_fn pare_window_blocked_##ISA; \
     pare_affine_blocked_fn pare_affine_blocked_##ISA; \
+    pare_prelu_blocked_fn pare_prelu_blocked_##ISA; \
     pare_reduce_blocked_fn pare_sum_blocked_##ISA; \
     pare_reduce_blocked_fn pare_largest_blocked_##ISA; \
     pare_lanes_blocked_fn pare_lanes_blocked_##ISA; \

@@ -48,6 +48,7 @@ typedef struct pare_kernels {
     pare_normalize_fn *normalize;
     pare_window_blocked_fn *window_blocked;
     pare_affine_blocked_fn *affine_blocked;
+    pare_prelu_blocked_fn *prelu_blocked;
     pare_reduce_blocked_fn *sum_blocked;
     pare_reduce_blocked_fn *largest_blocked;
     pare_lanes_blocked_fn *lanes_blocked;

@@ -87,11 +87,11 @@ void pare_softmax_c(size_t n, const float *x, float *y)
 }
 
 void pare_normalize_c(size_t n, const float *x, float epsilon, const float *scale,
-                      const float *shift, float *y)
+                      const float *shift, size_t step, float *y)
 {
     float mean = pare_sum_c(n, x) / (float)n, squares = 0;
     for (size_t i = 0; i < n; i++) squares += (x[i] - mean) * (x[i] - mean);
     float factor = 1 / sqrtf(squares / (float)n + epsilon);
     for (size_t i = 0; i < n; i++)
-        y[i] = (x[i] - mean) * factor * scale[i] + (shift ? shift[i] : 0);
+        y[i] = (x[i] - mean) * factor * scale[i * step] + (shift ? shift[i * step] : 0);
 }

@@ -51,9 +51,9 @@ typedef float pare_largest_fn(size_t n, const float *x);
 /* y[i] = exp(x[i] - the largest) / the sum of those, i < n, n > 0; y may be x. */
 typedef void pare_softmax_fn(size_t n, const float *x, float *y);
 
-/* y[i] = (x[i] - mean) / sqrt(variance + epsilon) * scale[i] + shift[i], i < n, n > 0; variance is
- * the mean of (x - mean)^2. shift NULL: none. y may be x. */
+/* y[i] = (x[i] - mean) / sqrt(variance + epsilon) * scale[i * step] + shift[i * step], i < n, n >
+ * 0; variance is the mean of (x - mean)^2, step 0 or 1. shift NULL: none. y may be x. */
 typedef void pare_normalize_fn(size_t n, const float *x, float epsilon, const float *scale,
-                               const float *shift, float *y);
+                               const float *shift, size_t step, float *y);
 
 #endif

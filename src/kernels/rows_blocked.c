@@ -33,3 +33,8 @@ void pare_lanes_blocked_c(size_t n, size_t lanes, const float *x, size_t from, f
     for (size_t p = 0; p < n * VL; p += VL)
         for (size_t l = 0; l < lanes; l++) y[p + to + l] = x[p + from + l];
 }
+
+void pare_prelu_blocked_c(size_t n, const float *x, const float *slope, float *y)
+{
+    for (size_t i = 0; i < n * VL; i++) y[i] = x[i] < 0 ? slope[i % VL] * x[i] : x[i];
+}

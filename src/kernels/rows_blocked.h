@@ -12,6 +12,9 @@ typedef void pare_affine_blocked_fn(size_t n, const float *x, const float *scale
                                     const float *shift, const float *residual, const pare_finish *f,
                                     float *y);
 
+/* y[p][l] = x[p][l] < 0 ? slope[l] * x[p][l] : x[p][l], p < n. y may be x. */
+typedef void pare_prelu_blocked_fn(size_t n, const float *x, const float *slope, float *y);
+
 /* y[l] = the sum of x[p][l] over p < n in some fixed order; the largest (NaN if there is one, -inf
  * if n is 0). */
 typedef void pare_reduce_blocked_fn(size_t n, const float *x, float *y);
@@ -23,6 +26,7 @@ typedef void pare_lanes_blocked_fn(size_t n, size_t lanes, const float *x, size_
 
 /* The plain versions, for a vl of 8. */
 pare_affine_blocked_fn pare_affine_blocked_c;
+pare_prelu_blocked_fn pare_prelu_blocked_c;
 pare_reduce_blocked_fn pare_sum_blocked_c;
 pare_reduce_blocked_fn pare_largest_blocked_c;
 pare_lanes_blocked_fn pare_lanes_blocked_c;

@@ -29,6 +29,15 @@ void ISA(pare_affine_blocked)(size_t n, const float *x, const float *scale, cons
     }
 }
 
+void ISA(pare_prelu_blocked)(size_t n, const float *x, const float *slope, float *y)
+{
+    vec a = load(slope), zero = { 0 };
+    for (size_t i = 0; i < n * VL; i += VL) {
+        vec v = load(x + i);
+        store(y + i, choose(v < zero, a * v, v));
+    }
+}
+
 enum { SUMS = 4 }; /* independent ones, to hide the latency of an addition */
 
 void ISA(pare_sum_blocked)(size_t n, const float *x, float *y)

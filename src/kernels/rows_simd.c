@@ -285,11 +285,28 @@ void ISA(pare_softmax)(size_t n, const float *x, float *y)
     if (i < n) store_lanes(y + i, rest, load_lanes(y + i, rest, zero) * factor);
 }
 
-void ISA(pare_normalize)(size_t n, const float *x, float epsilon, const float *scale,
-                         const float *shift, float *y)
+INLINE void normalize(const size_t step, size_t n, const float *x, vec mean, vec factor,
+                      const float *scale, const float *shift, float *y)
 {
-    float mean = ISA(pare_sum)(n, x) / (float)n, squares = 0;
-    vec m = broadcast(mean), s[2] = { { 0 }, { 0 } }, zero = { 0 };
+    vec a = broadcast(*scale) * factor, b = broadcast(shift ? *shift : 0), zero = { 0 };
+    size_t i = 0;
+    for (; i + VL <= n; i += VL) {
+        if (step) a = load(scale + i) * factor;
+        if (step && shift) b = load(shift + i);
+        store(y + i, (load(x + i) - mean) * a + b);
+    }
+    if (i == n) return;
+    lanes_mask rest = lanes_of(0, (int)(n - i));
+    if (step) a = load_lanes(scale + i, rest, zero) * factor;
+    if (step && shift) b = load_lanes(shift + i, rest, zero);
+    store_lanes(y + i, rest, (load_lanes(x + i, rest, zero) - mean) * a + b);
+}
+
+void ISA(pare_normalize)(size_t n, const float *x, float epsilon, const float *scale,
+                         const float *shift, size_t step, float *y)
+{
+    float mean = ISA(pare_sum)(n, x) / (float)n, squares;
+    vec m = broadcast(mean), s[2] = { { 0 }, { 0 } };
     size_t i = 0;
     for (; i + 2 * VL <= n; i += 2 * VL)
         for (size_t j = 0; j < 2; j++) {
@@ -303,14 +320,8 @@ void ISA(pare_normalize)(size_t n, const float *x, float epsilon, const float *s
     squares = total(s[0] + s[1]);
     for (; i < n; i++) squares += (x[i] - mean) * (x[i] - mean);
     vec factor = broadcast(1 / sqrtf(squares / (float)n + epsilon));
-    for (i = 0; i + VL <= n; i += VL) {
-        vec v = (load(x + i) - m) * factor * load(scale + i);
-        if (shift) v += load(shift + i);
-        store(y + i, v);
-    }
-    if (i == n) return;
-    lanes_mask rest = lanes_of(0, (int)(n - i));
-    vec v = (load_lanes(x + i, rest, zero) - m) * factor * load_lanes(scale + i, rest, zero);
-    if (shift) v += load_lanes(shift + i, rest, zero);
-    store_lanes(y + i, rest, v);
+    if (step)
+        normalize(1, n, x, m, factor, scale, shift, y);
+    else
+        normalize(0, n, x, m, factor, scale, shift, y);
 }

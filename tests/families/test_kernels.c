@@ -434,8 +434,8 @@ static void check_whole_rows(const pare_kernels *k, uint64_t seed)
     if (seed % 7 != 0 && n > 1) {
         snprintf(what, sizeof what, "normalize/%s n=%zu seed=%llu", k->isa, n,
                  (unsigned long long)seed);
-        pare_normalize_c(n, x, 1e-5f, scale, seed % 5 ? shift : NULL, want);
-        k->normalize(n, x, 1e-5f, scale, seed % 5 ? shift : NULL, got);
+        pare_normalize_c(n, x, 1e-5f, scale, seed % 5 ? shift : NULL, seed % 2, want);
+        k->normalize(n, x, 1e-5f, scale, seed % 5 ? shift : NULL, seed % 2, got);
         same(got, want, n, 4, 1e-5, what);
     }
     free(x), free(scale), free(shift);
@@ -696,6 +696,10 @@ static void check_rows_blocked(const pare_kernels *k, uint64_t seed)
         snprintf(what, sizeof what, "affine_blocked/%s n=%zu act %d", k->isa, n, act);
         same(got, want, all, 8, 1e-6, what);
     }
+    for (size_t i = 0; i < all; i++) want[i] = x[i] < 0 ? scale[i % vl] * x[i] : x[i];
+    k->prelu_blocked(n, x, scale, got);
+    snprintf(what, sizeof what, "prelu_blocked/%s n=%zu", k->isa, n);
+    same(got, want, all, 0, 0, what);
     float *sum = guarded(vl), *most = guarded(vl);
     k->sum_blocked(n, x, sum);
     k->largest_blocked(n, x, most);

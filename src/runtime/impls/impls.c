@@ -54,6 +54,8 @@
     X(broadcast_blocked)      \
     X(elementwise)            \
     X(elementwise_blocked)    \
+    X(prelu)                  \
+    X(prelu_blocked)          \
     X(concat_blocks)          \
     X(concat_blocked)         \
     X(resize_blocked)         \

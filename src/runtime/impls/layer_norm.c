@@ -1,4 +1,5 @@
-/* LayerNormalization of float32 over the last dimensions: rows of the input. */
+/* LayerNormalization of float32 over the last dimensions, and InstanceNormalization over all but
+ * the first two: rows of the input. */
 #include "ops/attr.h"
 #include "runtime/impls/rows_common.h"
 
@@ -6,12 +7,16 @@
 
 typedef struct packed {
     size_t row, rows;
+    size_t channels; /* InstanceNormalization: rows in turn have the numbers of one; else 0 */
     float epsilon;
 } packed;
+
+static bool by_channel(const pare_prepare *p) { return p->node->op->name[0] == 'I'; }
 
 static size_t row_of(const pare_prepare *p)
 {
     const pare_type *x = &p->in[0];
+    if (by_channel(p)) return (size_t)pare_numel(x->rank - 2, x->dim + 2);
     int64_t axis = pare_attr_int(p->node, "axis", -1);
     int first = (int)(axis < 0 ? axis + x->rank : axis);
     return (size_t)pare_numel(x->rank - first, x->dim + first);
@@ -22,7 +27,8 @@ static bool whole(const pare_prepare *p, int slot)
 {
     const pare_type *t = &p->in[slot];
     const pare_weight *w = p->weight[slot];
-    return t->dtype == PARE_F32 && (size_t)pare_numel(t->rank, t->dim) == row_of(p) &&
+    size_t numbers = by_channel(p) ? (size_t)p->in[0].dim[1] : row_of(p);
+    return t->dtype == PARE_F32 && (size_t)pare_numel(t->rank, t->dim) == numbers &&
            !(w && w->codec);
 }
 
@@ -45,6 +51,7 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
     if (!k) return pare_fail(PARE_ENOMEM, "no memory for a step");
     k->row = row_of(p);
     k->rows = (size_t)pare_numel(p->in[0].rank, p->in[0].dim) / k->row;
+    k->channels = by_channel(p) ? (size_t)p->in[0].dim[1] : 0;
     k->epsilon = (float)pare_attr_real(p->node, "epsilon", 1e-5);
     *out = k;
     *bytes = sizeof *k;
@@ -65,8 +72,11 @@ static void item(void *user, size_t index, int thread)
                 *shift = s->node->n_in > 2 ? s->in[2].data : NULL;
     float *y = s->out[0].data;
     size_t first = index * rows_each(k), end = first + rows_each(k);
-    for (size_t i = first; i < end && i < k->rows; i++)
-        s->kernels->normalize(k->row, x + i * k->row, k->epsilon, scale, shift, y + i * k->row);
+    for (size_t i = first; i < end && i < k->rows; i++) {
+        size_t c = k->channels ? i % k->channels : 0;
+        s->kernels->normalize(k->row, x + i * k->row, k->epsilon, scale + c,
+                              shift ? shift + c : NULL, k->channels == 0, y + i * k->row);
+    }
 }
 
 static pare_status run(const pare_step *s, int threads)
@@ -79,7 +89,7 @@ static pare_status run(const pare_step *s, int threads)
 
 const pare_impl pare_impl_layer_norm = {
     .name = "layer_norm",
-    .op = "LayerNormalization",
+    .op = "LayerNormalization|InstanceNormalization",
     .accepts = accepts,
     .model_ns = model_ns,
     .prepare = prepare,
