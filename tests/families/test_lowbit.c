@@ -1,11 +1,15 @@
 /* Convolutions of few bits: every pair of bit widths against the operator's eval, and what the
  * graph must say before they are run as such. */
+#define _POSIX_C_SOURCE 200809L /* setenv */
+#include "base/cpu.h"
+#include "kernels/kernels.h"
 #include "pare/plan.h"
 #include "passes/ranges.h"
 #include "support/build.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static pare_id add_tensor(pare_graph *g, pare_tensor t)
 {
@@ -158,6 +162,28 @@ static void test_shapes(void **state)
     layer((shape){ 3, 8, 7, 1, "pads=0/400/0/400,strides=1/150,dilations=9/2147483647", 1, 2, 0 });
 }
 
+/* Look-ups are taken where they are faster, and only there. */
+static void test_choice(void **state)
+{
+    (void)state;
+    static const struct {
+        int weight_bits, input_bits;
+        bool expect;
+    } cases[] = { { 1, 1, true }, { 1, 2, true }, { 2, 2, true }, { 1, 4, true }, { 4, 4, false } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        shape s = { 64, 64, 56, 3, "pads=1/1/1/1", cases[i].weight_bits, cases[i].input_bits, 4 };
+        pare_tensor in;
+        pare_graph *g = network(&s, &in);
+        pare_plan *p;
+        OK(pare_plan_create(g, NULL, &p));
+        if ((strcmp(who_runs(p), "conv_lowbit") == 0) != cases[i].expect)
+            fail_msg("weights %d bits, inputs %d: %s", s.weight_bits, s.input_bits, who_runs(p));
+        pare_plan_free(p);
+        pare_tensor_free(&in);
+        pare_graph_free(g);
+    }
+}
+
 /* Too much memory or too many bits: other implementations have it. */
 static void test_refused(void **state)
 {
@@ -304,9 +330,17 @@ static void test_ranges(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_bits), cmocka_unit_test(test_shapes),
-                                        cmocka_unit_test(test_refused),
-                                        cmocka_unit_test(test_proofs),
-                                        cmocka_unit_test(test_ranges) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    setenv("PARE_TUNE", "off", 1); /* which machine this is must not matter */
+    const struct CMUnitTest ranges[] = { cmocka_unit_test(test_ranges) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_choice), cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_shapes), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_proofs),
+    };
+    pare_kernels k;
+    pare_kernels_init(&k, pare_cpu_detect());
+    int failed = cmocka_run_group_tests(ranges, NULL, NULL);
+    if (k.lowbit_span) /* else there is no such implementation */
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    return failed;
 }

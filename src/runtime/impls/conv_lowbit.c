@@ -171,7 +171,6 @@ static void cut_items(packed *k, double macs)
     k->rows = clamp(up(g->out[0], k->bands), 1, fit > 1 ? fit : 1);
     k->bands = up(g->out[0], k->rows);
     k->rows = up(g->out[0], k->bands);
-    k->bands = up(g->out[0], k->rows);
     k->in_rows = (k->rows - 1) * g->stride[0] + halo;
 }
 
@@ -266,16 +265,35 @@ static bool accepts(const pare_prepare *p)
     return shape(p, &k);
 }
 
+/* The longest run of taps that share tables. */
+static size_t longest_run(const packed *k)
+{
+    int64_t taps, pixels;
+    sharing(&k->g, &taps, &pixels);
+    if (pixels > 1) return 1;
+    return least_size(least_size(PARE_LOWBIT_TAPS, k->fit[0]), (size_t)up(k->g.kernel[1], taps));
+}
+
 static double model_ns(const pare_prepare *p)
 {
     packed k;
     shape(p, &k);
-    double pixels = (double)(k.images * k.g.out[0] * k.g.out[1]) * (double)k.vectors,
+    const pare_window *g = &k.g;
+    int64_t rows = g->kernel[0] * k.rows < k.in_rows ? g->kernel[0] * k.rows : k.in_rows;
+    double pixels = (double)(k.images * g->out[0] * g->out[1]) * (double)k.vectors,
+           tiles = (double)(k.images * g->out[0] * k.strips * k.vectors),
            steps = (double)k.planes * (double)(k.taps * k.groups),
-           tables = (double)(k.images * k.bands * k.in_rows * k.strips * k.chunks) *
-                    (double)(k.slots * k.groups);
-    double ns = pixels * (steps * 0.2 + 5) + tables * 0.5;
-    return 500 + ns / p->threads;
+           fills = (double)(k.images * k.bands * rows * k.chunks),
+           weights = steps * (double)k.vectors * (double)k.filters * 0.06;
+    /* A look-up, and its share of widening bytes to words and of reading weights. */
+    size_t run = longest_run(&k);
+    double each = (run > 1 ? 0.17 : 0.2) + 0.3 / (double)(run * least_size(k.fit[run - 1], k.part));
+    each *= 1 + 0.5 * (double)k.strips / (double)g->out[1];
+    double runs = (double)k.planes * (double)(k.taps / run * k.parts);
+    double ns = pixels * (steps * each + 2 + 2 * (double)k.parts) + tiles * runs * 6 +
+                fills * (double)k.strips * (double)(k.slots * k.groups) * 0.45 +
+                fills * (double)(k.width * k.in_blocks) * 0.3;
+    return 500 + (ns > weights ? ns : weights) / p->threads;
 }
 
 static void release(void *v)
@@ -312,7 +330,7 @@ static pare_status make_runs(packed *k)
 {
     const pare_window *g = &k->g;
     int64_t widest = up(g->out[1], k->strips), taps, pixels;
-    size_t n = 0, slots = 0, longest = least_size(k->fit[0], PARE_LOWBIT_TAPS);
+    size_t n = 0, slots = 0, longest = longest_run(k);
     uint64_t *key = malloc((size_t)(widest * g->kernel[1]) * sizeof *key);
     if (!key) return pare_fail(PARE_ENOMEM, "no memory for the taps of a convolution");
     for (int64_t x = 0; x < g->kernel[1]; x++)
@@ -333,10 +351,8 @@ static pare_status make_runs(packed *k)
             tap *t = k->tap + y * g->kernel[1];
             if (t[from].taps) continue; /* of an earlier run */
             uint32_t length = 0;
-            for (int64_t x = from; x < g->kernel[1] && length < longest; x += taps) {
+            for (int64_t x = from; x < g->kernel[1] && length < longest; x += taps)
                 t[x] = (tap){ before, 1, length++ };
-                if (pixels > 1) break;
-            }
             for (uint32_t i = 0; i < length; i++) t[from + i * taps].taps = length;
             uint64_t first = column_key(g, from * g->dilation[1]),
                      *at = bsearch(&first, key, slots, sizeof *key, by_key);
@@ -479,7 +495,7 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
 typedef struct work {
     const packed *k;
     const pare_kernels *kernels;
-    int64_t image, band, rows, first, vectors; /* rows from band * k->rows on; of filters */
+    int64_t begin, rows, first; /* output rows; vector of filters */
     uint8_t *tables, *codes;
     const uint8_t **row; /* of tables, under each row of the kernel */
     int64_t *holds;      /* the input row of the band in each row of tables; -1: none */
@@ -488,17 +504,25 @@ typedef struct work {
     uint8_t *y; /* of the image */
 } work;
 
+/* Does an output meet row r of a band? */
+static bool is_met(const pare_window *g, int64_t r)
+{
+    for (int64_t i = 0; i < g->kernel[0] && i * g->dilation[0] <= r; i++)
+        if ((r - i * g->dilation[0]) % g->stride[0] == 0) return true;
+    return false;
+}
+
 /* Codes of the band's input, and their sums in all windows. */
 static void fill_band(const work *b, const uint8_t *x)
 {
     const packed *k = b->k;
     const pare_window *g = &k->g;
     int64_t vl = (int64_t)b->kernels->vl, begin = clamp(g->begin[1], 0, k->width),
-            real = clamp(k->width - begin, 0, g->in[1]),
-            y0 = b->band * k->rows * g->stride[0] - g->begin[0],
+            real = clamp(k->width - begin, 0, g->in[1]), y0 = b->begin * g->stride[0] - g->begin[0],
             in_rows = (b->rows - 1) * g->stride[0] + halo_of(g);
     size_t step = k->codes_step;
     for (int64_t r = 0; r < in_rows; r++) {
+        if (!is_met(g, r)) continue;
         int64_t y = y0 + r, from = begin, n = y >= 0 && y < g->in[0] ? real : 0;
         uint8_t *codes = b->codes + (size_t)(r * k->width) * step;
         int32_t *sum = b->code_sum + r * k->width;
@@ -561,8 +585,7 @@ static void give(const work *b, const strip *o, int64_t y, int64_t v, const uint
            blocks = (size_t)clamp(k->out_blocks - 4 * v, 0, 4), vector = (size_t)v * k->filters;
     int64_t pixel = y * g->out[1] + o->x;
     const int32_t *box = k->boxes ? b->box + pixel : NULL;
-    uint8_t *to =
-        b->y + (size_t)(4 * v) * plane + (size_t)(b->band * k->rows * g->out[1] + pixel) * vl;
+    uint8_t *to = b->y + (size_t)(4 * v) * plane + (size_t)(b->begin * g->out[1] + pixel) * vl;
     if (k->compare) {
         const int16_t *compare = k->compare + vector * (2 + k->steps);
         pare_lowbit_steps c = { .vl = vl,
@@ -629,13 +652,13 @@ static void item(void *user, size_t index, int thread)
     const pare_step *s = user;
     const packed *k = s->packed;
     const pare_window *g = &k->g;
-    int64_t at = (int64_t)index, chunk = at % k->chunks, place = at / k->chunks;
+    int64_t at = (int64_t)index, chunk = at % k->chunks, place = at / k->chunks,
+            image = place / k->bands, band = place % k->bands;
     pare_scratch shared = pare_scratch_of(s, thread);
     char *scratch = shared.data;
     work b = { .k = k,
                .kernels = s->kernels,
-               .image = place / k->bands,
-               .band = place % k->bands,
+               .begin = band * g->out[0] / k->bands,
                .first = chunk * k->chunk,
                .tables = (uint8_t *)scratch,
                .codes = (uint8_t *)scratch + k->codes_at,
@@ -648,10 +671,9 @@ static void item(void *user, size_t index, int thread)
     size_t vl = s->kernels->vl, in = (size_t)(k->in_blocks * g->in[0] * g->in[1]) * vl,
            out = (size_t)(k->out_blocks * g->out[0] * g->out[1]) * vl;
     int64_t end = clamp(b.first + k->chunk, 0, k->vectors);
-    b.rows = clamp(g->out[0] - b.band * k->rows, 0, k->rows);
-    b.y = (uint8_t *)s->out[0].data + (size_t)b.image * out;
-    if (*shared.inside != place)
-        fill_band(&b, (const uint8_t *)s->in[0].data + (size_t)b.image * in);
+    b.rows = (band + 1) * g->out[0] / k->bands - b.begin;
+    b.y = (uint8_t *)s->out[0].data + (size_t)image * out;
+    if (*shared.inside != place) fill_band(&b, (const uint8_t *)s->in[0].data + (size_t)image * in);
     *shared.inside = place;
     for (size_t from = 0; from < k->groups; from += k->part) {
         strip o = { .from = from, .groups = least_size(k->part, k->groups - from) };
