@@ -69,15 +69,26 @@ static int count(const pare_plan *p, const char *op)
     return n;
 }
 
+/* Output o of a plan as the pattern's evaluation has it, but for n->step. */
+static void compare(const net *n, const char *what, const pare_tensor *got, const pare_tensor *want)
+{
+    assert_int_equal(got->dtype, want->dtype);
+    for (int64_t i = 0; i < pare_tensor_count(want); i++) {
+        double a = pare_tensor_get_f64(got, i), b = pare_tensor_get_f64(want, i);
+        if (!(fabs(a - b) <= 1.0001 * (double)n->step))
+            fail_msg("%s: element %lld is %g instead of %g", what, (long long)i, a, b);
+    }
+}
+
 /* The plan must have `times` steps of `op`, and no float32 Conv, Gemm, MatMul, Add, Relu or Clip
  * but those. */
 static void check(net *n, const char *what, const char *op, int times)
 {
-    pare_tensor want = { 0 }, got = { 0 };
+    enum { INTEGERS, REFERENCE, NO_INTEGERS, WAYS, OUTPUTS = 2 };
+    pare_tensor want[OUTPUTS] = { 0 }, got[OUTPUTS] = { 0 };
     pare_graph *copy;
     OK(pare_graph_clone(n->g, &copy));
-    evaluate_graph(copy, n->in, &want);
-    enum { INTEGERS, REFERENCE, NO_INTEGERS, WAYS };
+    evaluate_graph(copy, n->in, want);
     for (int way = 0; way < WAYS; way++) {
         pare_plan *p;
         pare_type t;
@@ -86,33 +97,31 @@ static void check(net *n, const char *what, const char *op, int times)
                                                   .force = way == REFERENCE ? "reference" : NULL,
                                                   .no_integers = way == NO_INTEGERS },
                             &p));
-        pare_plan_output(p, 0, &t);
-        OK(pare_tensor_of(&t, &got));
-        OK(pare_plan_run(p, n->in, &got));
+        for (size_t o = 0; o < pare_plan_outputs(p); o++) {
+            pare_plan_output(p, o, &t);
+            OK(pare_tensor_of(&t, &got[o]));
+        }
+        OK(pare_plan_run(p, n->in, got));
         if (way != INTEGERS) {
             int made = count(p, "QLinearConv") + count(p, "ConvInteger") + count(p, "QLinearAdd") +
                        count(p, "QLinearGlobalAveragePool");
             assert_int_equal(made, 0);
+        } else if (count(p, op) != times)
+            fail_msg("%s: %d steps of %s", what, count(p, op), op);
+        static const char *const real[] = { "Conv", "Gemm", "MatMul", "Add", "Relu", "Clip" };
+        for (size_t i = 0; way == INTEGERS && i < sizeof real / sizeof *real; i++)
+            if (count(p, real[i]) > 0 && strcmp(op, real[i]) != 0)
+                fail_msg("%s: %s is left", what, real[i]);
+        for (size_t o = 0; o < pare_plan_outputs(p); o++) {
+            if (way == REFERENCE)
+                assert_close(&got[o], &want[o], 0, what);
+            else
+                compare(n, what, &got[o], &want[o]);
+            pare_tensor_free(&got[o]);
         }
-        if (way == REFERENCE)
-            assert_close(&got, &want, 0, what);
-        else {
-            if (way == INTEGERS && count(p, op) != times)
-                fail_msg("%s: %d steps of %s", what, count(p, op), op);
-            static const char *const real[] = { "Conv", "Gemm", "MatMul", "Add", "Relu", "Clip" };
-            for (size_t i = 0; way == INTEGERS && i < sizeof real / sizeof *real; i++)
-                if (count(p, real[i]) > 0 && strcmp(op, real[i]) != 0)
-                    fail_msg("%s: %s is left", what, real[i]);
-            for (int64_t i = 0; i < pare_tensor_count(&want); i++) {
-                double a = pare_tensor_get_f64(&got, i), b = pare_tensor_get_f64(&want, i);
-                if (!(fabs(a - b) <= 1.0001 * (double)n->step))
-                    fail_msg("%s: element %lld is %g instead of %g", what, (long long)i, a, b);
-            }
-        }
-        pare_tensor_free(&got);
         pare_plan_free(p);
     }
-    pare_tensor_free(&want);
+    for (int i = 0; i < OUTPUTS; i++) pare_tensor_free(&want[i]);
     for (int i = 0; i < 2; i++) pare_tensor_free(&n->in[i]);
     pare_graph_free(copy);
     pare_graph_free(n->g);
@@ -310,6 +319,59 @@ static void test_left_alone(void **state)
     check(&n, "a byte beyond float32", "QuantizeLinear", 2);
 }
 
+/* Patterns that only look like those of integers. */
+static void test_nearly(void **state)
+{
+    (void)state;
+    pare_id x[2], y;
+    pare_type t = f32_type(4, 1, 6, 5, 7);
+    net n = start(t, 1, x);
+    n.step = 0;
+    y = qdq(n.g, x[0], 0.03f, PARE_U8, 100);
+    OK(pare_graph_mark_output(n.g, q(n.g, y, 0.03f, PARE_U8, 90)));
+    check(&n, "another zero point", "QuantizeLinear", 2);
+
+    n = start(t, 2, x);
+    n.step = 0;
+    x[0] = qdq(n.g, x[0], 0.03f, PARE_U8, 100), x[1] = qdq(n.g, x[1], 0.03f, PARE_U8, 90);
+    y = add_node(n.g, "Concat", "axis=1", "cat", 2, x[0], x[1]);
+    OK(pare_graph_mark_output(n.g, y));
+    check(&n, "parts of two kinds", "DequantizeLinear", 2);
+
+    n = start(t, 1, x); /* the convolution's own result is wanted, too */
+    x[0] = qdq(n.g, x[0], 0.03f, PARE_U8, 100);
+    y = add_node(n.g, "Conv", "", "conv", 2, x[0], weight(n.g, f32_type(4, 6, 6, 3, 3), 0, 1));
+    OK(pare_graph_mark_output(n.g, y));
+    OK(pare_graph_mark_output(n.g, qdq(n.g, y, n.step, PARE_U8, 100)));
+    check(&n, "an output in between", "Conv", 1);
+
+    n = start(t, 1, x); /* as many scales as kernels, but along another axis */
+    x[0] = qdq(n.g, x[0], 0.03f, PARE_U8, 100);
+    y = add_node(n.g, "Conv", "", "conv", 2, x[0], weight(n.g, f32_type(4, 6, 6, 3, 3), 1, 1));
+    OK(pare_graph_mark_output(n.g, qdq(n.g, y, n.step, PARE_U8, 100)));
+    check(&n, "scales of input channels", "Conv", 1);
+
+    n = start(t, 1, x); /* the same bytes twice, both outputs */
+    n.step = 0;
+    y = q(n.g, x[0], 0.03f, PARE_U8, 100);
+    OK(pare_graph_mark_output(n.g, y));
+    OK(pare_graph_mark_output(n.g, q(n.g, dq(n.g, y, 0.03f, PARE_U8, 100), 0.03f, PARE_U8, 100)));
+    check(&n, "one tensor under two names", "QuantizeLinear", 2);
+
+    n = start(t, 2, x); /* numbers that each serve a plane */
+    x[0] = qdq(n.g, x[0], 0.03f, PARE_U8, 100);
+    y = qdq(n.g, add_node(n.g, "GlobalAveragePool", "", "mean", 1, x[1]), 0.02f, PARE_U8, 128);
+    y = add_node(n.g, "Add", "", "add", 2, x[0], y);
+    OK(pare_graph_mark_output(n.g, qdq(n.g, y, n.step, PARE_U8, 100)));
+    check(&n, "operands of two shapes", "Add", 1);
+
+    n = start(f32_type(3, 2, 6, 9), 1, x);
+    x[0] = qdq(n.g, x[0], 0.03f, PARE_U8, 100);
+    y = add_node(n.g, "Conv", "", "conv", 2, x[0], weight(n.g, f32_type(3, 5, 6, 3), 0, 1));
+    OK(pare_graph_mark_output(n.g, qdq(n.g, y, n.step, PARE_U8, 100)));
+    check(&n, "one dimension", "Conv", 1);
+}
+
 /* What is saved stays ONNX: only a plan's own graph is rewritten. */
 static void test_graph_is_left(void **state)
 {
@@ -333,10 +395,10 @@ static void test_graph_is_left(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv),          cmocka_unit_test(test_products),
-        cmocka_unit_test(test_others),        cmocka_unit_test(test_biases),
-        cmocka_unit_test(test_coarse_sums),   cmocka_unit_test(test_left_alone),
-        cmocka_unit_test(test_graph_is_left),
+        cmocka_unit_test(test_conv),        cmocka_unit_test(test_products),
+        cmocka_unit_test(test_others),      cmocka_unit_test(test_biases),
+        cmocka_unit_test(test_coarse_sums), cmocka_unit_test(test_nearly),
+        cmocka_unit_test(test_left_alone),  cmocka_unit_test(test_graph_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
