@@ -214,8 +214,7 @@ static pare_status plan_turn(runner *r)
     return PARE_OK;
 }
 
-/* Opens the peers of the model whose plan is `own`, lets them run, compares. r[0] takes the peer.
- */
+/* Opens the peer of the model whose plan is `own`, lets it run, compares. `r` takes the peer. */
 static pare_status set_up_peer(pare_ort *ort, const char *file, int threads, const runner *own,
                                runner *r, pare_bench_model *m)
 {
@@ -375,7 +374,8 @@ static pare_status set_up_all(const pare_graph *const *graphs, size_t n,
     *n_runners = 0;
     for (size_t i = 0; i < n; i++) {
         runner *own = &r[(*n_runners)++];
-        PARE_TRY(set_up(graphs[i], &o->plan, o->seed, own));
+        pare_status st = set_up(graphs[i], &o->plan, o->seed, own);
+        if (st != PARE_OK) return n > 1 ? pare_note(st, "network %zu of %zu", i + 1, n) : st;
         if (!ort) continue;
         PARE_TRY(set_up_peer(ort, o->peers->file[i], threads, own, &r[(*n_runners)++], &out[i]));
         PARE_TRY(plan_turn(own));

@@ -98,6 +98,17 @@ static void test_errors(void **state)
                    &(pare_bench_options){ .seconds = 0.01, .plan = { .force = "nothing" } }, NULL,
                    &m),
         PARE_EINVAL);
+    const pare_graph *two[] = { g, g }; /* which one is it? */
+    pare_graph *free_size;
+    OK(pare_graph_new(&free_size));
+    OK(pare_graph_mark_output(
+        free_size, add_node(free_size, "Relu", "", "y", 1,
+                            add_input(free_size, "x", (pare_type){ PARE_F32, 2, { 1, -1 } }))));
+    two[1] = free_size;
+    pare_bench_model of_two[2];
+    assert_int_equal(pare_bench(two, 2, NULL, NULL, of_two), PARE_EINVAL);
+    assert_non_null(strstr(pare_error(), "network 2 of 2: input 'x'"));
+    pare_graph_free(free_size);
     pare_progress p = { stop, NULL };
     assert_int_equal(pare_bench(list, 1,
                                 &(pare_bench_options){ .seconds = 60, .plan = { .threads = 1 } },
