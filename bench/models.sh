@@ -5,6 +5,7 @@
 #   PEER_PYTHON    the Python whose package onnxruntime is used (default: python3)
 #   TABLE          the file in results/ that gets the rows: by default int8.csv for NAME.int8, else dense_peers.csv
 #   TOLERANCE      of outputs, 1e-3 by default: ONNX Runtime's int8 kernels without VNNI saturate, so they need more
+#   ROUNDS         in which ncnn and pare are timed, 7 by default
 #   NCNN_PYTHON, PNNX   a Python with the packages ncnn and numpy, and the program pnnx: adds rows for ncnn
 PARE_DATA=${PARE_DATA:-/}
 . "$(dirname "$0")/lib.sh"
@@ -34,7 +35,7 @@ for name; do
                 "$(short "$(nth "$out" ratio_p90 2)")" "$(short "$(nth "$out" max_rel_diff 1)")" "$(short "$(nth "$out" foreign_processors 1)")"
         fi
         [ -n "${NCNN_PYTHON:-}" ] || continue
-        "$NCNN_PYTHON" "$root/bench/peers_ncnn.py" "$net" --threads "$THREADS" --pare "$PARE" --pnnx "${PNNX:-pnnx}" |
+        "$NCNN_PYTHON" "$root/bench/peers_ncnn.py" "$net" --threads "$THREADS" --rounds "${ROUNDS:-7}" --pare "$PARE" --pnnx "${PNNX:-pnnx}" |
             tr ',{}' '\n\n\n' | sed 's/^ */ /' >"$out" || continue
         [ -s "$out" ] || continue
         row "$table" "$header" "$name" "ncnn $(nth "$out" version 1)" "$(short "$(nth "$out" median_ms 1)")" \

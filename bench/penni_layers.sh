@@ -4,6 +4,7 @@
 #   PEER_PYTHON=python3 bench/penni_layers.sh [DENSITY]...      (default: 0.05 0.1 0.2 0.3)
 # PEER_PYTHON names a Python with onnx and onnxruntime: it makes the single layers and times ONNX Runtime on the dense
 # forms. Without it only the whole network is timed, against its own dense form. TIMES: how many threads ("1 2").
+# LAYERS: "CHANNELS@SIZE ..." (default: four; none if empty).
 PARE_DATA=${PARE_DATA:-/}
 . "$(dirname "$0")/lib.sh"
 peer=$root/bench/penni_layers.py
@@ -32,7 +33,7 @@ net=$RUNS/layers-resnet18.onnx
 [ -s "$net" ] || "$PARE" init resnet18-cifar -o "$net"
 for density in ${*:-0.05 0.1 0.2 0.3}; do
     for THREADS in ${TIMES:-1 2}; do
-        for layer in ${PEER_PYTHON:+64@32 128@16 256@8 512@4}; do
+        for layer in ${PEER_PYTHON:+${LAYERS-64@32 128@16 256@8 512@4}}; do
             file=$RUNS/layer-$layer.onnx
             [ -s "$file" ] || "$PEER_PYTHON" "$peer" make "${layer%@*}" "${layer#*@}" "$file"
             one "3x3 $layer" "$density" "$file"
