@@ -19,7 +19,7 @@
 enum {
     BAND_BYTES = 320 << 10,  /* of input: stays in the second-level cache */
     PANEL_BYTES = 112 << 10, /* of weights, beside it */
-    AHEAD_BYTES = 512 << 10, /* weights of a layer, from which on they are fetched ahead */
+    AHEAD_BYTES = 96 << 10, /* weights of a layer, from which on they are fetched ahead */
     BAND_PIXELS = 160,       /* that weights are worth fetching for */
     ITEM_MACS = 3 << 20,     /* some 25 us: small enough to balance, large enough to start */
     LEAST_MACS = 256 << 10,  /* of an item of a small step */
