@@ -36,12 +36,15 @@ static pare_status run(const void *opt, char **args)
                       : cpu & PARE_CPU_NEON   ? "neon"
                                               : "c";
     const char *expect =
-        cpu & PARE_CPU_AMX      ? "AVX-512, and int8 convolutions by tiles"
+        cpu & PARE_CPU_AMX      ? "AVX-512, and convolutions by tiles (untested)"
         : cpu & PARE_CPU_AVX512 ? "16 float32 multiply-adds an instruction; int8 by VNNI"
         : cpu & PARE_CPU_AVX2
             ? "8 float32 multiply-adds an instruction; int8 gains little without VNNI"
         : cpu & PARE_CPU_NEON ? "4 float32 multiply-adds an instruction"
                               : "plain C kernels: correct, several times slower than with AVX2";
+    const char *precisions = cpu & PARE_CPU_AMX    ? "fp32, bf16x2, bf16"
+                             : cpu & PARE_CPU_BF16 ? "fp32, bf16"
+                                                   : "fp32";
     pare_cpu_name(name, sizeof name);
     first_word("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", governor, sizeof governor);
     int threads = pare_cpu_count();
@@ -51,6 +54,7 @@ static pare_status run(const void *opt, char **args)
         cli_set(root, "version", cli_json_text(pare_version()));
         cli_set(root, "cpu", cli_json_text(name));
         cli_set(root, "isa", cli_json_text(isa));
+        cli_set(root, "precisions", cli_json_text(precisions));
         cli_set(root, "threads", json_integer(threads));
         cli_set(root, "memory_bytes", cli_json_number(memory));
         cli_set(root, "governor", cli_json_text(*governor ? governor : NULL));
@@ -62,6 +66,7 @@ static pare_status run(const void *opt, char **args)
     printf("pare         %s\n", pare_version());
     printf("processor    %s\n", cli_text(name));
     printf("kernels      %s: %s\n", isa, expect);
+    printf("precision    %s\n", precisions);
     printf("threads      %d\n", threads);
     printf("memory       %s\n", cli_bytes_text(memory));
     if (*governor)

@@ -13,6 +13,7 @@
 #include "base/pages.h"
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
+#include "runtime/impls/pieces_common.h"
 #include "runtime/impls/scratch.h"
 
 #include <stdlib.h>
@@ -92,8 +93,7 @@ static void cut(shape *s)
 static bool shape_of(const pare_prepare *p, size_t pieces, bool first, shape *s)
 {
     const pare_pieces_form *form = &p->kernels->pieces[pieces - 1];
-    if (!form->conv || !pare_conv_is_plain(p) || p->in[0].rank != 4 ||
-        p->in[1].dim[1] != p->in[0].dim[1])
+    if (!pare_conv_is_plain(p) || p->in[0].rank != 4 || p->in[1].dim[1] != p->in[0].dim[1])
         return false;
     if (first && (p->in[0].dim[1] > FIRST_CHANNELS || p->epilogue.residual))
         return false; /* a plain input means a plain residual, and the output is not */
@@ -145,20 +145,17 @@ static double vectors_ns(const shape *s, double pixels)
     return 0.25 * (pixels * blocks * (0.53 * (double)s->words + 3) +
                    1.5 * (double)(s->images * s->bands * s->in_rows * s->columns * s->in_blocks));
 }
-/* Guessed from the tiles' rate on Sapphire Rapids, whose clock is slower than 4 GHz for
- * conv_blocked as well: no such processor was at hand. */
 static double tiles_ns(const shape *s, double pixels)
 {
     const pare_window *w = &s->w;
-    double pieces = (double)s->pieces, products = pieces * (pieces + 1) / 2,
+    double band = (double)(s->rows * w->out[1]), full = (double)(up(s->rows * w->out[1], 16) * 16),
            words = (double)s->words / 16, blocks = (double)s->out_blocks, /* of tiles */
-        rows = (double)(up(s->rows * w->out[1], 16) * 16) / (double)(s->rows * w->out[1]);
+        tiles = pixels * full / band / 16 * blocks * words;
     bool gathers = w->kernel[0] > 1 || w->kernel[1] > 1 || s->width % 32 != 0;
-    double cut = 0.3 * (1 + 4 * pieces) *
-                 (double)(s->images * s->bands * s->in_rows * s->columns * s->in_blocks);
-    return pixels * (rows / 16 * blocks * words * products * 6.5 + blocks * 1.5 +
-                     (gathers ? words * pieces * 0.5 : 0)) +
-           cut;
+    return pare_pieces_tiles_ns(tiles, s->pieces) +
+           pixels * (blocks * 1.5 + (gathers ? words * (double)s->pieces * 0.5 : 0)) +
+           pare_pieces_cut_ns(
+               (double)(s->images * s->bands * s->in_rows * s->columns * s->in_blocks), s->pieces);
 }
 
 static double modelled(const pare_prepare *p, size_t pieces, bool first)
@@ -174,13 +171,10 @@ static double modelled(const pare_prepare *p, size_t pieces, bool first)
     return 500 + (ns > weights ? ns : weights) / (s.serial ? 1 : p->threads);
 }
 
-/* More exact than what is allowed is allowed. */
 static bool accepts(const pare_prepare *p, size_t pieces, bool first)
 {
     shape s;
-    static const pare_precision least[] = { PARE_PRECISION_BF16, PARE_PRECISION_BF16X2,
-                                            PARE_PRECISION_FP32 };
-    return p->precision >= least[pieces - 1] && shape_of(p, pieces, first, &s);
+    return pare_pieces_allowed(p, pieces) && shape_of(p, pieces, first, &s);
 }
 
 static void release(void *v)

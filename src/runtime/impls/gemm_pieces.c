@@ -7,6 +7,7 @@
 #include "base/pages.h"
 #include "base/team.h"
 #include "runtime/impls/gemm_shape.h"
+#include "runtime/impls/pieces_common.h"
 #include "runtime/impls/scratch.h"
 
 #include <stdlib.h>
@@ -46,7 +47,7 @@ static bool shape_of(const pare_prepare *p, size_t pieces, shape *s)
     *s = (shape){ .vl = p->kernels->vl, .pieces = pieces };
     pare_gemm_shape *g = &s->g;
     /* Rows of A are strings; all products of sizes fit. */
-    if (!form->conv || !pare_gemm_shape_of(p, g) || g->a_step != 1 || g->k >= INT32_MAX / 64 ||
+    if (!pare_gemm_shape_of(p, g) || g->a_step != 1 || g->k >= INT32_MAX / 64 ||
         g->n >= INT32_MAX / 64)
         return false;
     const int64_t vl = (int64_t)s->vl;
@@ -73,28 +74,22 @@ static bool shape_of(const pare_prepare *p, size_t pieces, shape *s)
     return true;
 }
 
-/* More exact than what is allowed is allowed. */
 static bool accepts(const pare_prepare *p, size_t pieces)
 {
     shape s;
-    static const pare_precision least[] = { PARE_PRECISION_BF16, PARE_PRECISION_BF16X2,
-                                            PARE_PRECISION_FP32 };
-    return p->precision >= least[pieces - 1] && shape_of(p, pieces, &s);
+    return pare_pieces_allowed(p, pieces) && shape_of(p, pieces, &s);
 }
 
 static double modelled(const pare_prepare *p, size_t pieces)
 {
     shape s;
     if (!shape_of(p, pieces, &s)) return 1e17;
+    /* Of vectors a sum waits six cycles for the one before: a row alone takes as long as six. */
     double m = (double)s.g.m, blocks = (double)s.blocks, words = (double)s.words,
-           products = (double)(pieces * (pieces + 1)) / 2, ns;
-    /* A sum waits six cycles for the one before: a row alone takes as long as six. With tiles as
-     * conv_pieces.c guesses. */
+           ns = (m < 6 ? 6 : m) * blocks * 0.14 * words;
     if (p->kernels->pieces[pieces - 1].room)
-        ns = ((double)up(s.g.m, 16) * words / 16 * products * 6.5 + m * 1.5) * blocks;
-    else
-        ns = (m < 6 ? 6 : m) * blocks * 0.14 * words;
-    ns += m * (words / 8 * (1 + 4 * (double)pieces) * 0.3 + blocks * 3);
+        ns = pare_pieces_tiles_ns((double)up(s.g.m, 16) * blocks * words / 16, pieces);
+    ns += pare_pieces_cut_ns(m * words / 8, pieces) + m * blocks * 4;
     double bytes = blocks * words * (double)(s.vl * 4 * pieces), memory = bytes / 25;
     return 300 + (ns > memory ? ns : memory) / (s.serial ? 1 : p->threads);
 }
