@@ -320,6 +320,72 @@ static void test_reversed_bounds(void **state)
     pare_graph_free(g);
 }
 
+/* A constant of type t, dense or encoded. */
+static pare_id addend(pare_graph *g, pare_type t, bool encoded, uint64_t seed)
+{
+    if (!encoded) return add_random(g, "k", t, seed);
+    pare_tensor k = random_tensor(t, seed);
+    pare_weight coded;
+    pare_id v;
+    OK(pare_bitmap_encode(&t, k.data, NULL, &coded));
+    OK(pare_graph_add_constant(g, pare_graph_unique(g, "k"), coded, &v));
+    pare_tensor_free(&k);
+    return v;
+}
+
+/* Convolutions, sums of what is computed or constant, views, and outputs anywhere: what is fused,
+ * shared, laid out in blocks or freed after packing differs from graph to graph. */
+static void test_random_graphs(void **state)
+{
+    (void)state;
+    enum { NODES = 14, OUTPUTS = 8 };
+    for (uint64_t seed = 1; seed <= 120; seed++) {
+        pare_rng r = pare_rng_stream(seed, 5);
+        int n = 1 + (int)(seed % 2), c = (int[]){ 4, 16, 17 }[seed % 3];
+        pare_type t = f32_type(4, n, c, 6, 6), flat = f32_type(3, n, c, 36);
+        pare_graph *g;
+        OK(pare_graph_new(&g));
+        pare_id v[NODES + 1] = { add_input(g, "x", t) }, y = v[0], marked[OUTPUTS];
+        uint32_t outputs = 0;
+        for (uint32_t k = 0; k < NODES; k++, v[k] = y) {
+            /* mostly the last ones: chains */
+            pare_id a = v[k - (uint32_t)pare_rng_below(&r, k < 2 ? 1 : 3)],
+                    b = v[pare_rng_below(&r, k + 1)], back = y;
+            switch (pare_rng_below(&r, 8)) {
+            case 0: y = add_node(g, "Relu", "", "relu", 1, a); break;
+            case 1:
+            case 2:
+                y = add_node(g, "Conv", "", "conv", 2, a,
+                             add_random(g, "w", f32_type(4, c, c, 1, 1), seed + k));
+                break;
+            case 3:
+                y = add_node(g, "Conv", "pads=1/1/1/1", "conv", 2, a,
+                             add_random(g, "w", f32_type(4, c, c, 3, 3), seed + k));
+                break;
+            case 4: y = add_node(g, "Add", "", "add", 2, a, b); break;
+            case 5: y = add_node(g, "Add", "", "add", 2, a, addend(g, t, k % 2, seed + k)); break;
+            case 6:
+                y = add_node(g, "Mul", "", "mul", 2, a,
+                             add_random(g, "s", f32_type(3, c, 1, 1), seed + k));
+                break;
+            default:
+                back = add_node(g, "Reshape", "", "flat", 2, a, add_ints(g, 3, flat.dim));
+                y = add_node(g, "Reshape", "", "back", 2, back, add_ints(g, 4, t.dim));
+            }
+            if (outputs + 2 < OUTPUTS && pare_rng_below(&r, 4) == 0) marked[outputs++] = y;
+            if (outputs + 2 < OUTPUTS && back != v[k] && k % 2) marked[outputs++] = back;
+        }
+        marked[outputs++] = y;
+        for (uint32_t i = 0; i < outputs; i++)
+            if (!g->value[marked[i]].is_output) OK(pare_graph_mark_output(g, marked[i]));
+        pare_tensor x = random_tensor(t, seed);
+        compare(g, &(pare_plan_options){ .no_winograd = true }, &x);
+        compare(g, &(pare_plan_options){ .force = "conv_blocked" }, &x);
+        pare_tensor_free(&x);
+        pare_graph_free(g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,7 +393,7 @@ int main(void)
         cmocka_unit_test(test_outputs),         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_views),           cmocka_unit_test(test_encoded_weight_is_fused),
         cmocka_unit_test(test_late_residual),   cmocka_unit_test(test_unnamed_and_data_errors),
-        cmocka_unit_test(test_reversed_bounds),
+        cmocka_unit_test(test_reversed_bounds), cmocka_unit_test(test_random_graphs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
