@@ -1,6 +1,7 @@
 /* Concat of bytes along the channels, blocked, where every input but the last fills its blocks. */
 #include "base/team.h"
 #include "ops/attr.h"
+#include "runtime/impls/cut.h"
 #include "runtime/impls/int8_common.h"
 
 static bool accepts(const pare_prepare *p)
@@ -22,7 +23,7 @@ static double model_ns(const pare_prepare *p)
 
 static size_t image_bytes(const pare_tensor *t, size_t vl)
 {
-    return ((size_t)t->dim[1] + vl - 1) / vl * vl * (size_t)(t->dim[2] * t->dim[3]);
+    return (size_t)pare_blocks(t->dim[1], vl) * vl * (size_t)(t->dim[2] * t->dim[3]);
 }
 
 static void item(void *user, size_t index, int thread)

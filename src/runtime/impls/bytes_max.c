@@ -1,6 +1,7 @@
 /* MaxPool of 8-bit integers in two dimensions, blocked. Windows inside the input take one
  * kernel call a row, those that reach beyond it one each, with the taps that are left. */
 #include "base/team.h"
+#include "runtime/impls/cut.h"
 #include "runtime/impls/int8_common.h"
 #include "runtime/impls/pool_common.h"
 
@@ -89,7 +90,7 @@ static pare_status run(const pare_step *s, int threads)
 {
     const packed *k = s->packed;
     size_t vl = s->kernels->vl,
-           blocks = (size_t)s->in[0].dim[0] * (((size_t)s->in[0].dim[1] + vl - 1) / vl);
+           blocks = (size_t)(s->in[0].dim[0] * pare_blocks(s->in[0].dim[1], vl));
     pare_team_for(blocks, k->serial ? 1 : threads, item, (void *)s);
     return PARE_OK;
 }

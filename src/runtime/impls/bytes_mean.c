@@ -1,5 +1,6 @@
 /* QLinearGlobalAveragePool of a blocked input: sums of a block's lanes side by side. */
 #include "ops/qlinear.h"
+#include "runtime/impls/cut.h"
 #include "runtime/impls/int8_common.h"
 #include "runtime/impls/rows_common.h"
 
@@ -40,7 +41,7 @@ static void item(void *user, size_t index, int thread)
 static pare_status run(const pare_step *s, int threads)
 {
     size_t vl = s->kernels->vl, n = pare_rows_numbers(4, s->in[0].dim, PARE_BLOCKED, vl);
-    size_t blocks = (size_t)s->in[0].dim[0] * (((size_t)s->in[0].dim[1] + vl - 1) / vl);
+    size_t blocks = (size_t)(s->in[0].dim[0] * pare_blocks(s->in[0].dim[1], vl));
     pare_team_for(blocks, pare_rows_threads(n, threads), item, (void *)s);
     return PARE_OK;
 }

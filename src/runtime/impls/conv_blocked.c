@@ -12,6 +12,7 @@
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
 #include "runtime/impls/conv_tiles.h"
+#include "runtime/impls/cut.h"
 #include "runtime/impls/scratch.h"
 
 #include <stdlib.h>
@@ -19,7 +20,7 @@
 enum {
     BAND_BYTES = 320 << 10,  /* of input: stays in the second-level cache */
     PANEL_BYTES = 112 << 10, /* of weights, beside it */
-    AHEAD_BYTES = 96 << 10, /* weights of a layer, from which on they are fetched ahead */
+    AHEAD_BYTES = 96 << 10,  /* weights of a layer, from which on they are fetched ahead */
     BAND_PIXELS = 160,       /* that weights are worth fetching for */
     ITEM_MACS = 3 << 20,     /* some 25 us: small enough to balance, large enough to start */
     LEAST_MACS = 256 << 10,  /* of an item of a small step */
@@ -51,9 +52,7 @@ typedef struct packed {
     float *w, *bias;
 } packed;
 
-static int64_t clamp(int64_t x, int64_t lo, int64_t hi) { return x < lo ? lo : x > hi ? hi : x; }
 static int64_t parts_of(int64_t n, int64_t each) { return (n + each - 1) / each; }
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Cuts the work by size alone. */
 static void cut(shape *s, const pare_window *w)
@@ -68,12 +67,12 @@ static void cut(shape *s, const pare_window *w)
     int64_t fit = (int64_t)(BAND_BYTES / row_bytes), most = parts_of(w->out[0], 1);
     int64_t want = (int64_t)(each * (double)s->pairs / row + 0.5);
     int64_t few = parts_of(BAND_PIXELS, w->out[1]);
-    s->band = clamp(least(fit, want), least(few, most), most);
+    s->band = pare_clamp(pare_least(fit, want), pare_least(few, most), most);
     s->bands = parts_of(w->out[0], s->band);
     s->band = parts_of(w->out[0], s->bands);
     s->bands = parts_of(w->out[0], s->band);
     double pair = row * (double)s->band / (double)s->pairs;
-    s->part = clamp((int64_t)(each / pair + 0.5), 1, s->pairs);
+    s->part = pare_clamp((int64_t)(each / pair + 0.5), 1, s->pairs);
     s->parts = parts_of(s->pairs, s->part);
     s->part = parts_of(s->pairs, s->parts);
     s->parts = parts_of(s->pairs, s->part);
@@ -162,7 +161,7 @@ static double modelled(const pare_prepare *p, bool first)
     pare_tiles_cost c = { 0 };
     int64_t bands = first ? 1 : s.bands;
     for (int64_t b = 0; b < bands; b++)
-        pare_tiles_cost_of(&s.g, b * s.band, least((b + 1) * s.band, s.g.out[0]), &c);
+        pare_tiles_cost_of(&s.g, b * s.band, pare_least((b + 1) * s.band, s.g.out[0]), &c);
     if (first) c.cycles *= (double)s.bands, c.tiles *= (double)s.bands;
     double pairs = (double)(s.blocks / 2) + 0.6 * (double)(s.blocks % 2);
     /* Short runs: looking up where pixels lie, for every block of a run, is seen. */
@@ -205,13 +204,13 @@ static void pack_block(const pare_prepare *p, const shape *s, int64_t lanes, con
     const int64_t filter = s->taps * s->run, wide = s->run / s->channels;
     int64_t channel = 0, tap = 0, column = 0, start = 0, size = 0; /* the last two of a chunk */
     for (int64_t i0 = 0; i0 < filter; i0 += AT_ONCE) {
-        int64_t n = least(AT_ONCE, filter - i0);
+        int64_t n = pare_least(AT_ONCE, filter - i0);
         p->kernels->to_blocked((size_t)lanes, (size_t)n, (size_t)filter, w + i0, beside);
         for (const float *from = beside; from < beside + n * s->vl; from += s->vl) {
             int64_t at = column * s->channels + channel;
             if (at < start || at >= start + size) {
                 start = at / s->chunk * s->chunk;
-                size = least(s->chunk, s->run - start);
+                size = pare_least(s->chunk, s->run - start);
             }
             float *y = to + (start * s->taps + tap * size + at - start) * step;
             for (int64_t l = 0; l < s->vl; l++) y[l] = from[l] * scale[l];
@@ -229,8 +228,9 @@ static pare_status pack(const pare_prepare *p, packed *k, void *room)
     float *to = k->w;
     for (int64_t block = 0; block < s->groups * s->blocks;) {
         int64_t group = block / s->blocks, first = block % s->blocks,
-                nb = least(PARE_BLOCKED_MOST, s->blocks - first), lanes = nb * s->vl,
-                rows = least(lanes, s->rows - first * s->vl), row = group * s->rows + first * s->vl;
+                nb = pare_least(PARE_BLOCKED_MOST, s->blocks - first), lanes = nb * s->vl,
+                rows = pare_least(lanes, s->rows - first * s->vl),
+                row = group * s->rows + first * s->vl;
         float scale[PARE_BLOCKED_MOST * PARE_VL_MOST] = { 0 };
         const void *from;
         PARE_TRY(pare_tensor_part(&p->weight[1]->part[0], (size_t)(row * filter) * sizeof *to,
@@ -238,8 +238,8 @@ static pare_status pack(const pare_prepare *p, packed *k, void *room)
         for (int64_t r = 0; r < rows; r++)
             pare_conv_affine(p, row + r, &scale[r], &k->bias[block * s->vl + r]);
         for (int64_t r = 0; r < rows; r += s->vl)
-            pack_block(p, s, least(s->vl, rows - r), (const float *)from + r * filter, scale + r,
-                       to + r, lanes);
+            pack_block(p, s, pare_least(s->vl, rows - r), (const float *)from + r * filter,
+                       scale + r, to + r, lanes);
         to += lanes * filter;
         block += nb;
     }
@@ -306,7 +306,7 @@ static pare_status prepare_first(const pare_prepare *p, void **out, size_t *byte
 static void fill(const shape *s, const pare_kernels *k, int64_t band, const float *x, float *to)
 {
     int64_t columns = s->buffer[1] / s->channels, n = s->channels;
-    int64_t left = least(s->pad[1], columns), width = clamp(s->in[1], 0, columns - left);
+    int64_t left = pare_least(s->pad[1], columns), width = pare_clamp(s->in[1], 0, columns - left);
     size_t plane = (size_t)(s->in[0] * s->in[1]), count = (size_t)width;
     for (int64_t r = 0; r < s->buffer[0]; r++, to += s->buffer[1]) {
         int64_t y = band * s->band * s->g.stride[0] - s->pad[0] + r;
@@ -350,7 +350,7 @@ static void item(void *user, size_t index, int thread)
     const shape *s = &k->s;
     int64_t at = (int64_t)index, part = at % s->parts, place = at /= s->parts;
     int64_t band = at % s->bands, group = (at /= s->bands) % s->groups, image = at / s->groups;
-    int64_t pair = part * s->part, end = least(pair + s->part, s->pairs);
+    int64_t pair = part * s->part, end = pare_least(pair + s->part, s->pairs);
     const size_t plane = (size_t)(s->in[0] * s->in[1] * s->vl),
                  y_block = (size_t)s->g.out_step[0] * (size_t)step->out[0].dim[2];
     const float *x = step->in[0].data;
@@ -374,7 +374,7 @@ static void item(void *user, size_t index, int thread)
     } else {
         x += (size_t)((image * s->groups + group) * parts_of(s->channels, s->vl)) * plane;
         if (s->pointwise) {
-            int64_t row = band * s->band, rows = least(s->band, s->in[0] - row);
+            int64_t row = band * s->band, rows = pare_least(s->band, s->in[0] - row);
             size_t before = (size_t)(row * s->g.in_step[0]);
             x += before, y += before;
             pixels = (size_t)(rows * s->in[1]);
@@ -384,7 +384,7 @@ static void item(void *user, size_t index, int thread)
     }
     for (; pair < end; pair++) {
         int64_t block = pair * PARE_BLOCKED_MOST;
-        t.blocks = (size_t)least(PARE_BLOCKED_MOST, s->blocks - block);
+        t.blocks = (size_t)pare_least(PARE_BLOCKED_MOST, s->blocks - block);
         t.w = k->w + (size_t)group * k->group_weights +
               (size_t)(block * s->vl) * (size_t)(s->taps * s->run);
         t.bias = k->bias + (size_t)((group * s->blocks + block) * s->vl);
@@ -393,7 +393,7 @@ static void item(void *user, size_t index, int thread)
         t.residual =
             step->epilogue.residual ? (const float *)step->in[step->node->n_in].data + out : NULL;
         for (int64_t c = 0; c < s->run; c += s->chunk) {
-            t.channels = (size_t)least(s->chunk, s->run - c);
+            t.channels = (size_t)pare_least(s->chunk, s->run - c);
             t.first = c == 0, t.last = c + s->chunk >= s->run;
             t.x = x + (size_t)(c / s->vl) * t.x_block;
             size_t floats = (size_t)s->taps * t.channels * t.blocks * (size_t)s->vl;

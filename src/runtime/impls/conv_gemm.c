@@ -6,6 +6,7 @@
  * then runs the kernel over it. */
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
+#include "runtime/impls/cut.h"
 #include "runtime/impls/scratch.h"
 
 #include <stdlib.h>
@@ -97,8 +98,6 @@ static void pack(const pare_prepare *p, packed *k)
         }
 }
 
-static int64_t clamp(int64_t x, int64_t lo, int64_t hi) { return x < lo ? lo : x > hi ? hi : x; }
-
 /* Cuts the work by size alone. */
 static void cut(packed *k, int64_t mr, int64_t vl)
 {
@@ -109,16 +108,16 @@ static void cut(packed *k, int64_t mr, int64_t vl)
     int64_t vectors = (int64_t)l->full.vectors, most = k->rows / LEAST_ROWS;
     k->parts = 1;
     if (l->mode == PARE_CONV_DIRECT) {
-        int64_t fit = clamp(BUFFER_BYTES / (l->channels * vl * 4), 6,
-                            vectors); /* their channels stay in the cache */
+        int64_t fit = pare_clamp(BUFFER_BYTES / (l->channels * vl * 4), 6,
+                                 vectors); /* their channels stay in the cache */
         int64_t least = (vectors + fit - 1) / fit,
                 want = (int64_t)(macs * (double)vectors / each + 0.5);
-        k->parts = clamp(want, least, vectors / 6 > least ? vectors / 6 : least);
+        k->parts = pare_clamp(want, least, vectors / 6 > least ? vectors / 6 : least);
         most = k->rows / (2 * mr);
     }
     k->part_vectors = (vectors + k->parts - 1) / k->parts;
     k->chunks =
-        clamp((int64_t)(macs * (double)k->part_vectors / each + 0.5), 1, most < 1 ? 1 : most);
+        pare_clamp((int64_t)(macs * (double)k->part_vectors / each + 0.5), 1, most < 1 ? 1 : most);
     k->chunk_rows = (k->rows + k->chunks - 1) / k->chunks;
     k->chunk_rows = (k->chunk_rows + mr - 1) / mr * mr;
     k->chunks = (k->rows + k->chunk_rows - 1) / k->chunk_rows;
@@ -187,14 +186,14 @@ static void item(void *user, size_t index, int thread)
     }
     int64_t first = part * k->part_vectors;
     if (k->parts > 1 || l->mode == PARE_CONV_DIRECT) {
-        t.vectors = (size_t)clamp((int64_t)b->vectors - first, 0, k->part_vectors);
+        t.vectors = (size_t)pare_clamp((int64_t)b->vectors - first, 0, k->part_vectors);
         t.lanes = b->lanes + first;
     } else {
         t.vectors = b->vectors;
         t.lanes = b->lanes;
     }
     t.run = b->run;
-    t.rows = (size_t)clamp(k->rows - chunk * k->chunk_rows, 0, k->chunk_rows);
+    t.rows = (size_t)pare_clamp(k->rows - chunk * k->chunk_rows, 0, k->chunk_rows);
     t.w = k->w + (size_t)group * k->group_weights + (size_t)(chunk * k->chunk_rows) * l->taps;
     t.bias = k->bias + (size_t)group * k->group_bias + (size_t)(chunk * k->chunk_rows);
     size_t y = (size_t)(image * k->groups * k->rows + channel) * t.plane +

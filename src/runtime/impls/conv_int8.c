@@ -17,6 +17,7 @@
  * scratch of a thread: [header][band of bytes, if padded][band of 16 bits, if widened][results, if
  * the output is plain][what the kernel needs] */
 #include "base/team.h"
+#include "runtime/impls/cut.h"
 #include "runtime/impls/int8_common.h"
 #include "runtime/impls/scratch.h"
 
@@ -177,16 +178,13 @@ static void release(void *v)
     free(k);
 }
 
-static int64_t clamp(int64_t x, int64_t lo, int64_t hi) { return x < lo ? lo : x > hi ? hi : x; }
-static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 /* The first input block that output block b reads. */
 static int64_t first_block(const packed *k, int64_t vl, int64_t b)
 {
     if (k->groups == 1) return 0;
     int64_t group = b * vl / (k->kernels / k->groups),
             block = group * (k->channels / k->groups) / k->lanes;
-    return clamp(block, 0, k->in_blocks - k->read_blocks);
+    return pare_clamp(block, 0, k->in_blocks - k->read_blocks);
 }
 
 /* How many input blocks the groups of any output block span. */
@@ -194,8 +192,8 @@ static int64_t widest(const packed *k, int64_t vl)
 {
     int64_t most = 1, out = k->kernels / k->groups, in = k->channels / k->groups;
     for (int64_t b = 0; b < k->out_blocks; b++) {
-        int64_t last = clamp(b * vl + vl, 0, k->kernels) - 1, from = b * vl / out * in / k->lanes,
-                to = ((last / out + 1) * in - 1) / k->lanes;
+        int64_t last = pare_clamp(b * vl + vl, 0, k->kernels) - 1,
+                from = b * vl / out * in / k->lanes, to = ((last / out + 1) * in - 1) / k->lanes;
         if (to - from + 1 > most) most = to - from + 1;
     }
     return most;
@@ -209,8 +207,8 @@ static void shape(const pare_prepare *p, packed *k)
     bool product = is_product(p);
     k->string = k->from_plain && !product && k->groups == 1 && g->dilation[1] == 1;
     k->lanes = k->string ? k->channels : k->from_plain && !product ? 4 : vl;
-    k->in_blocks = up(k->channels, k->lanes);
-    k->out_blocks = up(k->kernels, vl);
+    k->in_blocks = pare_up(k->channels, k->lanes);
+    k->out_blocks = pare_up(k->kernels, vl);
     k->read_blocks = k->groups == 1 ? k->in_blocks : widest(k, vl);
     k->copies = k->from_plain && !product;
     for (int d = 0; d < 2; d++) /* a window that reaches beyond the input */
@@ -227,17 +225,17 @@ static void shape(const pare_prepare *p, packed *k)
     k->width = (g->out[1] - 1) * g->stride[1] + (g->kernel[1] - 1) * g->dilation[1] + 1;
     k->row = (size_t)((k->copies ? k->width : g->in[1]) * k->lanes);
     k->rows = (int64_t)(each / row_macs * 4);
-    int64_t least = up(LEAST_PIXELS, g->out[1]);
-    k->rows = clamp(k->rows > least ? k->rows : least, 1, g->out[0]);
+    int64_t least = pare_up(LEAST_PIXELS, g->out[1]);
+    k->rows = pare_clamp(k->rows > least ? k->rows : least, 1, g->out[0]);
     k->x_number = k->quads ? 1 : sizeof(int16_t);
     k->x_row = k->row * k->x_number;
     if (k->copies || !k->quads) {
         int64_t fit = BAND_BYTES / (int64_t)k->x_row / k->in_blocks;
-        k->rows = clamp(fit > halo ? (fit - halo) / g->stride[0] + 1 : 1, 1, k->rows);
+        k->rows = pare_clamp(fit > halo ? (fit - halo) / g->stride[0] + 1 : 1, 1, k->rows);
     }
-    k->bands = up(g->out[0], k->rows);
-    k->rows = up(g->out[0], k->bands);
-    k->bands = up(g->out[0], k->rows);
+    k->bands = pare_up(g->out[0], k->rows);
+    k->rows = pare_up(g->out[0], k->bands);
+    k->bands = pare_up(g->out[0], k->rows);
     k->in_rows = (k->rows - 1) * g->stride[0] + halo;
     k->in_block = k->row * (size_t)(k->copies ? k->in_rows : g->in[0]);
     k->x_block = k->quads ? k->in_block : k->x_row * (size_t)k->in_rows;
@@ -245,9 +243,10 @@ static void shape(const pare_prepare *p, packed *k)
     k->tile = k->groups > 1 ? 1 : k->tiles ? 2 : p->kernels->int8_tile;
     int64_t tile = (int64_t)k->tile;
     double block_macs = row_macs * (double)k->rows / (double)k->out_blocks;
-    k->chunk = clamp((int64_t)(each / block_macs / (double)tile + 0.5), 1, up(k->out_blocks, tile));
+    k->chunk = pare_clamp((int64_t)(each / block_macs / (double)tile + 0.5), 1,
+                          pare_up(k->out_blocks, tile));
     k->chunk *= tile;
-    k->chunks = up(k->out_blocks, k->chunk);
+    k->chunks = pare_up(k->out_blocks, k->chunk);
     k->serial = all < SERIAL_MACS * faster;
 }
 
@@ -265,7 +264,7 @@ static size_t taps_of(const packed *k, tap *to)
     for (int64_t b = 0; b < k->read_blocks; b++) {
         int64_t left = k->groups == 1 ? k->channels - b * k->lanes : k->lanes,
                 columns = k->string ? 1 : g->kernel[1],
-                quads = up((left < k->lanes ? left : k->lanes) * (g->kernel[1] / columns), 4);
+                quads = pare_up((left < k->lanes ? left : k->lanes) * (g->kernel[1] / columns), 4);
         for (int64_t y = 0; y < g->kernel[0]; y++)
             for (int64_t x = 0; x < columns; x++)
                 for (int64_t q = 0; q < quads * k->parts; q++, n++)
@@ -312,7 +311,7 @@ static int16_t packed_weight(const packed *k, const tap *t, int32_t v, int32_t z
     if (k->parts == 1) return (int16_t)(k->w_zero ? v - shift : v - zero);
     int32_t left = v - zero, byte = 0;
     for (int part = 0; part <= t->part; part++, left -= byte)
-        byte = (int32_t)clamp(left, -128, 127);
+        byte = (int32_t)pare_clamp(left, -128, 127);
     return (int16_t)byte;
 }
 
@@ -329,7 +328,7 @@ static void fill_weights(const pare_prepare *p, packed *k, const tap *taps, int1
     const pare_tensor *bias = qlinear ? pare_int8_constant(p, 8) : NULL;
     size_t span = 4 * k->all_quads; /* numbers in a row */
     for (int64_t first = 0; first < k->out_blocks; first += (int64_t)tile) {
-        size_t blocks = (size_t)clamp(k->out_blocks - first, 0, (int64_t)tile);
+        size_t blocks = (size_t)pare_clamp(k->out_blocks - first, 0, (int64_t)tile);
         memset(row, 0, blocks * vl * span * sizeof *row);
         for (size_t r = 0; r < blocks * vl; r++) {
             int64_t m = first * (int64_t)vl + (int64_t)r;
@@ -461,8 +460,8 @@ static pare_status prepare(const pare_prepare *p, bool pairs, bool from_plain, b
 static void copy_planes(const packed *k, int64_t y0, const uint8_t *x, uint8_t *to)
 {
     const pare_window *g = &k->g;
-    int64_t plane = g->in[0] * g->in[1], begin = clamp(g->begin[1], 0, k->width),
-            real = clamp(k->width - begin, 0, g->in[1]), lanes = k->lanes;
+    int64_t plane = g->in[0] * g->in[1], begin = pare_clamp(g->begin[1], 0, k->width),
+            real = pare_clamp(k->width - begin, 0, g->in[1]), lanes = k->lanes;
     for (int64_t r = 0; r < k->in_rows; r++, to += k->row) {
         int64_t y = y0 + r;
         memset(to, k->pad, k->row);
@@ -521,8 +520,8 @@ static void item(void *user, size_t index, int thread)
     size_t vl = s->kernels->vl;
     int64_t at = (int64_t)index, chunk = at % k->chunks, place = at /= k->chunks;
     int64_t band = at % k->bands, image = at / k->bands, y0 = band * k->rows;
-    int64_t rows = clamp(g->out[0] - y0, 0, k->rows), first = chunk * k->chunk,
-            blocks = clamp(k->out_blocks - first, 0, k->chunk);
+    int64_t rows = pare_clamp(g->out[0] - y0, 0, k->rows), first = chunk * k->chunk,
+            blocks = pare_clamp(k->out_blocks - first, 0, k->chunk);
     pare_scratch scratch = pare_scratch_of(s, thread);
     const uint8_t *x = (const uint8_t *)s->in[0].data + (size_t)image * k->image;
     if (k->from_plain)
@@ -536,7 +535,7 @@ static void item(void *user, size_t index, int thread)
         x = scratch.data;
     } else {
         x += (size_t)(y0 * g->stride[0]) * k->row;
-        in_rows = clamp(g->in[0] - y0 * g->stride[0], 0, in_rows);
+        in_rows = pare_clamp(g->in[0] - y0 * g->stride[0], 0, in_rows);
     }
     if (!k->quads) {
         if (!there) widen_band(k, s->kernels, in_rows, x, wide);

@@ -1,6 +1,7 @@
 /* QLinearConv with a filter of its own for every channel, blocked: each block's rows are copied
  * into scratch with their padding, and a filter row takes four neighbouring pixels at a time. */
 #include "base/team.h"
+#include "runtime/impls/cut.h"
 #include "runtime/impls/int8_common.h"
 
 #include <stdlib.h>
@@ -62,12 +63,12 @@ static void shape(const pare_prepare *p, packed *k)
             halo = (g->kernel[0] - 1) * g->dilation[0] + 1;
     k->row = (size_t)(width * vl);
     k->images = p->in[0].dim[0];
-    k->blocks = (p->in[0].dim[1] + vl - 1) / vl;
+    k->blocks = pare_blocks(p->in[0].dim[1], p->kernels->vl);
     int64_t fit = (BAND_BYTES / (int64_t)k->row - halo) / g->stride[0] + 1;
-    k->rows = fit < 1 ? 1 : fit > g->out[0] ? g->out[0] : fit;
-    k->bands = (g->out[0] + k->rows - 1) / k->rows;
-    k->rows = (g->out[0] + k->bands - 1) / k->bands;
-    k->bands = (g->out[0] + k->rows - 1) / k->rows;
+    k->rows = pare_clamp(fit, 1, g->out[0]);
+    k->bands = pare_up(g->out[0], k->rows);
+    k->rows = pare_up(g->out[0], k->bands);
+    k->bands = pare_up(g->out[0], k->rows);
     k->in_rows = (k->rows - 1) * g->stride[0] + halo;
     k->groups = (size_t)(g->kernel[0] * ((g->kernel[1] + 3) / 4));
     k->serial = pare_numel(4, p->out->dim) * g->kernel[0] * g->kernel[1] < SERIAL_MACS;

@@ -13,6 +13,7 @@
 #include "base/pages.h"
 #include "base/team.h"
 #include "runtime/impls/conv_common.h"
+#include "runtime/impls/cut.h"
 #include "runtime/impls/pieces_common.h"
 #include "runtime/impls/scratch.h"
 
@@ -53,9 +54,6 @@ typedef struct packed {
     float *bias;
 } packed;
 
-static int64_t clamp(int64_t x, int64_t lo, int64_t hi) { return x < lo ? lo : x > hi ? hi : x; }
-static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 static double macs_of(const shape *s)
 {
     double macs = (double)(s->images * s->channels) * (double)s->kernels;
@@ -72,20 +70,20 @@ static void cut(shape *s)
     s->serial = all < SERIAL_MACS;
     int64_t row_bytes = s->columns * s->width * 2 * (int64_t)s->pieces,
             halo = (w->kernel[0] - 1) * w->dilation[0] + 1, fit = BAND_BYTES / row_bytes,
-            least = clamp(up(LEAST_PIXELS, w->out[1]), 1, w->out[0]);
+            least = pare_clamp(pare_up(LEAST_PIXELS, w->out[1]), 1, w->out[0]);
     fit = fit > halo ? (fit - halo) / s->stride[0] + 1 : 1;
     s->rows = (int64_t)(each / row * 4);
-    s->rows = clamp(s->rows > least ? s->rows : least, 1, clamp(fit, 1, w->out[0]));
-    s->bands = up(w->out[0], s->rows);
-    s->rows = up(w->out[0], s->bands);
-    s->bands = up(w->out[0], s->rows);
+    s->rows = pare_clamp(s->rows > least ? s->rows : least, 1, pare_clamp(fit, 1, w->out[0]));
+    s->bands = pare_up(w->out[0], s->rows);
+    s->rows = pare_up(w->out[0], s->bands);
+    s->bands = pare_up(w->out[0], s->rows);
     s->in_rows = (s->rows - 1) * s->stride[0] + halo;
     double block = row * (double)s->rows / (double)s->out_blocks;
-    int64_t tiles = up(s->out_blocks, PARE_PIECES_TILE);
-    s->chunk = clamp((int64_t)(each / block / PARE_PIECES_TILE + 0.5), 1, tiles);
-    s->chunks = up(tiles, s->chunk);
-    s->chunk = up(tiles, s->chunks);
-    s->chunks = up(tiles, s->chunk);
+    int64_t tiles = pare_up(s->out_blocks, PARE_PIECES_TILE);
+    s->chunk = pare_clamp((int64_t)(each / block / PARE_PIECES_TILE + 0.5), 1, tiles);
+    s->chunks = pare_up(tiles, s->chunk);
+    s->chunk = pare_up(tiles, s->chunks);
+    s->chunks = pare_up(tiles, s->chunk);
     s->chunk *= PARE_PIECES_TILE;
 }
 
@@ -110,15 +108,15 @@ static bool shape_of(const pare_prepare *p, size_t pieces, bool first, shape *s)
     /* Offsets into a padded image have 32 bits; nothing that is computed from the geometry
      * overflows then. */
     if (s->channels >= most || s->kernels >= most) return false;
-    s->width = up(s->channels, 2) * 2;
+    s->width = pare_up(s->channels, 2) * 2;
     double bytes = (double)(s->width * 2) * (double)pieces;
     for (int d = 0; d < 2; d++) {
         if (w->begin[d] < 0 || w->end[d] < 0 || w->kernel[d] > 64) return false;
         bytes *= (double)w->in[d] + (double)w->begin[d] + (double)w->end[d] + 1;
     }
     if (bytes >= INT32_MAX || (double)(w->out[0] * w->out[1] * vl) >= INT32_MAX) return false;
-    s->in_blocks = up(s->channels, (int64_t)s->in_vl);
-    s->out_blocks = up(s->kernels, vl);
+    s->in_blocks = pare_up(s->channels, (int64_t)s->in_vl);
+    s->out_blocks = pare_up(s->kernels, vl);
     for (int d = 0; d < 2; d++) { /* what no pixel reads is left out */
         bool leaves = w->kernel[d] == 1 && !first;
         s->stride[d] = leaves ? 1 : w->stride[d];
@@ -127,7 +125,7 @@ static bool shape_of(const pare_prepare *p, size_t pieces, bool first, shape *s)
     s->columns = (w->out[1] - 1) * s->stride[1] + (w->kernel[1] - 1) * w->dilation[1] + 1;
     s->runs = (size_t)(w->kernel[0] * (w->dilation[1] == 1 ? 1 : w->kernel[1]));
     s->run = w->kernel[0] * w->kernel[1] * s->width / 2 / (int64_t)s->runs;
-    s->words = (size_t)(up((int64_t)s->runs * s->run, (int64_t)form->whole)) * form->whole;
+    s->words = (size_t)(pare_up((int64_t)s->runs * s->run, (int64_t)form->whole)) * form->whole;
     cut(s);
     s->room_at = (size_t)(s->in_rows * s->columns * s->width) * pieces * sizeof(uint16_t);
     s->room_at = (s->room_at + 63) / 64 * 64;
@@ -148,8 +146,9 @@ static double vectors_ns(const shape *s, double pixels)
 static double tiles_ns(const shape *s, double pixels)
 {
     const pare_window *w = &s->w;
-    double band = (double)(s->rows * w->out[1]), full = (double)(up(s->rows * w->out[1], 16) * 16),
-           words = (double)s->words / 16, blocks = (double)s->out_blocks, /* of tiles */
+    double band = (double)(s->rows * w->out[1]),
+           full = (double)(pare_up(s->rows * w->out[1], 16) * 16), words = (double)s->words / 16,
+           blocks = (double)s->out_blocks, /* of tiles */
         tiles = pixels * full / band / 16 * blocks * words;
     bool gathers = w->kernel[0] > 1 || w->kernel[1] > 1 || s->width % 32 != 0;
     return pare_pieces_tiles_ns(tiles, s->pieces) +
@@ -208,8 +207,8 @@ static pare_status pack(const pare_prepare *p, packed *k, int64_t block, void *r
     const shape *s = &k->s;
     const int64_t taps = s->w.kernel[0] * s->w.kernel[1], filter = s->channels * taps,
                   vl = (int64_t)s->vl, span = 2 * (int64_t)s->words, first = block * vl,
-                  blocks = clamp(s->out_blocks - block, 0, PARE_PIECES_TILE),
-                  rows = clamp(s->kernels - first, 0, blocks * vl);
+                  blocks = pare_clamp(s->out_blocks - block, 0, PARE_PIECES_TILE),
+                  rows = pare_clamp(s->kernels - first, 0, blocks * vl);
     float scale[PARE_PIECES_TILE * PARE_VL_MOST] = { 0 };
     const void *part;
     PARE_TRY(pare_tensor_part(&p->weight[1]->part[0], (size_t)(first * filter) * sizeof(float),
@@ -316,12 +315,12 @@ static void item(void *user, size_t index, int thread)
         .pieces = s->pieces,
         .x = scratch.data,
         .x_piece = (size_t)(s->in_rows * s->columns * s->width),
-        .pixels = (size_t)(clamp(w->out[0] - y0, 0, s->rows) * w->out[1]),
+        .pixels = (size_t)(pare_clamp(w->out[0] - y0, 0, s->rows) * w->out[1]),
         .pixel = k->pixel,
         .run = k->run,
         .runs = s->runs,
         .words = s->words,
-        .blocks = (size_t)clamp(s->out_blocks - first, 0, s->chunk),
+        .blocks = (size_t)pare_clamp(s->out_blocks - first, 0, s->chunk),
         .w = k->w + pare_pieces_packed(s->vl, s->pieces, (size_t)first * s->vl, s->words),
         .bias = k->bias + (size_t)first * s->vl,
         .y = (float *)step->out[0].data + y,

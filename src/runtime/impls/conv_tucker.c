@@ -21,6 +21,7 @@
 #include "runtime/impls/conv_common.h"
 #include "runtime/impls/conv_tiles.h"
 #include "runtime/impls/conv_winograd.h"
+#include "runtime/impls/cut.h"
 #include "runtime/impls/scratch.h"
 #include "runtime/impls/winograd_common.h"
 
@@ -57,7 +58,6 @@ typedef struct packed {
     bool serial;
 } packed;
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* Output rows [*from, *to) of a band and the rows [*lo, *hi) of a that they read. */
@@ -67,11 +67,11 @@ typedef struct span {
 static span span_of(const shape *s, int64_t band)
 {
     const pare_window *w = &s->w;
-    span b = { .from = band * s->band, .to = least((band + 1) * s->band, w->out[0]) };
+    span b = { .from = band * s->band, .to = pare_least((band + 1) * s->band, w->out[0]) };
     int64_t first = b.from * w->stride[0] - w->begin[0],
             end = (b.to - 1) * w->stride[0] - w->begin[0] + s->reach;
-    b.lo = least(most(first, 0), w->in[0]);
-    b.hi = most(least(end, w->in[0]), b.lo);
+    b.lo = pare_least(most(first, 0), w->in[0]);
+    b.hi = most(pare_least(end, w->in[0]), b.lo);
     return b;
 }
 
@@ -98,7 +98,7 @@ static void cut(shape *s)
     int64_t step = s->form ? s->form->m : 1;
     int64_t row = 4 * s->vl * (s->blocks1 * w->in[1] * w->stride[0] + s->blocks2 * w->out[1]);
     int64_t all = pare_up(w->out[0], step), fit = most((int64_t)BAND_BYTES / row / step, 1);
-    fit = least(fit, pare_up(all, 2));
+    fit = pare_least(fit, pare_up(all, 2));
     while (fit > 1 && pare_up(all, fit) % 2 && pare_up(all, fit - 1) % 2 == 0) fit--;
     fit = pare_up(all, pare_up(all, fit));
     s->band = fit * step;
@@ -145,7 +145,7 @@ static void lay_out(shape *s, const pare_winograd_form *form, const pare_kernels
     s->tiles = pare_up(all, pare_up(all, MOST_TILES));
     s->groups = pare_up(s->blocks2, fill);
     s->v_position = (size_t)(s->blocks1 * s->tiles * s->vl) + LINE_FLOATS;
-    s->r_position = (size_t)(least(fill, s->blocks2) * s->tiles * s->vl) + LINE_FLOATS;
+    s->r_position = (size_t)(pare_least(fill, s->blocks2) * s->tiles * s->vl) + LINE_FLOATS;
     s->v_floats = (size_t)s->positions * s->v_position;
     s->r_floats = (size_t)s->positions * s->r_position;
 }
@@ -242,7 +242,7 @@ static double model_ns(const pare_prepare *p)
     /* The plain kernels say what is computed; they are not quick. */
     if (!shape_of(p, &s) || strcmp(p->kernels->isa, "c") == 0) return 1e17;
     int64_t out = s.w.out[0] * s.w.out[1], items = s.images * s.bands,
-            threads = macs_of(&s) < SERIAL_MACS ? 1 : least(p->threads, items);
+            threads = macs_of(&s) < SERIAL_MACS ? 1 : pare_least(p->threads, items);
     /* The rows that several threads compute. */
     int64_t again = (threads - 1) * most(s.reach - s.w.stride[0], 0) * s.w.in[1];
     double weights = 4 * weights_of(&s);
@@ -271,7 +271,7 @@ static void pack(const float *w, int64_t rows, int64_t channels, int64_t taps, i
                  const float *scale, float *to)
 {
     for (int64_t first = 0; first < rows; first += PARE_BLOCKED_MOST * vl) {
-        int64_t n = least(PARE_BLOCKED_MOST * vl, rows - first), lanes = pare_up(n, vl) * vl;
+        int64_t n = pare_least(PARE_BLOCKED_MOST * vl, rows - first), lanes = pare_up(n, vl) * vl;
         for (int64_t t = 0; t < taps; t++)
             for (int64_t c = 0; c < channels; c++, to += lanes)
                 for (int64_t r = 0; r < lanes; r++)
@@ -287,11 +287,11 @@ static void pack_winograd(const shape *s, const pare_kernels *k, const float *w,
     for (int i = 0; i < PARE_VL_MOST; i++) one[i] = 1;
     int64_t fill = (int64_t)k->winograd_blocks;
     for (int64_t block = 0; block < s->blocks2; block++) {
-        int64_t first = block / fill * fill, width = least(fill, s->blocks2 - first) * s->vl;
+        int64_t first = block / fill * fill, width = pare_least(fill, s->blocks2 - first) * s->vl;
         k->winograd_weights(&(pare_winograd_weights){
             .m = s->form->m,
             .vl = (size_t)s->vl,
-            .lanes = (size_t)least(s->vl, s->d2 - block * s->vl),
+            .lanes = (size_t)pare_least(s->vl, s->d2 - block * s->vl),
             .channels = (size_t)s->d1,
             .w = w + block * s->vl * s->d1 * 9,
             .scale = one,
@@ -350,7 +350,7 @@ static pare_status prepare(const pare_prepare *p, void **out, size_t *bytes, siz
 static void strip(const pare_kernels *k, pare_pointwise t, int64_t blocks)
 {
     for (int64_t b = 0; b < blocks; b += PARE_BLOCKED_MOST) {
-        t.blocks = (size_t)least(PARE_BLOCKED_MOST, blocks - b);
+        t.blocks = (size_t)pare_least(PARE_BLOCKED_MOST, blocks - b);
         k->pointwise(&t);
         t.w += t.channels * t.blocks * t.vl;
         t.bias += t.blocks * t.vl;
@@ -409,7 +409,7 @@ static void direct(const pare_step *step, const float *a, float *c, int64_t band
                             .first = true,
                             .last = true };
     for (int64_t b = 0; b < s->blocks2; b += PARE_BLOCKED_MOST) {
-        t.blocks = (size_t)least(PARE_BLOCKED_MOST, s->blocks2 - b);
+        t.blocks = (size_t)pare_least(PARE_BLOCKED_MOST, s->blocks2 - b);
         step->kernels->conv_blocked(&t);
         t.w += (size_t)(s->w.kernel[0] * s->w.kernel[1] * s->d1) * t.blocks * t.vl;
         t.y += t.blocks * c_plane;
@@ -452,7 +452,7 @@ static void winograd(const pare_step *step, const float *a, float *c, float *v, 
             all = pare_up(rows, m) * tiles_x;
     float *r = v + s->v_floats;
     for (int64_t at = 0; at < all; at += s->tiles) {
-        size_t tiles = (size_t)least(s->tiles, all - at);
+        size_t tiles = (size_t)pare_least(s->tiles, all - at);
         kernels->winograd_input(&(pare_winograd_input){ .m = m,
                                                         .vl = vl,
                                                         .blocks = (size_t)s->blocks1,

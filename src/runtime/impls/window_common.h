@@ -8,6 +8,7 @@
 #include "base/team.h"
 #include "ops/conv_attrs.h"
 #include "runtime/impl.h"
+#include "runtime/impls/cut.h"
 
 typedef struct pare_windows {
     pare_window_blocked t; /* without memory */
@@ -16,11 +17,6 @@ typedef struct pare_windows {
     int64_t rows, bands, chunk, items; /* output rows in an item, or (one band) planes */
     bool serial;
 } pare_windows;
-
-static inline int64_t pare_blocks(int64_t channels, size_t vl)
-{
-    return (channels + (int64_t)vl - 1) / (int64_t)vl;
-}
 
 /* false if the kernel does not run such windows over [N, C, y, x]. */
 static inline bool pare_windows_of(const pare_window *w, const pare_type *x, size_t vl,

@@ -5,6 +5,7 @@
 
 #include "ops/conv_attrs.h"
 #include "runtime/impl.h"
+#include "runtime/impls/cut.h"
 #include "runtime/impls/scratch.h"
 
 enum {
@@ -22,8 +23,6 @@ typedef struct pare_winograd_shape {
     int64_t chunks, chunk;         /* parts of the output channels; groups of each */
     size_t v_position, r_position; /* numbers from position to position of inputs and products */
 } pare_winograd_shape;
-
-static inline int64_t pare_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* Cuts by size alone. A band has many tiles, up to `most`, for each of which a loaded weight is
  * used; fewer where there would be too few items for several threads. */
