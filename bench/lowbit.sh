@@ -1,8 +1,8 @@
 #!/bin/sh
 # Time of 3x3 layers with few bits against pare's own 8-bit and float32 kernels on the same layers: chains of four equal
 # convolutions, a layer's time is the mean of the four in the table of layers, medians of three rounds in turn. Batch 1.
-# "best int8" is the fastest 8-bit form (direct or Winograd), "chosen" what the plan takes by itself, "kernels" the
-# instruction sets that PARE_CPU allows.
+# "int8" is the fastest direct form, "best int8" the fastest of all (Winograd too, which leaves the Clip to a step that is
+# not counted), "chosen" what the plan takes by itself, "kernels" the instruction sets that PARE_CPU allows.
 #   PEER_PYTHON=python3 bench/lowbit.sh [WEIGHT_BITS:ACTIVATION_BITS]...      (default: 1:2; a Python with onnx and numpy)
 #   LAYERS: "CHANNELS@SIZE ..."; TIMES: how many threads ("1 2"); PARE_CPU: avx2, ...
 PARE_DATA=${PARE_DATA:-/}
@@ -21,14 +21,16 @@ for bits in ${*:-1:2}; do
         "$PEER_PYTHON" "$root/bench/lowbit_layers.py" "${size%@*}" "${size#*@}" "$n" "$m" "$file"
         "$PEER_PYTHON" "$root/bench/lowbit_layers.py" "${size%@*}" "${size#*@}" "$n" "$m" "$floats" float
         for THREADS in ${TIMES:-1 2}; do
-            for what in low int8 winograd fp32; do : >"$RUNS/$what.txt"; done
+            for what in low int8 pairs winograd fp32; do : >"$RUNS/$what.txt"; done
             for round in 1 2 3; do
                 layer "$file" conv_lowbit >>"$RUNS/low.txt"
                 layer "$file" conv_int8 >>"$RUNS/int8.txt"
+                layer "$file" conv_int8_pairs >>"$RUNS/pairs.txt"
                 layer "$file" conv_int8_winograd >>"$RUNS/winograd.txt"
                 layer "$floats" "" >>"$RUNS/fp32.txt"
             done
-            low=$(middle <"$RUNS/low.txt") int8=$(middle <"$RUNS/int8.txt") fp32=$(middle <"$RUNS/fp32.txt")
+            low=$(middle <"$RUNS/low.txt") fp32=$(middle <"$RUNS/fp32.txt")
+            int8=$( (middle <"$RUNS/int8.txt"; middle <"$RUNS/pairs.txt") | awk 'NF' | sort -n | head -1)
             best=$( (echo "$int8"; middle <"$RUNS/winograd.txt") | awk 'NF' | sort -n | head -1)
             chosen=$(SECONDS_EACH=0.01 table "$file" "" | awk '$2 == "QLinearConv" {print $3}' | sort -u | paste -sd+)
             row lowbit.csv "$header" "${PARE_CPU:-all}" "3x3 $size" "$n" "$m" "$low" "$int8" "$best" "$fp32" \

@@ -74,8 +74,6 @@ typedef struct pare_lowbit_conv {
     size_t runs, groups, group_step;
     size_t fit[PARE_LOWBIT_TAPS]; /* groups whose sums under 1, 2, ... taps are bytes; 0: none */
     const uint8_t *w;
-    const uint8_t *ahead; /* `ahead_bytes` that will be read later, asked for in passing */
-    size_t ahead_bytes;
     bool first;
     int shift;
     uint16_t *sum; /* [pixel][4 * vl] */

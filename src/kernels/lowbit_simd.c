@@ -260,7 +260,6 @@ void ISA(pare_lowbit_conv)(const pare_lowbit_conv *c)
     static pare_lowbit_conv_fn *const tiles[PARE_LOWBIT_PIXELS] = {
         tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8
     };
-    for (size_t i = 0; i < c->ahead_bytes; i += 64) __builtin_prefetch(c->ahead + i, 0, 2);
     tiles[c->pixels - 1](c);
 }
 

@@ -162,8 +162,6 @@ static void check_conv(const pare_kernels *k, uint64_t seed)
                            .groups = groups,
                            .group_step = step,
                            .w = w,
-                           .ahead = w,
-                           .ahead_bytes = seed % 2 * 100,
                            .first = seed % 3 == 0,
                            .shift = (int)pare_rng_below(&rng, 4) };
     for (size_t t = 0; t < PARE_LOWBIT_TAPS; t++) c.fit[t] = byte / (t + 1);

@@ -27,6 +27,7 @@ enum {
     MOST_BYTES = 1 << 26,   /* of scratch */
     MOST_WORD = 65535,
     ITEM_MACS = 28 << 20, /* some 25 us */
+    MOST_ITEMS = 1000,    /* of an image */
     SERIAL_MACS = 4 << 20,
     PIXELS = PARE_LOWBIT_PIXELS,
     W = 3, /* slots of the node's inputs */
@@ -154,10 +155,13 @@ static void cut_items(packed *k, double macs)
 {
     const pare_window *g = &k->g;
     int64_t halo = halo_of(g);
-    double wanted = fmin(fmax(1, macs / ITEM_MACS / (double)k->images + 0.5), 1000),
-           fewest = INFINITY;
-    for (int64_t bands = 1; bands <= g->out[0] && bands <= (int64_t)wanted; bands++) {
-        int64_t chunks = clamp((int64_t)wanted / bands, 1, k->vectors);
+    double pairs = macs / (2 * ITEM_MACS) / (double)k->images + 0.5, fewest = INFINITY;
+    int64_t wanted = 2 * clamp((int64_t)fmin(pairs, MOST_ITEMS), 1, MOST_ITEMS);
+    if (k->serial) wanted = 1;
+    int64_t most = clamp(wanted, 1, g->out[0]);
+    for (int64_t bands = 1; bands <= most; bands++) {
+        int64_t chunks = clamp(wanted / bands, 1, k->vectors);
+        if (bands * chunks < wanted && bands < most) continue;
         double rows = (double)chunks * (double)((g->out[0] - bands) * g->stride[0] + bands * halo);
         if (rows > fewest) continue;
         fewest = rows;
@@ -253,9 +257,9 @@ static bool shape(const pare_prepare *p, packed *k)
     if (!k->planes) return false;
     cut_parts(k);
     double macs = macs_of(p);
+    k->serial = macs < SERIAL_MACS;
     cut_items(k, macs);
     lay_out(k);
-    k->serial = macs < SERIAL_MACS;
     return k->bytes <= MOST_BYTES;
 }
 
