@@ -8,16 +8,15 @@
 
 INLINE vec clip(vec x, vec lo, vec hi) { return at_most(at_least(x, lo), hi); }
 
-/* e^x: x = n ln 2 + r with |r| <= ln 2 / 2, the series of e^r to the seventh power, then 2^n in two
- * factors, so that neither leaves the range of exponents. Relative error below 2e-7; beyond the
- * range of float 0 (nearly) and infinity. */
-INLINE vec exponential(vec x)
+/* e^r by its series to the seventh power, and n, of x = n ln 2 + r with |r| <= ln 2 / 2; x within
+ * [least, most]. */
+INLINE vec series(vec x, float least, float most, ivec *n)
 {
     vec magic =
         broadcast(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the lowest bits */
-    vec c = clip(x, broadcast(-103.0f), broadcast(89.0f));
-    vec t = c * broadcast(1.44269504f) + magic, n = t - magic;
-    vec r = c - n * broadcast(0.693359375f) - n * broadcast(-2.12194440e-4f);
+    vec c = clip(x, broadcast(least), broadcast(most));
+    vec t = c * broadcast(1.44269504f) + magic, whole = t - magic;
+    vec r = c - whole * broadcast(0.693359375f) - whole * broadcast(-2.12194440e-4f);
     vec p = broadcast(1.0f / 5040);
     p = p * r + broadcast(1.0f / 720);
     p = p * r + broadcast(1.0f / 120);
@@ -25,9 +24,27 @@ INLINE vec exponential(vec x)
     p = p * r + broadcast(1.0f / 6);
     p = p * r + broadcast(0.5f);
     p = p * r + broadcast(1.0f);
-    p = p * r + broadcast(1.0f);
-    ivec whole = (ivec)t - (ivec)magic, half = whole >> 1;
-    return p * (vec)((half + 127) << 23) * (vec)((whole - half + 127) << 23);
+    *n = (ivec)t - (ivec)magic;
+    return p * r + broadcast(1.0f);
+}
+
+/* e^x, 2^n in two factors, so that neither leaves the range of exponents. Relative error below
+ * 2e-7; beyond the range of float 0 (nearly) and infinity. */
+INLINE vec exponential(vec x)
+{
+    ivec n;
+    vec p = series(x, -103.0f, 89.0f, &n);
+    ivec half = n >> 1;
+    return p * (vec)((half + 127) << 23) * (vec)((n - half + 127) << 23);
+}
+
+/* 1 / (1 + e^-x): e^-x below 2^-126 is as good as 0 here, so one factor will do. n = 128 gives
+ * infinity, and with that 0. */
+INLINE vec logistic(vec x)
+{
+    ivec n;
+    vec one = broadcast(1.0f), p = series(-x, -87.0f, 89.0f, &n);
+    return one / (one + p * (vec)((n + 127) << 23));
 }
 
 /* An odd function that comes near 1: x times a quotient of polynomials in x^2, fitted for the
@@ -79,9 +96,9 @@ INLINE vec unary(const pare_unary f, vec x, vec a, vec b)
     case PARE_UNARY_LEAKY: return choose(x < zero, a * x, x);
     case PARE_UNARY_CLIP: return clip(x, a, b);
     case PARE_UNARY_EXP: return exponential(x);
-    case PARE_UNARY_SIGMOID: return one / (one + exponential(-x));
+    case PARE_UNARY_SIGMOID: return logistic(x);
     case PARE_UNARY_TANH: return tangent(x);
-    case PARE_UNARY_SILU: return x / (one + exponential(-x));
+    case PARE_UNARY_SILU: return x * logistic(x);
     case PARE_UNARY_HARD_SIGMOID: return clip(a * x + b, zero, one);
     case PARE_UNARY_HARD_SWISH:
         return x * clip(x * broadcast(1.0f / 6) + broadcast(0.5f), zero, one);
