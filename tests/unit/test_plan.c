@@ -320,6 +320,29 @@ static void test_reversed_bounds(void **state)
     pare_graph_free(g);
 }
 
+/* Sums of products of bytes that 32 bits do not hold. */
+static void test_long_sums(void **state)
+{
+    (void)state;
+    pare_type xt = { PARE_U8, 4, { 1, 33280, 1, 1 } }, wt = { PARE_U8, 4, { 2, 33280, 1, 1 } };
+    pare_graph *g;
+    OK(pare_graph_new(&g));
+    pare_tensor x, w, zero;
+    OK(pare_tensor_of(&xt, &x));
+    OK(pare_tensor_of(&wt, &w));
+    OK(pare_tensor_new(PARE_U8, 0, NULL, &zero));
+    memset(x.data, 255, pare_tensor_bytes(&x));
+    memset(w.data, 255, pare_tensor_bytes(&w));
+    pare_id in = add_input(g, "x", xt), v, z, one = add_scalar(g, 1), step = add_scalar(g, 1e7f);
+    OK(pare_graph_add_constant(g, "w", pare_weight_dense(w), &v));
+    OK(pare_graph_add_constant(g, "zero", pare_weight_dense(zero), &z));
+    OK(pare_graph_mark_output(
+        g, add_node(g, "QLinearConv", "", "conv", 8, in, one, z, v, one, z, step, z)));
+    compare(g, &(pare_plan_options){ 0 }, &x);
+    pare_tensor_free(&x);
+    pare_graph_free(g);
+}
+
 /* A constant of type t, dense or encoded. */
 static pare_id addend(pare_graph *g, pare_type t, bool encoded, uint64_t seed)
 {
@@ -394,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_views),           cmocka_unit_test(test_encoded_weight_is_fused),
         cmocka_unit_test(test_late_residual),   cmocka_unit_test(test_unnamed_and_data_errors),
         cmocka_unit_test(test_reversed_bounds), cmocka_unit_test(test_random_graphs),
+        cmocka_unit_test(test_long_sums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
