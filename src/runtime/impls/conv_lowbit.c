@@ -13,6 +13,7 @@
  * earlier row of the strip left behind, and stay in the first-level cache. Where the tables of all
  * channels do not fit there, parts of the channels follow each other, and sums wait in scratch. */
 #include "base/team.h"
+#include "runtime/impls/cut.h"
 #include "runtime/impls/int8_common.h"
 #include "runtime/impls/scratch.h"
 
@@ -76,8 +77,6 @@ typedef struct packed {
     size_t steps;
 } packed;
 
-static int64_t clamp(int64_t x, int64_t lo, int64_t hi) { return x < lo ? lo : x > hi ? hi : x; }
-static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static size_t least_size(size_t a, size_t b) { return a < b ? a : b; }
 static int64_t common_divisor(int64_t a, int64_t b)
 {
@@ -156,25 +155,26 @@ static void cut_items(packed *k, double macs)
     const pare_window *g = &k->g;
     int64_t halo = halo_of(g);
     double pairs = macs / (2 * ITEM_MACS) / (double)k->images + 0.5, fewest = INFINITY;
-    int64_t wanted = 2 * clamp((int64_t)fmin(pairs, MOST_ITEMS), 1, MOST_ITEMS);
+    int64_t wanted = 2 * pare_clamp((int64_t)fmin(pairs, MOST_ITEMS), 1, MOST_ITEMS);
     if (k->serial) wanted = 1;
-    int64_t most = clamp(wanted, 1, g->out[0]);
+    int64_t most = pare_clamp(wanted, 1, g->out[0]);
     for (int64_t bands = 1; bands <= most; bands++) {
-        int64_t chunks = clamp(wanted / bands, 1, k->vectors);
+        int64_t chunks = pare_clamp(wanted / bands, 1, k->vectors);
         if (bands * chunks < wanted && bands < most) continue;
         double rows = (double)chunks * (double)((g->out[0] - bands) * g->stride[0] + bands * halo);
         if (rows > fewest) continue;
         fewest = rows;
         k->bands = bands;
-        k->chunk = up(k->vectors, chunks);
+        k->chunk = pare_up(k->vectors, chunks);
     }
-    k->chunks = up(k->vectors, k->chunk);
+    k->chunks = pare_up(k->vectors, k->chunk);
     int64_t codes = (int64_t)k->codes_step * k->width,
             fit = (CODES_BYTES / codes - halo) / g->stride[0] + 1;
-    if (k->parts > 1) fit = clamp(SUMS_BYTES / (int64_t)waiting(k, g->out[1] * k->chunk), 1, fit);
-    k->rows = clamp(up(g->out[0], k->bands), 1, fit > 1 ? fit : 1);
-    k->bands = up(g->out[0], k->rows);
-    k->rows = up(g->out[0], k->bands);
+    if (k->parts > 1)
+        fit = pare_clamp(SUMS_BYTES / (int64_t)waiting(k, g->out[1] * k->chunk), 1, fit);
+    k->rows = pare_clamp(pare_up(g->out[0], k->bands), 1, fit > 1 ? fit : 1);
+    k->bands = pare_up(g->out[0], k->rows);
+    k->rows = pare_up(g->out[0], k->bands);
     k->in_rows = (k->rows - 1) * g->stride[0] + halo;
 }
 
@@ -232,23 +232,24 @@ static bool shape(const pare_prepare *p, packed *k)
     k->images = x->dim[0];
     k->channels = x->dim[1];
     k->kernels = p->out[0].dim[1];
-    k->in_blocks = up(k->channels, vl);
-    k->out_blocks = up(k->kernels, vl);
-    k->vectors = up(k->out_blocks, 4);
+    k->in_blocks = pare_up(k->channels, vl);
+    k->out_blocks = pare_up(k->kernels, vl);
+    k->vectors = pare_up(k->out_blocks, 4);
     k->span = p->kernels->lowbit_span;
     k->entries = (size_t)1 << k->span;
     k->filters = (size_t)(4 * vl);
-    k->groups = (size_t)up(k->channels, (int64_t)k->span);
+    k->groups = (size_t)pare_up(k->channels, (int64_t)k->span);
     k->codes_step = (size_t)(k->in_blocks * vl);
     k->taps = (size_t)(g->kernel[0] * g->kernel[1]);
     k->ring = halo_of(g);
-    k->strips = up(g->out[1], PIXELS);
-    int64_t widest = up(g->out[1], k->strips);
+    k->strips = pare_up(g->out[1], PIXELS);
+    int64_t widest = pare_up(g->out[1], k->strips);
     k->width = begin_of(k, k->strips - 1) * g->stride[1] + (widest - 1) * g->stride[1] +
                (g->kernel[1] - 1) * g->dilation[1] + 1;
     sharing(g, &taps, &pixels);
-    k->slots = (size_t)(clamp(g->kernel[1], 0, taps) * widest +
-                        clamp(g->kernel[1] - taps, 0, INT32_MAX) * clamp(pixels, 0, widest));
+    k->slots =
+        (size_t)(pare_clamp(g->kernel[1], 0, taps) * widest +
+                 pare_clamp(g->kernel[1] - taps, 0, INT32_MAX) * pare_clamp(pixels, 0, widest));
     if (k->taps * k->span * (size_t)PARE_LOWBIT_MOST > MOST_WORD ||
         (double)k->ring * (double)(k->slots * k->entries) > MOST_BYTES)
         return false;
@@ -275,7 +276,8 @@ static size_t longest_run(const packed *k)
     int64_t taps, pixels;
     sharing(&k->g, &taps, &pixels);
     if (pixels > 1) return 1;
-    return least_size(least_size(PARE_LOWBIT_TAPS, k->fit[0]), (size_t)up(k->g.kernel[1], taps));
+    return least_size(least_size(PARE_LOWBIT_TAPS, k->fit[0]),
+                      (size_t)pare_up(k->g.kernel[1], taps));
 }
 
 static double model_ns(const pare_prepare *p)
@@ -333,7 +335,7 @@ static int by_key(const void *a, const void *b)
 static pare_status make_runs(packed *k)
 {
     const pare_window *g = &k->g;
-    int64_t widest = up(g->out[1], k->strips), taps, pixels;
+    int64_t widest = pare_up(g->out[1], k->strips), taps, pixels;
     size_t n = 0, slots = 0, longest = longest_run(k);
     uint64_t *key = malloc((size_t)(widest * g->kernel[1]) * sizeof *key);
     if (!key) return pare_fail(PARE_ENOMEM, "no memory for the taps of a convolution");
@@ -521,8 +523,9 @@ static void fill_band(const work *b, const uint8_t *x)
 {
     const packed *k = b->k;
     const pare_window *g = &k->g;
-    int64_t vl = (int64_t)b->kernels->vl, begin = clamp(g->begin[1], 0, k->width),
-            real = clamp(k->width - begin, 0, g->in[1]), y0 = b->begin * g->stride[0] - g->begin[0],
+    int64_t vl = (int64_t)b->kernels->vl, begin = pare_clamp(g->begin[1], 0, k->width),
+            real = pare_clamp(k->width - begin, 0, g->in[1]),
+            y0 = b->begin * g->stride[0] - g->begin[0],
             in_rows = (b->rows - 1) * g->stride[0] + halo_of(g);
     size_t step = k->codes_step;
     for (int64_t r = 0; r < in_rows; r++) {
@@ -586,7 +589,8 @@ static void give(const work *b, const strip *o, int64_t y, int64_t v, const uint
     const packed *k = b->k;
     const pare_window *g = &k->g;
     size_t vl = b->kernels->vl, plane = (size_t)(g->out[0] * g->out[1]) * vl,
-           blocks = (size_t)clamp(k->out_blocks - 4 * v, 0, 4), vector = (size_t)v * k->filters;
+           blocks = (size_t)pare_clamp(k->out_blocks - 4 * v, 0, 4),
+           vector = (size_t)v * k->filters;
     int64_t pixel = y * g->out[1] + o->x;
     const int32_t *box = k->boxes ? b->box + pixel : NULL;
     uint8_t *to = b->y + (size_t)(4 * v) * plane + (size_t)(b->begin * g->out[1] + pixel) * vl;
@@ -674,7 +678,7 @@ static void item(void *user, size_t index, int thread)
                .sum = (uint16_t *)(void *)(scratch + k->sum_at) };
     size_t vl = s->kernels->vl, in = (size_t)(k->in_blocks * g->in[0] * g->in[1]) * vl,
            out = (size_t)(k->out_blocks * g->out[0] * g->out[1]) * vl;
-    int64_t end = clamp(b.first + k->chunk, 0, k->vectors);
+    int64_t end = pare_clamp(b.first + k->chunk, 0, k->vectors);
     b.rows = (band + 1) * g->out[0] / k->bands - b.begin;
     b.y = (uint8_t *)s->out[0].data + (size_t)image * out;
     if (*shared.inside != place) fill_band(&b, (const uint8_t *)s->in[0].data + (size_t)image * in);
