@@ -6,6 +6,7 @@
  * needs] */
 #include "base/pages.h"
 #include "base/team.h"
+#include "runtime/impls/cut.h"
 #include "runtime/impls/gemm_shape.h"
 #include "runtime/impls/pieces_common.h"
 #include "runtime/impls/scratch.h"
@@ -36,8 +37,6 @@ typedef struct packed {
     uint32_t *pixel; /* of rows, which lie side by side */
 } packed;
 
-static int64_t clamp(int64_t x, int64_t lo, int64_t hi) { return x < lo ? lo : x > hi ? hi : x; }
-static int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static size_t lines(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /* False: of another kind. */
@@ -51,23 +50,23 @@ static bool shape_of(const pare_prepare *p, size_t pieces, shape *s)
         g->n >= INT32_MAX / 64)
         return false;
     const int64_t vl = (int64_t)s->vl;
-    s->width = (size_t)up(g->k, 2) * 2;
-    s->words = (size_t)up((int64_t)s->width / 2, (int64_t)form->whole) * form->whole;
-    s->blocks = up(g->n, vl);
+    s->width = (size_t)pare_up(g->k, 2) * 2;
+    s->words = (size_t)pare_up((int64_t)s->width / 2, (int64_t)form->whole) * form->whole;
+    s->blocks = pare_up(g->n, vl);
     double macs = (double)g->m * (double)g->n * (double)g->k;
     s->serial = macs < SERIAL_MACS;
     int64_t fit = ROWS_BYTES / (2 * (int64_t)(s->width * pieces));
-    s->rows = clamp(fit, LEAST_ROWS, g->m > 1 ? g->m : 1);
+    s->rows = pare_clamp(fit, LEAST_ROWS, g->m > 1 ? g->m : 1);
     if (s->rows > g->m) s->rows = g->m;
-    s->row_chunks = up(g->m, s->rows);
-    s->rows = up(g->m, s->row_chunks);
-    s->row_chunks = up(g->m, s->rows);
+    s->row_chunks = pare_up(g->m, s->rows);
+    s->rows = pare_up(g->m, s->row_chunks);
+    s->row_chunks = pare_up(g->m, s->rows);
     double tile = (double)(s->rows * PARE_PIECES_TILE * vl) * (double)g->k;
-    int64_t tiles = up(s->blocks, PARE_PIECES_TILE),
+    int64_t tiles = pare_up(s->blocks, PARE_PIECES_TILE),
             most = RESULTS_BYTES / (4 * PARE_PIECES_TILE * vl * s->rows);
-    s->chunk = clamp((int64_t)(ITEM_MACS / tile), 1, most > 1 ? most : 1);
-    s->chunk = clamp(s->chunk, 1, tiles) * PARE_PIECES_TILE;
-    s->chunks = up(s->blocks, s->chunk);
+    s->chunk = pare_clamp((int64_t)(ITEM_MACS / tile), 1, most > 1 ? most : 1);
+    s->chunk = pare_clamp(s->chunk, 1, tiles) * PARE_PIECES_TILE;
+    s->chunks = pare_up(s->blocks, s->chunk);
     s->results_at = lines((size_t)s->rows * s->width * pieces * sizeof(uint16_t));
     s->room_at = s->results_at + (size_t)(s->chunk * s->rows * vl) * sizeof(float);
     s->bytes = s->room_at + (form->room ? form->room(pieces, s->words, (size_t)s->rows) : 0);
@@ -88,7 +87,7 @@ static double modelled(const pare_prepare *p, size_t pieces)
     double m = (double)s.g.m, blocks = (double)s.blocks, words = (double)s.words,
            ns = (m < 6 ? 6 : m) * blocks * 0.14 * words;
     if (p->kernels->pieces[pieces - 1].room)
-        ns = pare_pieces_tiles_ns((double)up(s.g.m, 16) * blocks * words / 16, pieces);
+        ns = pare_pieces_tiles_ns((double)pare_up(s.g.m, 16) * blocks * words / 16, pieces);
     ns += pare_pieces_cut_ns(m * words / 8, pieces) + m * blocks * 4;
     double bytes = blocks * words * (double)(s.vl * 4 * pieces), memory = bytes / 25;
     return 300 + (ns > memory ? ns : memory) / (s.serial ? 1 : p->threads);
@@ -110,9 +109,9 @@ static void pack(const pare_prepare *p, packed *k, int64_t first, const float *b
 {
     const shape *s = &k->s;
     const pare_gemm_shape *g = &s->g;
-    const int64_t lanes = clamp(s->blocks * (int64_t)s->vl - first, 0,
-                                PARE_PIECES_TILE * (int64_t)s->vl),
-                  n = clamp(g->n - first, 0, lanes), span = 2 * (int64_t)s->words;
+    const int64_t lanes = pare_clamp(s->blocks * (int64_t)s->vl - first, 0,
+                                     PARE_PIECES_TILE * (int64_t)s->vl),
+                  n = pare_clamp(g->n - first, 0, lanes), span = 2 * (int64_t)s->words;
     float scale[PARE_PIECES_TILE * PARE_VL_MOST] = { 0 };
     memset(turned, 0, (size_t)(lanes * span) * sizeof *turned);
     for (int64_t j = 0; j < n; j++) {
@@ -138,7 +137,7 @@ static pare_status pack_all(const pare_prepare *p, packed *k, void *room, float 
     const void *b = NULL;
     if (g->b_step == 1) PARE_TRY(pare_tensor_part(w, 0, all, room, &b));
     for (int64_t first = 0; first < g->n; first += tile) {
-        size_t n = (size_t)clamp(g->n - first, 0, tile);
+        size_t n = (size_t)pare_clamp(g->n - first, 0, tile);
         if (g->b_step != 1)
             PARE_TRY(pare_tensor_part(w, (size_t)first * column, n * column, room, &b));
         pack(p, k, first, b, turned);
@@ -184,7 +183,7 @@ static void put(const pare_step *step, const shape *s, int64_t row, int64_t rows
     const pare_epilogue *e = &step->epilogue;
     const pare_finish f = { e->act, e->lo, e->hi, e->alpha };
     const int64_t vl = (int64_t)s->vl, first = block * vl;
-    const size_t n = (size_t)clamp(s->g.n - first, 0, blocks * vl);
+    const size_t n = (size_t)pare_clamp(s->g.n - first, 0, blocks * vl);
     const float *residual = e->residual ? step->in[step->node->n_in].data : NULL;
     for (int64_t r = 0; r < rows; r++) {
         size_t at = (size_t)((row + r) * s->g.n + first);
@@ -204,9 +203,9 @@ static void item(void *user, size_t index, int thread)
     const shape *s = &k->s;
     const pare_pieces_form *form = &step->kernels->pieces[s->pieces - 1];
     const int64_t place = (int64_t)index / s->chunks, row = place * s->rows,
-                  rows = clamp(s->g.m - row, 0, s->rows),
+                  rows = pare_clamp(s->g.m - row, 0, s->rows),
                   block = (int64_t)index % s->chunks * s->chunk,
-                  blocks = clamp(s->blocks - block, 0, s->chunk);
+                  blocks = pare_clamp(s->blocks - block, 0, s->chunk);
     pare_scratch scratch = pare_scratch_of(step, thread);
     char *at = scratch.data;
     const size_t piece = (size_t)s->rows * s->width;
