@@ -22,13 +22,14 @@ time_one() { # NAME FLAG
                 --precision $kind $2 --json --quiet >"$RUNS/$kind.json"
             field "$RUNS/$kind.json" median_ms >>"$RUNS/$kind.ms"
             echo >>"$RUNS/$kind.ms"
-            foreign=$(awk "BEGIN{f = $(field "$RUNS/$kind.json" foreign_processors); print (f > $foreign ? f : $foreign)}")
+            now=$(field "$RUNS/$kind.json" foreign_processors)
+            awk "BEGIN{exit !($now < 0.15)}" || { # no row of a disturbed measurement
+                echo "$1, $THREADS threads: other processes were running" >&2
+                return 0
+            }
+            foreign=$(awk "BEGIN{print ($now > $foreign ? $now : $foreign)}")
         done
     done
-    awk "BEGIN{exit !($foreign < 0.15)}" || { # no row of a disturbed measurement
-        echo "$1, $THREADS threads: other processes were running" >&2
-        return 0
-    }
     row precision.csv "network,winograd,float32_ms,bf16_ms,ratio,bf16_layers,winograd_layers,foreign_processors" "$1" \
         "$([ -n "$2" ] && echo off || echo on)" "$(middle "$RUNS/fp32.ms")" "$(middle "$RUNS/bf16.ms")" \
         "$(awk "BEGIN{printf \"%.3f\", $(middle "$RUNS/fp32.ms") / $(middle "$RUNS/bf16.ms")}")" \
