@@ -40,11 +40,8 @@ static const pare_field fields[] = {
     PARE_FIELDS_END,
 };
 static const cli_group groups[] = {
-    { "Compression", fields, 0, NULL },
-    CLI_TRAIN(options),
-    CLI_PREPROCESS(options),
-    CLI_FP32_ARITHMETIC(options),
-    { NULL, NULL, 0, NULL },
+    { "Compression", fields, 0, NULL }, CLI_TRAIN(options),      CLI_PREPROCESS(options),
+    CLI_FP32_ARITHMETIC(options),       { NULL, NULL, 0, NULL },
 };
 
 static json_t *measure_json(const pare_measure *m)

@@ -20,17 +20,14 @@ static bool accepts(const pare_prepare *p)
 
 static bool accepts_blocked(const pare_prepare *p) { return p->in[0].rank == 4 && accepts(p); }
 
-static double ns(const pare_prepare *p, double n)
-{
-    return pare_rows_ns(n, 5 * n, to_bytes(p) ? 1 : 0.3, p->threads);
-}
+static double cycles(const pare_prepare *p) { return to_bytes(p) ? 1 : 0.3; }
 static double model_ns(const pare_prepare *p)
 {
-    return ns(p, (double)pare_numel(p->out->rank, p->out->dim));
+    return pare_rows_output_ns(p, PARE_PLAIN, 5, cycles(p));
 }
 static double model_blocked_ns(const pare_prepare *p)
 {
-    return ns(p, (double)pare_rows_numbers(4, p->out->dim, PARE_BLOCKED, p->kernels->vl));
+    return pare_rows_output_ns(p, PARE_BLOCKED, 5, cycles(p));
 }
 
 typedef struct job {

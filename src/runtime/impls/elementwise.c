@@ -100,14 +100,11 @@ static bool accepts(const pare_prepare *p)
 
 static bool accepts_blocked(const pare_prepare *p) { return p->in[0].rank == 4 && accepts(p); }
 
-static double ns(const pare_prepare *p, pare_layout layout)
+static double model_ns(const pare_prepare *p) { return pare_rows_output_ns(p, PARE_PLAIN, 8, 2); }
+static double model_blocked_ns(const pare_prepare *p)
 {
-    double n = (double)pare_rows_numbers(p->out->rank, p->out->dim, layout, p->kernels->vl);
-    return pare_rows_ns(n, 8 * n, 2, p->threads);
+    return pare_rows_output_ns(p, PARE_BLOCKED, 8, 2);
 }
-
-static double model_ns(const pare_prepare *p) { return ns(p, PARE_PLAIN); }
-static double model_blocked_ns(const pare_prepare *p) { return ns(p, PARE_BLOCKED); }
 
 static size_t numbers(const pare_step *s)
 {

@@ -37,6 +37,14 @@ static inline double pare_rows_ns(double n, double bytes, double cycles, int thr
     return 200 + (bytes / 30 + n * cycles / 3.3) / (n <= PARE_ROWS_SERIAL ? 1 : threads);
 }
 
+/* The same for every number of the output as it lies in `layout`: so many bytes and cycles each. */
+static inline double pare_rows_output_ns(const pare_prepare *p, pare_layout layout, double bytes,
+                                         double cycles)
+{
+    double n = (double)pare_rows_numbers(p->out->rank, p->out->dim, layout, p->kernels->vl);
+    return pare_rows_ns(n, bytes * n, cycles, p->threads);
+}
+
 /* The step's activation over y[0..n), in place. */
 static inline void pare_rows_act(const pare_step *s, size_t n, float *y)
 {
