@@ -52,8 +52,6 @@ typedef struct packed {
     float *w, *bias;
 } packed;
 
-static int64_t parts_of(int64_t n, int64_t each) { return (n + each - 1) / each; }
-
 /* Cuts the work by size alone. */
 static void cut(shape *s, const pare_window *w)
 {
@@ -64,21 +62,21 @@ static void cut(shape *s, const pare_window *w)
     /* Bands: their input stays in the cache, but enough pixels share the weights. Where pairs
      * cannot be dealt out, bands must be. */
     double row_bytes = 4.0 * (double)s->channels * (double)w->in[1] * (double)w->stride[0];
-    int64_t fit = (int64_t)(BAND_BYTES / row_bytes), most = parts_of(w->out[0], 1);
+    int64_t fit = (int64_t)(BAND_BYTES / row_bytes), most = w->out[0];
     int64_t want = (int64_t)(each * (double)s->pairs / row + 0.5);
-    int64_t few = parts_of(BAND_PIXELS, w->out[1]);
+    int64_t few = pare_up(BAND_PIXELS, w->out[1]);
     s->band = pare_clamp(pare_least(fit, want), pare_least(few, most), most);
-    s->bands = parts_of(w->out[0], s->band);
-    s->band = parts_of(w->out[0], s->bands);
-    s->bands = parts_of(w->out[0], s->band);
+    s->bands = pare_up(w->out[0], s->band);
+    s->band = pare_up(w->out[0], s->bands);
+    s->bands = pare_up(w->out[0], s->band);
     double pair = row * (double)s->band / (double)s->pairs;
     s->part = pare_clamp((int64_t)(each / pair + 0.5), 1, s->pairs);
-    s->parts = parts_of(s->pairs, s->part);
-    s->part = parts_of(s->pairs, s->parts);
-    s->parts = parts_of(s->pairs, s->part);
+    s->parts = pare_up(s->pairs, s->part);
+    s->part = pare_up(s->pairs, s->parts);
+    s->parts = pare_up(s->pairs, s->part);
     int64_t chunks =
-        parts_of(4 * PARE_BLOCKED_MOST * s->vl * s->taps * s->run, (int64_t)PANEL_BYTES);
-    s->chunk = parts_of(parts_of(s->run, chunks), s->vl) * s->vl;
+        pare_up(4 * PARE_BLOCKED_MOST * s->vl * s->taps * s->run, (int64_t)PANEL_BYTES);
+    s->chunk = pare_up(pare_up(s->run, chunks), s->vl) * s->vl;
     if (s->first || s->chunk > s->run) s->chunk = s->run;
 }
 
@@ -103,8 +101,8 @@ static bool shape_of(const pare_prepare *p, bool first, shape *s)
                   .run = p->in[1].dim[1],
                   .first = first };
     s->rows = p->in[1].dim[0] / s->groups;
-    s->blocks = parts_of(s->rows, vl);
-    s->pairs = parts_of(s->blocks, PARE_BLOCKED_MOST);
+    s->blocks = pare_up(s->rows, vl);
+    s->pairs = pare_up(s->blocks, PARE_BLOCKED_MOST);
     if (s->groups > 1 && (first || s->channels % vl != 0 || s->rows % vl != 0)) return false;
     /* All offsets fit 32 bits, from pixels in the padding too, and all products 64. */
     int64_t padded[2];
@@ -165,8 +163,8 @@ static double modelled(const pare_prepare *p, bool first)
     if (first) c.cycles *= (double)s.bands, c.tiles *= (double)s.bands;
     double pairs = (double)(s.blocks / 2) + 0.6 * (double)(s.blocks % 2);
     /* Short runs: looking up where pixels lie, for every block of a run, is seen. */
-    double run = (double)s.run + (first ? 1.3 * (double)parts_of(s.run, s.vl) : 0),
-           tile = (first || s.pointwise ? 20 : 50) * (double)parts_of(s.run, s.chunk),
+    double run = (double)s.run + (first ? 1.3 * (double)pare_up(s.run, s.vl) : 0),
+           tile = (first || s.pointwise ? 20 : 50) * (double)pare_up(s.run, s.chunk),
            rest = first || s.run % s.vl == 0 ? 0 : 20 / (double)s.g.most; /* a loop of its own */
     double cycles = pairs * (c.cycles * (run + rest) + c.tiles * tile);
     if (first) cycles += 0.7 * (double)(s.buffer[0] * s.buffer[1] * s.bands);
@@ -372,7 +370,7 @@ static void item(void *user, size_t index, int thread)
         t.x_block = (size_t)s->vl; /* runs go on */
         y += (size_t)(band * s->band * s->g.out_step[0]);
     } else {
-        x += (size_t)((image * s->groups + group) * parts_of(s->channels, s->vl)) * plane;
+        x += (size_t)((image * s->groups + group) * pare_up(s->channels, s->vl)) * plane;
         if (s->pointwise) {
             int64_t row = band * s->band, rows = pare_least(s->band, s->in[0] - row);
             size_t before = (size_t)(row * s->g.in_step[0]);

@@ -3,6 +3,7 @@
 #include "base/team.h"
 #include "ops/attrs.h"
 #include "runtime/impl.h"
+#include "runtime/impls/cut.h"
 
 enum { ITEM_BYTES = 64 << 10, SERIAL_BYTES = 192 << 10 };
 
@@ -34,10 +35,10 @@ static job job_of(const pare_step *s, const int64_t *dim)
     job j = {
         .s = s, .channels = dim[1], .vl = (int64_t)s->kernels->vl, .pixels = dim[2] * dim[3]
     };
-    j.blocks = (j.channels + j.vl - 1) / j.vl;
+    j.blocks = pare_up(j.channels, j.vl);
     int64_t each = ITEM_BYTES / (j.channels * (int64_t)sizeof(float));
     j.pixels_each = each < 1 ? 1 : each;
-    j.parts = (j.pixels + j.pixels_each - 1) / j.pixels_each;
+    j.parts = pare_up(j.pixels, j.pixels_each);
     return j;
 }
 
